@@ -1,0 +1,596 @@
+/*  tim3client.c - the client library. Requests live in numbered slots; the low bits of a message id are the
+    slot, the high bits a counter that begins at a random place, so an answer finds its request at once and an
+    answer to an earlier life finds none.  */
+#include "tim3client.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zmq.h>
+
+#define FRAME_MOST (256 * 1024)
+#define REPLY_MOST (8 * 1024 * 1024)
+#define ARENA_SIZE (2 * 1024 * 1024)
+#define QUEUE_MOST 10000
+#define SLOT_BITS 20
+#define SLOTS_MOST (1u << SLOT_BITS)
+#define SCAN_US 20000
+#define RESEND_MOST_US 4000000
+#define REFUSED_WAIT_US 50000
+#define REFUSED_WAIT_MOST_US 1000000
+#define RENEW_US 2000000
+
+typedef struct {
+    uint64_t id; /* 0: the slot is free */
+    uint32_t slot;
+    tim3_type_t type;
+    void *tag;
+    tim3_buffer_t message; /* the envelope, as sent */
+    uint64_t start_us;
+    uint64_t deadline_us; /* 0: none */
+    uint64_t send_us;     /* when it is sent again */
+    uint64_t resend_wait_us;
+    uint64_t refused_wait_us;
+    unsigned sends;
+    unsigned refusals;
+    tim3_error_t refusal; /* the last one */
+    tim3_subscribe_t subscribe;
+} request_t;
+
+/*  An answer that came while call () waited for another.  */
+typedef struct deferred {
+    tim3_answer_t answer;
+    tim3_buffer_t body;
+    struct deferred *next;
+} deferred_t;
+
+struct tim3_client {
+    void *context;
+    bool owner;
+    void *socket;
+    char endpoint[256];
+    uint64_t timeout_us;
+    uint64_t retry_us;
+    uint64_t sequence;
+    tim3_buffer_t out;
+    unsigned out_count;
+    request_t **slots;
+    uint32_t slot_count;
+    uint32_t *spare; /* numbers of free slots */
+    uint32_t spare_count;
+    zmq_msg_t frame; /* the one being read */
+    bool frame_open;
+    const uint8_t *at;
+    const uint8_t *end;
+    uint32_t scan;
+    uint64_t scanned_us;
+    tim3_arena_t arena;
+    void *body;
+    tim3_answer_t answer;
+    deferred_t *deferred;
+};
+
+static uint64_t clock_us (clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime (clock, &now);
+    return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
+}
+
+static uint64_t now_us (void)
+{
+    return clock_us (CLOCK_MONOTONIC);
+}
+
+/*  -------------------------------------------------------------------------------- making and ending  */
+
+static void set_option (void *socket, int option, int value)
+{
+    int failed = zmq_setsockopt (socket, option, &value, sizeof value);
+    TIM3_ASSERT (!failed);
+}
+
+static void set_options (void *socket)
+{
+    int64_t most = REPLY_MOST;
+    zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
+    set_option (socket, ZMQ_RECONNECT_IVL, 100);
+    set_option (socket, ZMQ_RECONNECT_IVL_MAX, 1000);
+    set_option (socket, ZMQ_LINGER, 200);
+    set_option (socket, ZMQ_SNDHWM, QUEUE_MOST);
+    set_option (socket, ZMQ_RCVHWM, QUEUE_MOST);
+}
+
+static tim3_client_t *client_new (const char *endpoint, void *context, bool owner)
+{
+    tim3_client_t *self = tim3_alloc (sizeof *self);
+    self->context = context;
+    self->owner = owner;
+    snprintf (self->endpoint, sizeof self->endpoint, "%s", endpoint);
+    self->timeout_us = 10000000;
+    self->retry_us = 1000000;
+    randombytes_buf (&self->sequence, sizeof self->sequence);
+    self->sequence >>= SLOT_BITS + 1;
+    self->body = tim3_alloc (tim3_body_size_max ());
+    self->arena.data = tim3_alloc (ARENA_SIZE);
+    self->arena.capacity = ARENA_SIZE;
+    self->socket = zmq_socket (context, ZMQ_DEALER);
+    TIM3_ASSERT (self->socket);
+    set_options (self->socket);
+    if (zmq_connect (self->socket, endpoint)) {
+        int why = errno;
+        tim3_client_destroy (&self);
+        errno = why;
+    }
+    return self;
+}
+
+tim3_client_t *tim3_client_new (const char *endpoint)
+{
+    void *context = zmq_ctx_new ();
+    TIM3_ASSERT (context && sodium_init () >= 0);
+    return client_new (endpoint, context, true);
+}
+
+tim3_client_t *tim3_client_new_beside (tim3_client_t *first)
+{
+    return client_new (first->endpoint, first->context, false);
+}
+
+static void close_frame (tim3_client_t *self)
+{
+    if (self->frame_open)
+        zmq_msg_close (&self->frame);
+    self->frame_open = false;
+    self->at = self->end = NULL;
+}
+
+static void free_deferred (deferred_t *deferred)
+{
+    tim3_buffer_free (&deferred->body);
+    free (deferred);
+}
+
+static void free_requests (tim3_client_t *self)
+{
+    for (uint32_t i = 0; i < self->slot_count; i++) {
+        tim3_buffer_free (&self->slots[i]->message);
+        free (self->slots[i]);
+    }
+    free (self->slots);
+    free (self->spare);
+}
+
+void tim3_client_destroy (tim3_client_t **self_p)
+{
+    tim3_client_t *self = *self_p;
+    if (!self)
+        return;
+    close_frame (self);
+    zmq_close (self->socket);
+    if (self->owner)
+        zmq_ctx_term (self->context);
+    free_requests (self);
+    for (deferred_t *next; self->deferred; self->deferred = next) {
+        next = self->deferred->next;
+        free_deferred (self->deferred);
+    }
+    tim3_buffer_free (&self->out);
+    free (self->arena.data);
+    free (self->body);
+    free (self);
+    *self_p = NULL;
+}
+
+void tim3_client_set_timeout_ms (tim3_client_t *self, uint64_t timeout_ms)
+{
+    self->timeout_us = timeout_ms * 1000;
+}
+
+void tim3_client_set_retry_ms (tim3_client_t *self, uint64_t retry_ms)
+{
+    self->retry_us = retry_ms * 1000;
+}
+
+unsigned tim3_client_outstanding (const tim3_client_t *self)
+{
+    return self->slot_count - self->spare_count;
+}
+
+void *tim3_client_socket (tim3_client_t *self)
+{
+    return self->socket;
+}
+
+/*  ------------------------------------------------------------------------------------------- slots  */
+
+static void grow_slots (tim3_client_t *self)
+{
+    TIM3_ASSERT (self->slot_count < SLOTS_MOST);
+    uint32_t count = self->slot_count ? self->slot_count * 2 : 64;
+    self->slots = realloc (self->slots, count * sizeof *self->slots);
+    self->spare = realloc (self->spare, count * sizeof *self->spare);
+    TIM3_ASSERT (self->slots && self->spare);
+    for (uint32_t i = count; i-- > self->slot_count;) {
+        self->slots[i] = tim3_alloc (sizeof (request_t));
+        self->slots[i]->slot = i;
+        self->spare[self->spare_count++] = i;
+    }
+    self->slot_count = count;
+}
+
+static request_t *take_slot (tim3_client_t *self)
+{
+    if (self->spare_count == 0)
+        grow_slots (self);
+    request_t *request = self->slots[self->spare[--self->spare_count]];
+    tim3_buffer_t kept = request->message;
+    uint32_t slot = request->slot;
+    memset (request, 0, sizeof *request);
+    tim3_buffer_clear (&kept);
+    request->message = kept;
+    request->slot = slot;
+    request->id = ++self->sequence << SLOT_BITS | slot;
+    return request;
+}
+
+static void free_slot (tim3_client_t *self, request_t *request)
+{
+    request->id = 0;
+    self->spare[self->spare_count++] = request->slot;
+}
+
+static request_t *find_request (tim3_client_t *self, uint64_t id)
+{
+    uint32_t slot = (uint32_t) (id & (SLOTS_MOST - 1));
+    if (id == 0 || slot >= self->slot_count || self->slots[slot]->id != id)
+        return NULL;
+    return self->slots[slot];
+}
+
+/*  ----------------------------------------------------------------------------------------- sending  */
+
+static void flush (tim3_client_t *self)
+{
+    zmq_msg_t frame;
+    if (self->out.size == 0)
+        return;
+    int failed = zmq_msg_init_size (&frame, self->out.size);
+    TIM3_ASSERT (!failed);
+    memcpy (zmq_msg_data (&frame), self->out.data, self->out.size);
+    /* a full queue means that nobody has been there for long: sending again covers it */
+    if (zmq_msg_send (&frame, self->socket, ZMQ_DONTWAIT) < 0)
+        zmq_msg_close (&frame);
+    tim3_buffer_clear (&self->out);
+    self->out_count = 0;
+}
+
+static void send_request (tim3_client_t *self, request_t *request)
+{
+    if (self->out.size + request->message.size > FRAME_MOST || self->out_count == TIM3_ENVELOPES_MAX)
+        flush (self);
+    tim3_buffer_append (&self->out, request->message.data, request->message.size);
+    self->out_count++;
+    request->sends++;
+}
+
+static void write_request (request_t *request, const char *route, const char *account, const void *body)
+{
+    tim3_envelope_t envelope = {.type = request->type, .id = request->id, .time_us = clock_us (CLOCK_REALTIME)};
+    snprintf (envelope.sender, sizeof envelope.sender, "client");
+    snprintf (envelope.recipient, sizeof envelope.recipient, "%s", route);
+    snprintf (envelope.account, sizeof envelope.account, "%s", account);
+    tim3_buffer_clear (&request->message);
+    tim3_envelope_write (&request->message, &envelope, body);
+}
+
+uint64_t tim3_client_submit (tim3_client_t *self, const char *route, const char *account, tim3_type_t type,
+                             const void *body, void *tag)
+{
+    request_t *request = take_slot (self);
+    request->type = type;
+    request->tag = tag;
+    request->start_us = now_us ();
+    request->deadline_us = request->start_us + self->timeout_us;
+    request->resend_wait_us = self->retry_us;
+    request->refused_wait_us = REFUSED_WAIT_US;
+    request->send_us = request->start_us + self->retry_us;
+    write_request (request, route, account, body);
+    send_request (self, request);
+    return request->id;
+}
+
+static void send_subscribe (tim3_client_t *self, request_t *request)
+{
+    write_request (request, "router.-", "", &request->subscribe);
+    send_request (self, request);
+    request->send_us = now_us () + RENEW_US;
+}
+
+static void send_again (tim3_client_t *self, request_t *request, uint64_t now)
+{
+    if (request->type == TIM3_MSG_SUBSCRIBE) {
+        send_subscribe (self, request);
+        return;
+    }
+    send_request (self, request);
+    request->send_us = now + request->resend_wait_us;
+    request->resend_wait_us *= 2;
+    if (request->resend_wait_us > RESEND_MOST_US)
+        request->resend_wait_us = RESEND_MOST_US;
+}
+
+uint64_t tim3_client_subscribe (tim3_client_t *self, uint64_t from, const char *topic, uint64_t credit,
+                                void *tag)
+{
+    request_t *request = take_slot (self);
+    request->type = TIM3_MSG_SUBSCRIBE;
+    request->tag = tag;
+    request->start_us = now_us ();
+    request->refused_wait_us = REFUSED_WAIT_US;
+    request->subscribe.subscription = request->id;
+    request->subscribe.from = from ? from : 1;
+    request->subscribe.credit = credit;
+    snprintf (request->subscribe.topic, sizeof request->subscribe.topic, "%s", topic);
+    send_subscribe (self, request);
+    return request->id;
+}
+
+void tim3_client_unsubscribe (tim3_client_t *self, uint64_t handle)
+{
+    request_t *request = find_request (self, handle);
+    if (!request)
+        return;
+    request->subscribe.credit = 0;
+    send_subscribe (self, request);
+    flush (self);
+    free_slot (self, request);
+}
+
+/*  ----------------------------------------------------------------------------------------- answers  */
+
+static const tim3_answer_t *fill_answer (tim3_client_t *self, const request_t *request, tim3_type_t type)
+{
+    self->answer = (tim3_answer_t){.handle = request->id,
+                                   .tag = request->tag,
+                                   .type = type,
+                                   .body = self->body,
+                                   .took_us = now_us () - request->start_us,
+                                   .sends = request->sends};
+    if (type == TIM3_MSG_ERROR)
+        self->answer.error = self->body;
+    return &self->answer;
+}
+
+static const tim3_answer_t *finish (tim3_client_t *self, request_t *request, tim3_type_t type)
+{
+    const tim3_answer_t *answer = fill_answer (self, request, type);
+    free_slot (self, request);
+    return answer;
+}
+
+static const tim3_answer_t *expire (tim3_client_t *self, request_t *request, uint64_t now)
+{
+    tim3_error_t *error = self->body;
+    if (request->refusals > 0 && request->refusals >= request->sends)
+        *error = request->refusal;
+    else
+        tim3_error_fill (error, TIM3_NO_ANSWER, "no answer within %.1f s, sent %u times",
+                         (double) (now - request->start_us) / 1e6, request->sends);
+    error->request = request->type;
+    return finish (self, request, TIM3_MSG_ERROR);
+}
+
+/*  Nothing was decided: the same request goes out again a little later.  */
+static void postpone (request_t *request, const tim3_error_t *error)
+{
+    request->refusals++;
+    request->refusal = *error;
+    request->send_us = now_us () + request->refused_wait_us;
+    request->refused_wait_us *= 2;
+    if (request->refused_wait_us > REFUSED_WAIT_MOST_US)
+        request->refused_wait_us = REFUSED_WAIT_MOST_US;
+}
+
+/*  Leaves only what has not been delivered: after a renewal the router may send some events twice. False
+    when there is nothing new, or something between is missing.  */
+static bool trim_events (const request_t *request, tim3_events_t *events)
+{
+    uint64_t wanted = request->subscribe.from;
+    if (events->from > wanted || events->next < wanted)
+        return false;
+    const tim3_event_item_t *item = events->items.items;
+    while (events->items.count > 0 && item->offset < wanted) {
+        item++;
+        events->items.count--;
+    }
+    events->items.items = item;
+    events->from = wanted;
+    return true;
+}
+
+static const tim3_answer_t *take_events (tim3_client_t *self, request_t *request)
+{
+    tim3_events_t *events = self->body;
+    if (!trim_events (request, events))
+        return NULL;
+    request->subscribe.from = events->next;
+    request->send_us = now_us () + RENEW_US;
+    request->refused_wait_us = REFUSED_WAIT_US;
+    if (events->credit < request->subscribe.credit / 4)
+        send_subscribe (self, request);
+    return fill_answer (self, request, TIM3_MSG_EVENTS);
+}
+
+static tim3_type_t decode_body (tim3_client_t *self, const tim3_envelope_t *envelope, const request_t *request)
+{
+    const tim3_message_t *message = tim3_message (envelope->type);
+    tim3_fault_t fault = {TIM3_MALFORMED, "type"};
+    self->arena.used = 0;
+    if (message && (envelope->type == TIM3_MSG_ERROR || envelope->type == tim3_message (request->type)->reply) &&
+        tim3_decode_map (envelope->body, envelope->body_size, message->shape, self->body, &self->arena,
+                         &fault) == 0)
+        return (tim3_type_t) envelope->type;
+    tim3_error_fill (self->body, TIM3_INTERNAL,
+                     "the answer of %s cannot be read (%s in %s); are client and agents of one version?",
+                     envelope->sender, tim3_result_name (fault.code), fault.field);
+    return TIM3_MSG_ERROR;
+}
+
+static const tim3_answer_t *take_envelope (tim3_client_t *self, const tim3_envelope_t *envelope)
+{
+    request_t *request = find_request (self, envelope->reply_to);
+    if (!request)
+        return NULL;
+    tim3_type_t type = decode_body (self, envelope, request);
+    const tim3_error_t *error = self->body;
+    if (type == TIM3_MSG_ERROR && tim3_result_advice ((unsigned) error->code) == TIM3_ADVICE_RETRY_SAME_ID) {
+        postpone (request, error);
+        return NULL;
+    }
+    return type == TIM3_MSG_EVENTS ? take_events (self, request) : finish (self, request, type);
+}
+
+static const tim3_answer_t *next_in_frame (tim3_client_t *self)
+{
+    tim3_envelope_t envelope;
+    tim3_fault_t fault;
+    while (self->frame_open && tim3_envelope_read (&self->at, self->end, &envelope, &fault) == 1) {
+        const tim3_answer_t *answer = take_envelope (self, &envelope);
+        if (answer)
+            return answer;
+    }
+    return NULL;
+}
+
+static bool receive_frame (tim3_client_t *self)
+{
+    close_frame (self);
+    zmq_msg_init (&self->frame);
+    if (zmq_msg_recv (&self->frame, self->socket, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close (&self->frame);
+        return false;
+    }
+    self->frame_open = true;
+    self->at = zmq_msg_data (&self->frame);
+    self->end = self->at + zmq_msg_size (&self->frame);
+    return true;
+}
+
+static const tim3_answer_t *next_received (tim3_client_t *self)
+{
+    const tim3_answer_t *answer = next_in_frame (self);
+    if (answer)
+        return answer;
+    flush (self);
+    while (receive_frame (self))
+        if ((answer = next_in_frame (self)))
+            return answer;
+    return NULL;
+}
+
+/*  Walks the slots now and then: sends again what is due, and gives up what is past its deadline.  */
+static const tim3_answer_t *next_expired (tim3_client_t *self, uint64_t now)
+{
+    if (self->scan == 0 && now - self->scanned_us < SCAN_US)
+        return NULL;
+    self->scanned_us = now;
+    while (self->scan < self->slot_count) {
+        request_t *request = self->slots[self->scan++];
+        if (request->id == 0)
+            continue;
+        if (request->deadline_us && now >= request->deadline_us)
+            return expire (self, request, now);
+        if (now >= request->send_us)
+            send_again (self, request, now);
+    }
+    self->scan = 0;
+    return NULL;
+}
+
+/*  False when a signal came.  */
+static bool wait_readable (tim3_client_t *self, uint64_t wait_us)
+{
+    zmq_pollitem_t item = {.socket = self->socket, .events = ZMQ_POLLIN};
+    uint64_t most = wait_us < SCAN_US ? wait_us : SCAN_US;
+    return zmq_poll (&item, 1, (long) ((most + 999) / 1000)) >= 0 || errno != EINTR;
+}
+
+static const tim3_answer_t *wait_answer (tim3_client_t *self, int timeout_ms)
+{
+    uint64_t until = now_us () + (uint64_t) (timeout_ms > 0 ? timeout_ms : 0) * 1000;
+    for (;;) {
+        const tim3_answer_t *answer = next_received (self);
+        uint64_t now = now_us ();
+        if (!answer)
+            answer = next_expired (self, now);
+        if (answer)
+            return answer;
+        flush (self);
+        if (now >= until || !wait_readable (self, until - now))
+            return NULL;
+    }
+}
+
+/*  --------------------------------------------------------------------------- waiting for one of many  */
+
+static void defer (tim3_client_t *self, const tim3_answer_t *answer)
+{
+    deferred_t *deferred = tim3_alloc (sizeof *deferred);
+    deferred_t **last = &self->deferred;
+    deferred->answer = *answer;
+    tim3_encode_map (&deferred->body, tim3_message (answer->type)->shape, answer->body);
+    while (*last)
+        last = &(*last)->next;
+    *last = deferred;
+}
+
+static const tim3_answer_t *take_deferred (tim3_client_t *self)
+{
+    deferred_t *deferred = self->deferred;
+    tim3_fault_t fault;
+    self->deferred = deferred->next;
+    self->answer = deferred->answer;
+    self->arena.used = 0;
+    /* the bytes must outlive this call, for raw fields point into them: the frame takes them over */
+    close_frame (self);
+    zmq_msg_init_size (&self->frame, deferred->body.size);
+    memcpy (zmq_msg_data (&self->frame), deferred->body.data, deferred->body.size);
+    self->frame_open = true;
+    int failed = tim3_decode_map (zmq_msg_data (&self->frame), deferred->body.size,
+                                  tim3_message (self->answer.type)->shape, self->body, &self->arena, &fault);
+    TIM3_ASSERT (!failed);
+    free_deferred (deferred);
+    return &self->answer;
+}
+
+const tim3_answer_t *tim3_client_poll (tim3_client_t *self, int timeout_ms)
+{
+    /* a frame in hand is read to its end before older answers replace it */
+    const tim3_answer_t *answer = next_in_frame (self);
+    if (answer)
+        return answer;
+    return self->deferred ? take_deferred (self) : wait_answer (self, timeout_ms);
+}
+
+const tim3_answer_t *tim3_client_call (tim3_client_t *self, const char *route, const char *account,
+                                       tim3_type_t type, const void *body)
+{
+    uint64_t handle = tim3_client_submit (self, route, account, type, body, NULL);
+    for (;;) {
+        errno = 0;
+        const tim3_answer_t *answer = wait_answer (self, 1000);
+        if (answer && answer->handle == handle)
+            return answer;
+        if (answer)
+            defer (self, answer);
+        else if (errno == EINTR)
+            break;
+    }
+    free_slot (self, find_request (self, handle));
+    return NULL;
+}

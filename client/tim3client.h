@@ -1,0 +1,85 @@
+/*  tim3client.h - the client library: any number of requests to TIM3 under way over one connection.
+
+    A client talks to the router's front endpoint. Requests are submitted, and answers taken, in any order:
+
+        tim3_client_t *client = tim3_client_new ("ipc://data/run/front.sock");
+        tim3_mint_t mint = {.account = "alice", .amount = 12500000, .request_id = "order-17"};
+        tim3_client_submit (client, "coordinator.TIM3", "alice", TIM3_MSG_MINT, &mint, NULL);
+        const tim3_answer_t *answer = tim3_client_poll (client, 10000);
+        if (answer && !answer->error) {
+            const tim3_transaction_t *transaction = answer->body;
+            ...
+        }
+        tim3_client_destroy (&client);
+
+    What it promises:
+    - Every request is answered exactly once: by the agent's reply, by its refusal, or by an error that is
+      made here. The library sends a request again, unchanged, until its deadline: when no answer came within
+      the retry interval (which doubles up to 4 s), and when the answer was a result whose advice is
+      retry_same_id (overloaded, no_route, not_ready, storage_full). Since a request carries a permanent id of
+      its own (see messages.h), sending it again never does it twice.
+    - At the deadline the error is TIM3_NO_ANSWER when any sending went unanswered, for then the outcome is
+      unknown; and the last refusal itself when every sending was refused.
+    - A router that is restarted is found again; nothing needs to be done.
+    - What is submitted between two polls leaves as one ZeroMQ message, up to 256 KiB.
+    - Answers that match no request (late duplicates) are ignored.
+
+    A client belongs to one thread. Nothing here installs signal handlers; a poll that a signal interrupts
+    returns early. Times are in milliseconds where the name says so.
+*/
+#ifndef TIM3CLIENT_H
+#define TIM3CLIENT_H
+
+#include "wire/envelope.h"
+
+typedef struct tim3_client tim3_client_t;
+
+typedef struct {
+    uint64_t handle;           /* what submit or subscribe returned */
+    void *tag;                 /* what submit or subscribe was given */
+    tim3_type_t type;          /* of the reply; TIM3_MSG_ERROR when refused */
+    const void *body;          /* the struct of that type; valid until the next call */
+    const tim3_error_t *error; /* body when refused or unanswered, else NULL */
+    uint64_t took_us;          /* from submit to answer */
+    unsigned sends;            /* how often it was sent */
+} tim3_answer_t;
+
+/*  NULL when the endpoint cannot be used; errno is ZeroMQ's. That nobody is there yet is no error.  */
+tim3_client_t *tim3_client_new (const char *endpoint);
+/*  Another connection to the same endpoint, sharing I/O threads; destroy it before the first.  */
+tim3_client_t *tim3_client_new_beside (tim3_client_t *first);
+void tim3_client_destroy (tim3_client_t **self_p);
+
+/*  For requests submitted from now on. Defaults: 10,000 and 1,000.  */
+void tim3_client_set_timeout_ms (tim3_client_t *self, uint64_t timeout_ms);
+void tim3_client_set_retry_ms (tim3_client_t *self, uint64_t retry_ms);
+
+/*  Takes a request on its way: route ("coordinator.TIM3", or a full address), the account concerned ("" for
+    none; it helps the router choose), the message's number and the struct of its body. Returns a handle.  */
+uint64_t tim3_client_submit (tim3_client_t *self, const char *route, const char *account, tim3_type_t type,
+                             const void *body, void *tag);
+
+/*  Sends what was submitted and waits for an answer, at most timeout_ms; 0 does not wait. NULL when none came
+    or a signal did.  */
+const tim3_answer_t *tim3_client_poll (tim3_client_t *self, int timeout_ms);
+
+/*  Submit and wait for that answer; others that come meanwhile are kept for poll. NULL only when a signal
+    interrupted the wait; the request is forgotten then, and its outcome unknown.  */
+const tim3_answer_t *tim3_client_call (tim3_client_t *self, const char *route, const char *account,
+                                       tim3_type_t type, const void *body);
+
+/*  Requests submitted and not answered, subscriptions included.  */
+unsigned tim3_client_outstanding (const tim3_client_t *self);
+
+/*  The ZeroMQ socket, for waiting on several clients with zmq_poll; call poll with 0 afterwards.  */
+void *tim3_client_socket (tim3_client_t *self);
+
+/*  Follows the event log from an offset (1 is the first), of topics that begin with topic ("" for all).
+    Each poll may then return an answer with this handle whose body is a tim3_events_t; they come in order
+    and without gaps or repetition, whatever happens to router and connection. credit bounds how many events
+    may be on their way.  */
+uint64_t tim3_client_subscribe (tim3_client_t *self, uint64_t from, const char *topic, uint64_t credit,
+                                void *tag);
+void tim3_client_unsubscribe (tim3_client_t *self, uint64_t handle);
+
+#endif

@@ -1,0 +1,228 @@
+/*  tim3ctl.c - the client tool: finds the command of a line in the table, checks the line against its row, and
+    runs it. Without a command it is a shell.
+
+        tim3ctl [OPTIONS] COMMAND [ARGUMENTS]
+
+    Exit codes: 0 done; 1 refused, the reason is on stderr; 2 wrong usage; 3 no answer, the outcome is unknown.
+*/
+#include "tim3ctl.h"
+#include "base/log.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile sig_atomic_t s_interrupted;
+
+static void on_interrupt (int number)
+{
+    (void) number;
+    s_interrupted = 1;
+}
+
+bool tim3ctl_interrupted (void)
+{
+    return s_interrupted != 0;
+}
+
+void tim3ctl_interrupt_clear (void)
+{
+    s_interrupted = 0;
+}
+
+/*  Without SA_RESTART, so that waiting ends.  */
+static void catch_signals (void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt};
+    sigaction (SIGINT, &action, NULL);
+    sigaction (SIGTERM, &action, NULL);
+}
+
+/*  ------------------------------------------------------------------------------------- finding, help  */
+
+static bool name_matches (const char *name, const char *const *words, unsigned count, unsigned *used)
+{
+    const char *space = strchr (name, ' ');
+    size_t first = space ? (size_t) (space - name) : strlen (name);
+    if (count == 0 || strlen (words[0]) != first || memcmp (words[0], name, first) != 0)
+        return false;
+    if (space && (count < 2 || strcmp (words[1], space + 1) != 0))
+        return false;
+    *used = space ? 2 : 1;
+    return true;
+}
+
+const tim3ctl_command_t *tim3ctl_find (const char *const *words, unsigned count, unsigned *used)
+{
+    for (const tim3ctl_command_t *command = tim3ctl_commands; command->name; command++)
+        if (name_matches (command->name, words, count, used))
+            return command;
+    return NULL;
+}
+
+static void print_options (FILE *file, uint64_t mask)
+{
+    for (unsigned i = 0; i < TIM3CTL_OPTIONS_END; i++) {
+        const tim3ctl_option_row_t *row = &tim3ctl_option_rows[i];
+        char head[64];
+        snprintf (head, sizeof head, "--%s%s%s", row->name, row->argument[0] ? " " : "", row->argument);
+        if (mask & (uint64_t) 1 << i)
+            fprintf (file, "  %-24s %s\n", head, row->help);
+    }
+}
+
+void tim3ctl_print_usage (FILE *file)
+{
+    fputs ("tim3ctl: mint, redeem, transfer and audit TIM3.\n\n"
+           "usage: tim3ctl [OPTIONS] COMMAND [ARGUMENTS]\n"
+           "       tim3ctl                      a shell, with history and completion\n"
+           "       tim3ctl help COMMAND         options and an example\n\ncommands:\n",
+           file);
+    for (const tim3ctl_command_t *command = tim3ctl_commands; command->name; command++) {
+        char head[64];
+        snprintf (head, sizeof head, "%s %s", command->name, command->arguments);
+        fprintf (file, "  %-34s %s\n", head, command->help);
+    }
+    fputs ("\noptions of all commands:\n", file);
+    print_options (file, TIM3CTL_COMMON);
+    fputs ("\nexit codes: 0 done, 1 refused, 2 wrong usage, 3 no answer (the outcome is unknown)\n", file);
+}
+
+void tim3ctl_print_help (const tim3ctl_command_t *command)
+{
+    printf ("usage: tim3ctl %s%s%s [OPTIONS]\n\n%s\n", command->name, command->arguments[0] ? " " : "",
+            command->arguments, command->help);
+    if (command->options) {
+        puts ("\noptions:");
+        print_options (stdout, command->options);
+    }
+    puts ("\noptions of all commands:");
+    print_options (stdout, TIM3CTL_COMMON);
+    printf ("\nexample:\n  %s\n", command->example);
+}
+
+/*  ------------------------------------------------------------------------------------------ running  */
+
+static int unknown_command (const tim3ctl_line_t *line)
+{
+    if (strcmp (line->words[0], "usda") == 0)
+        return tim3ctl_misused ("usda mint, usda balance or usda transfer; see tim3ctl help");
+    return tim3ctl_misused ("there is no command '%s'; see tim3ctl help", line->words[0]);
+}
+
+static bool options_allowed (const tim3ctl_line_t *line, const tim3ctl_command_t *command)
+{
+    uint64_t allowed = command->options | TIM3CTL_COMMON;
+    for (unsigned i = 0; i < TIM3CTL_OPTIONS_END; i++) {
+        if (line->counts[i] == 0 || allowed & (uint64_t) 1 << i)
+            continue;
+        tim3ctl_misused ("'%s' takes no --%s; see tim3ctl help %s", command->name, tim3ctl_option_rows[i].name,
+                         command->name);
+        return false;
+    }
+    return true;
+}
+
+static const char *environment (const char *name, const char *fallback)
+{
+    const char *value = getenv (name);
+    return value && value[0] ? value : fallback;
+}
+
+static bool take_asset (tim3ctl_t *ctl)
+{
+    const char *asset = tim3ctl_text (ctl, TIM3CTL_OPTION_ASSET, environment ("TIM3_ASSET", "TIM3"));
+    const char *collateral = environment ("TIM3_COLLATERAL", "USDA");
+    if (!tim3_asset_valid (asset) || !tim3_asset_valid (collateral)) {
+        tim3ctl_misused ("'%s' is no name of an asset", tim3_asset_valid (asset) ? collateral : asset);
+        return false;
+    }
+    snprintf (ctl->asset, sizeof ctl->asset, "%s", asset);
+    snprintf (ctl->collateral, sizeof ctl->collateral, "%s", collateral);
+    return true;
+}
+
+static bool take_request_id (tim3ctl_t *ctl)
+{
+    uint8_t fresh[16];
+    const char *given = tim3ctl_text (ctl, TIM3CTL_OPTION_REQUEST_ID, NULL);
+    randombytes_buf (fresh, sizeof fresh);
+    tim3_hex_format (fresh, sizeof fresh, ctl->request_id);
+    if (!given)
+        return true;
+    if (!tim3_request_id_valid (given)) {
+        tim3ctl_misused ("--request-id: %s", tim3_result_text (TIM3_INVALID_REQUEST_ID));
+        return false;
+    }
+    snprintf (ctl->request_id, sizeof ctl->request_id, "%s", given);
+    return true;
+}
+
+static int run_command (tim3ctl_t *ctl, unsigned used)
+{
+    const tim3ctl_command_t *command = ctl->command;
+    ctl->arguments = ctl->line.words + used;
+    ctl->argument_count = ctl->line.word_count - used;
+    if (ctl->argument_count < command->least || ctl->argument_count > command->most)
+        return tim3ctl_misused ("usage: tim3ctl %s%s%s; see tim3ctl help %s", command->name,
+                                command->arguments[0] ? " " : "", command->arguments, command->name);
+    if (!options_allowed (&ctl->line, command) || !take_asset (ctl) || !take_request_id (ctl))
+        return TIM3CTL_USAGE;
+    ctl->json = tim3ctl_has (ctl, TIM3CTL_OPTION_JSON);
+    ctl->exit = TIM3CTL_DONE;
+    int code = command->run (ctl);
+    fflush (stdout);
+    /* what an interrupted command has left under way must not answer the next one */
+    if (ctl->client && tim3_client_outstanding (ctl->client) > 0)
+        tim3_client_destroy (&ctl->client);
+    return code;
+}
+
+static int help_for (const tim3ctl_line_t *line, unsigned skip)
+{
+    unsigned used;
+    if (line->word_count == skip) {
+        tim3ctl_print_usage (stdout);
+        return TIM3CTL_DONE;
+    }
+    const tim3ctl_command_t *command = tim3ctl_find (line->words + skip, line->word_count - skip, &used);
+    if (!command)
+        return tim3ctl_misused ("there is no command '%s'; see tim3ctl help", line->words[skip]);
+    tim3ctl_print_help (command);
+    return TIM3CTL_DONE;
+}
+
+int tim3ctl_run (tim3ctl_t *ctl, const tim3ctl_line_t *line)
+{
+    unsigned used = 0;
+    if (line->counts[TIM3CTL_OPTION_HELP])
+        return help_for (line, 0);
+    if (strcmp (line->words[0], "help") == 0)
+        return help_for (line, 1);
+    ctl->line = *line;
+    ctl->command = tim3ctl_find (line->words, line->word_count, &used);
+    return ctl->command ? run_command (ctl, used) : unknown_command (line);
+}
+
+int main (int argc, char **argv)
+{
+    static tim3ctl_t ctl;
+    tim3ctl_line_t line = {0};
+    int code;
+    TIM3_ASSERT (sodium_init () >= 0);
+    tim3_log_open ("tim3ctl", TIM3_INFO);
+    catch_signals ();
+    if (!tim3ctl_line_parse (&line, argc - 1, (const char *const *) argv + 1))
+        return TIM3CTL_USAGE;
+    if (line.counts[TIM3CTL_OPTION_VERSION]) {
+        puts ("tim3ctl " TIM3_VERSION);
+        return TIM3CTL_DONE;
+    }
+    if (line.word_count == 0 && !line.counts[TIM3CTL_OPTION_HELP])
+        code = tim3ctl_shell (&ctl, &line);
+    else
+        code = tim3ctl_run (&ctl, &line);
+    tim3_client_destroy (&ctl.client);
+    return code;
+}

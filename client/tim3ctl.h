@@ -1,0 +1,185 @@
+/*  tim3ctl.h - what the files of the client tool share: the table of options, the table of commands, and the
+    context that a command runs in.
+
+    A command is a function that gets the context, does its work and returns the exit code. What it may be given
+    is declared in the table in tim3ctl_commands.c; from the table come usage, help, completion and the checks.
+*/
+#ifndef TIM3CTL_H
+#define TIM3CTL_H
+
+#include "tim3client.h"
+
+#include <stdio.h>
+
+/*  Exit codes.  */
+#define TIM3CTL_DONE 0
+#define TIM3CTL_REFUSED 1
+#define TIM3CTL_USAGE 2
+#define TIM3CTL_NO_ANSWER 3
+
+/*  O (NAME, "name", KIND, "ARGUMENT", "help"). Kinds: FLAG takes no argument, TEXT any, NUMBER digits.  */
+#define TIM3CTL_OPTIONS(O)                                                                                   \
+    O (ENDPOINT, "endpoint", TEXT, "ENDPOINT",                                                               \
+       "router's front; default $TIM3_ENDPOINT, else ipc://$TIM3_DATA/run/front.sock")                       \
+    O (ASSET, "asset", TEXT, "ASSET", "asset to act on; default $TIM3_ASSET, else TIM3")                     \
+    O (REQUEST_ID, "request-id", TEXT, "ID", "permanent id of the request; default: random, printed")        \
+    O (TIMEOUT, "timeout", NUMBER, "SECONDS", "give up after this long; default 10")                         \
+    O (JSON, "json", FLAG, "", "print JSON; amounts are texts of minor units")                               \
+    O (HELP, "help", FLAG, "", "explain the command")                                                        \
+    O (VERSION, "version", FLAG, "", "print the version")                                                    \
+    O (WAIT, "wait", FLAG, "", "keep asking until the transaction is final")                                 \
+    O (LIMIT, "limit", NUMBER, "N", "most items; default all")                                               \
+    O (ACCOUNT, "account", TEXT, "ACCOUNT", "only of this account")                                          \
+    O (STATE, "state", TEXT, "STATE", "only locks in this state, such as active")                            \
+    O (UNSETTLED, "unsettled", FLAG, "", "only locks that are not final")                                    \
+    O (STATUS, "status", TEXT, "STATUS", "only transactions that are pending, completed or failed")          \
+    O (NEWEST, "newest", FLAG, "", "newest first")                                                           \
+    O (FOLLOW, "follow", FLAG, "", "stay and print events as they happen, until Ctrl-C")                     \
+    O (FROM, "from", NUMBER, "OFFSET", "first event wanted; default 1")                                      \
+    O (TOPIC, "topic", TEXT, "PREFIX", "only topics that begin so, such as token.minted")                    \
+    O (MAP, "map", TEXT, "CONTRACT=ASSET", "which asset takes the rows of a contract; repeatable")           \
+    O (OUTSTANDING, "outstanding", NUMBER, "N", "requests under way at once")                                \
+    O (OPENING, "opening", FLAG, "", "print the opening balances that the file implies")                     \
+    O (CLIENTS, "clients", NUMBER, "N", "connections; default 1")                                            \
+    O (SECONDS, "seconds", NUMBER, "S", "length of the run; default 10")                                     \
+    O (COUNT, "count", NUMBER, "N", "operations instead of a length in seconds")                             \
+    O (ACCOUNTS, "accounts", NUMBER, "N", "accounts to spread the operations over")                          \
+    O (WORKLOAD, "workload", TEXT, "KIND", "mint, redeem, transfer or mixed; default mint, then redeem")     \
+    O (SEED, "seed", NUMBER, "N", "the same seed makes the same choices; default 1")                         \
+    O (OPERATIONS, "operations", NUMBER, "N", "operations to do; default 1000")
+
+typedef enum {
+#define O(NAME, name, KIND, argument, help) TIM3CTL_OPTION_##NAME,
+    TIM3CTL_OPTIONS (O)
+#undef O
+    TIM3CTL_OPTIONS_END
+} tim3ctl_option_t;
+
+#define TIM3CTL_BIT(NAME) ((uint64_t) 1 << TIM3CTL_OPTION_##NAME)
+/*  Every command takes these.  */
+#define TIM3CTL_COMMON                                                                                       \
+    (TIM3CTL_BIT (ENDPOINT) | TIM3CTL_BIT (ASSET) | TIM3CTL_BIT (TIMEOUT) | TIM3CTL_BIT (JSON) |             \
+     TIM3CTL_BIT (HELP))
+
+typedef enum { TIM3CTL_FLAG, TIM3CTL_TEXT, TIM3CTL_NUMBER } tim3ctl_option_kind_t;
+
+typedef struct {
+    const char *name;
+    tim3ctl_option_kind_t kind;
+    const char *argument;
+    const char *help;
+} tim3ctl_option_row_t;
+
+extern const tim3ctl_option_row_t tim3ctl_option_rows[TIM3CTL_OPTIONS_END];
+
+#define TIM3CTL_REPEAT_MAX 32
+#define TIM3CTL_ARGUMENTS_MAX 64
+
+/*  A command line, taken apart. Texts are those of the line.  */
+typedef struct {
+    const char *values[TIM3CTL_OPTIONS_END][TIM3CTL_REPEAT_MAX];
+    unsigned counts[TIM3CTL_OPTIONS_END];
+    const char *words[TIM3CTL_ARGUMENTS_MAX]; /* that are no options: command and arguments */
+    unsigned word_count;
+} tim3ctl_line_t;
+
+typedef struct tim3ctl tim3ctl_t;
+
+typedef struct {
+    const char *name;      /* one or two words */
+    const char *arguments; /* "ACCOUNT AMOUNT"; in brackets when it can be left out */
+    unsigned least;
+    unsigned most;
+    uint64_t options; /* besides TIM3CTL_COMMON */
+    int (*run) (tim3ctl_t *ctl);
+    const char *help;
+    const char *example;
+} tim3ctl_command_t;
+
+/*  Ends with a NULL name.  */
+extern const tim3ctl_command_t tim3ctl_commands[];
+
+struct tim3ctl {
+    tim3_client_t *client; /* made when first needed */
+    char connected[256];   /* where to */
+    tim3ctl_line_t line;
+    const tim3ctl_command_t *command;
+    const char *const *arguments;
+    unsigned argument_count;
+    char asset[TIM3_ASSET_MAX + 1];
+    char collateral[TIM3_ASSET_MAX + 1];
+    char request_id[TIM3_REQUEST_ID_MAX + 1];
+    bool json;
+    int exit; /* what the last failed call means for the exit code */
+    struct {
+        char route[TIM3_ADDRESS_MAX + 1];
+        unsigned decimals;
+    } known[64]; /* decimals learned in this run */
+    unsigned known_count;
+};
+
+/*  --------------------------------------------------------------------------------- the command line  */
+
+/*  Takes words apart. False after saying on stderr what is wrong.  */
+bool tim3ctl_line_parse (tim3ctl_line_t *line, int count, const char *const *words);
+/*  Runs one line; the exit code.  */
+int tim3ctl_run (tim3ctl_t *ctl, const tim3ctl_line_t *line);
+const tim3ctl_command_t *tim3ctl_find (const char *const *words, unsigned count, unsigned *used);
+void tim3ctl_print_usage (FILE *file);
+void tim3ctl_print_help (const tim3ctl_command_t *command);
+int tim3ctl_shell (tim3ctl_t *ctl, const tim3ctl_line_t *defaults);
+
+/*  Values of options of the line that runs.  */
+bool tim3ctl_has (const tim3ctl_t *ctl, tim3ctl_option_t option);
+const char *tim3ctl_text (const tim3ctl_t *ctl, tim3ctl_option_t option, const char *fallback);
+uint64_t tim3ctl_number (const tim3ctl_t *ctl, tim3ctl_option_t option, uint64_t fallback);
+/*  A number from 1 to most; 0 after saying what is wrong, with ctl->exit set.  */
+uint64_t tim3ctl_count (tim3ctl_t *ctl, tim3ctl_option_t option, uint64_t fallback, uint64_t most);
+
+/*  Says on stderr what is wrong with the call, and returns TIM3CTL_USAGE.  */
+int tim3ctl_misused (const char *format, ...) __attribute__ ((format (printf, 1, 2)));
+
+/*  Set by Ctrl-C.  */
+bool tim3ctl_interrupted (void);
+void tim3ctl_interrupt_clear (void);
+
+/*  ------------------------------------------------------------------------------------------ asking  */
+
+uint64_t tim3ctl_now_us (void);
+/*  NULL after saying what is wrong.  */
+tim3_client_t *tim3ctl_client (tim3ctl_t *ctl);
+const char *tim3ctl_endpoint (const tim3ctl_t *ctl, char *text, size_t size);
+uint64_t tim3ctl_timeout_ms (const tim3ctl_t *ctl, uint64_t fallback_s);
+
+/*  "role.asset" of the asset at hand; valid until the next call.  */
+const char *tim3ctl_route (const tim3ctl_t *ctl, const char *role);
+const char *tim3ctl_collateral_route (const tim3ctl_t *ctl);
+
+/*  Asks and waits. NULL after saying on stderr what went wrong, with ctl->exit set; else the body of the
+    reply, valid until the next call.  */
+const void *tim3ctl_ask (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type,
+                         const void *body);
+/*  The same without a word on stderr: NULL with error filled.  */
+const void *tim3ctl_try (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type,
+                         const void *body, tim3_error_t *error);
+/*  Says what an error means and what to do next, and returns the exit code. decimals: of its operands.  */
+int tim3ctl_refused (tim3ctl_t *ctl, const char *route, const tim3_error_t *error);
+
+/*  Decimals of an asset or the collateral, by route of their ledger; asked for once. False after saying why.  */
+bool tim3ctl_decimals (tim3ctl_t *ctl, const char *route, unsigned *decimals);
+/*  Decimal text to minor units. False after saying what is wrong, with ctl->exit set.  */
+bool tim3ctl_amount (tim3ctl_t *ctl, const char *text, unsigned decimals, tim3_amount_t *amount);
+/*  Copies a name into a member of a message. False after saying that it is no account.  */
+bool tim3ctl_account (tim3ctl_t *ctl, const char *text, char account[TIM3_ACCOUNT_MAX + 1]);
+
+/*  Pages through a list and hands over each item. The request's shape has cursor and limit, the reply's has
+    items and cursor. most: 0 for all. each returns false to stop. Returns the exit code, after saying why.  */
+typedef bool (tim3ctl_each_fn) (void *arg, const tim3_shape_t *shape, const void *item);
+int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,
+                  uint64_t most, tim3ctl_each_fn *each, void *arg);
+
+/*  A copy of the registry's entries, to be freed. NULL after saying why.  */
+tim3_agent_t *tim3ctl_registry (tim3ctl_t *ctl, unsigned *count);
+
+
+#endif

@@ -1,0 +1,319 @@
+/*  tim3ctl_ask.c - asking agents on behalf of commands: connection, errors in people's words, decimals,
+    paging, the registry.  */
+#include "tim3ctl.h"
+#include "tim3ctl_print.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zmq.h>
+
+uint64_t tim3ctl_now_us (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
+}
+
+/*  -------------------------------------------------------------------------------------- connection  */
+
+const char *tim3ctl_endpoint (const tim3ctl_t *ctl, char *text, size_t size)
+{
+    const char *given = tim3ctl_text (ctl, TIM3CTL_OPTION_ENDPOINT, getenv ("TIM3_ENDPOINT"));
+    const char *data = getenv ("TIM3_DATA");
+    if (given && given[0])
+        snprintf (text, size, "%s", given);
+    else
+        snprintf (text, size, "ipc://%s/run/front.sock", data && data[0] ? data : "./data");
+    return text;
+}
+
+uint64_t tim3ctl_timeout_ms (const tim3ctl_t *ctl, uint64_t fallback_s)
+{
+    return tim3ctl_number (ctl, TIM3CTL_OPTION_TIMEOUT, fallback_s) * 1000;
+}
+
+tim3_client_t *tim3ctl_client (tim3ctl_t *ctl)
+{
+    char endpoint[sizeof ctl->connected];
+    tim3ctl_endpoint (ctl, endpoint, sizeof endpoint);
+    if (ctl->client && strcmp (endpoint, ctl->connected) != 0)
+        tim3_client_destroy (&ctl->client);
+    if (!ctl->client)
+        ctl->client = tim3_client_new (endpoint);
+    if (!ctl->client) {
+        ctl->exit = tim3ctl_misused ("%s cannot be used as an endpoint (%s); give --endpoint ipc://FOLDER/front.sock "
+                                     "or tcp://HOST:PORT",
+                                     endpoint, zmq_strerror (errno));
+        return NULL;
+    }
+    strcpy (ctl->connected, endpoint);
+    tim3_client_set_timeout_ms (ctl->client, tim3ctl_timeout_ms (ctl, 10));
+    return ctl->client;
+}
+
+const char *tim3ctl_route (const tim3ctl_t *ctl, const char *role)
+{
+    static char route[TIM3_ADDRESS_MAX + 1];
+    snprintf (route, sizeof route, "%s.%s", role, ctl->asset);
+    return route;
+}
+
+const char *tim3ctl_collateral_route (const tim3ctl_t *ctl)
+{
+    static char route[TIM3_ADDRESS_MAX + 1];
+    snprintf (route, sizeof route, "mock_usda.%s", ctl->collateral);
+    return route;
+}
+
+/*  ------------------------------------------------------------------------------------------ errors  */
+
+static const char *const s_next[] = {
+    [TIM3_ADVICE_FINAL] = "This request can never succeed; change it.",
+    [TIM3_ADVICE_RETRY_SAME_ID] = "Nothing was done; ask again with the same request id.",
+    [TIM3_ADVICE_RETRY_NEW_ID] =
+        "This is decided for ever under this request id; once the cause is gone, ask under a new one.",
+    [TIM3_ADVICE_UNKNOWN] = "The outcome is unknown.",
+};
+
+static bool changes_something (const tim3ctl_t *ctl)
+{
+    return (ctl->command->options & TIM3CTL_BIT (REQUEST_ID)) != 0;
+}
+
+static void print_quoted (const char *text)
+{
+    static const char *const plain =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.,:/@=+%";
+    if (text[0] && strspn (text, plain) == strlen (text)) {
+        fprintf (stderr, " %s", text);
+        return;
+    }
+    fputs (" '", stderr);
+    for (; *text; text++)
+        fputs (*text == '\'' ? "'\\''" : (const char[]){*text, '\0'}, stderr);
+    fputc ('\'', stderr);
+}
+
+/*  The line that asks the very same again.  */
+static void print_again (const tim3ctl_t *ctl)
+{
+    fputs ("  tim3ctl", stderr);
+    for (unsigned i = 0; i < ctl->line.word_count; i++)
+        print_quoted (ctl->line.words[i]);
+    for (unsigned i = 0; i < TIM3CTL_OPTIONS_END; i++) {
+        const tim3ctl_option_row_t *row = &tim3ctl_option_rows[i];
+        if (ctl->line.counts[i] == 0 || i == TIM3CTL_OPTION_REQUEST_ID)
+            continue;
+        fprintf (stderr, " --%s", row->name);
+        if (row->kind != TIM3CTL_FLAG)
+            print_quoted (tim3ctl_text (ctl, (tim3ctl_option_t) i, ""));
+    }
+    fputs (" --request-id", stderr);
+    print_quoted (ctl->request_id);
+    fputc ('\n', stderr);
+}
+
+static int no_answer (const tim3ctl_t *ctl, const char *route, const char *text)
+{
+    if (changes_something (ctl)) {
+        fprintf (stderr,
+                 "no_answer: %s from %s at %s\nThe outcome is unknown: it may have been done or not. Ask again with "
+                 "the same request id, it is never done twice:\n",
+                 text, route, ctl->connected);
+        print_again (ctl);
+    } else {
+        fprintf (stderr, "no_answer: %s from %s at %s\nCheck that the agents run (scripts/supervisor status), and "
+                         "--endpoint or $TIM3_DATA.\n",
+                 text, route, ctl->connected);
+    }
+    return TIM3CTL_NO_ANSWER;
+}
+
+static unsigned known_decimals (const tim3ctl_t *ctl, const char *route)
+{
+    const char *wanted = strncmp (route, "mock_usda.", 10) == 0 ? "mock_usda." : "token_manager.";
+    for (unsigned i = 0; i < ctl->known_count; i++)
+        if (strncmp (ctl->known[i].route, wanted, strlen (wanted)) == 0 &&
+            strcmp (strchr (ctl->known[i].route, '.'), strchr (route, '.')) == 0)
+            return ctl->known[i].decimals;
+    return 0;
+}
+
+static void print_operands (const tim3ctl_t *ctl, const char *route, const tim3_error_t *error)
+{
+    char available[TIM3_AMOUNT_TEXT_MAX];
+    char needed[TIM3_AMOUNT_TEXT_MAX];
+    unsigned decimals = known_decimals (ctl, route);
+    if (error->available == 0 && error->needed == 0)
+        return;
+    fprintf (stderr, ": available %s, needed %s", tim3_amount_format (error->available, decimals, available),
+             tim3_amount_format (error->needed, decimals, needed));
+}
+
+int tim3ctl_refused (tim3ctl_t *ctl, const char *route, const tim3_error_t *error)
+{
+    char tx[TIM3_ID_TEXT_MAX];
+    tim3_advice_t advice = tim3_result_advice ((unsigned) error->code);
+    if (ctl->json)
+        tim3ctl_json_print (tim3ctl_json (&tim3_shape_error, error));
+    if (error->code == TIM3_NO_ANSWER)
+        return ctl->exit = no_answer (ctl, route, error->text);
+    fputs (error->name, stderr);
+    print_operands (ctl, route, error);
+    fprintf (stderr, "\n%s.", error->text);
+    if (!tim3_id_is_zero (&error->tx))
+        fprintf (stderr, " Transaction %s.", tim3_id_format (&error->tx, tx));
+    fputc ('\n', stderr);
+    if (!changes_something (ctl))
+        return ctl->exit = TIM3CTL_REFUSED;
+    fprintf (stderr, "%s\n", s_next[advice]);
+    if (advice == TIM3_ADVICE_UNKNOWN || advice == TIM3_ADVICE_RETRY_SAME_ID)
+        print_again (ctl);
+    return ctl->exit = advice == TIM3_ADVICE_UNKNOWN ? TIM3CTL_NO_ANSWER : TIM3CTL_REFUSED;
+}
+
+/*  ------------------------------------------------------------------------------------------ asking  */
+
+const void *tim3ctl_try (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type,
+                         const void *body, tim3_error_t *error)
+{
+    tim3_client_t *client = tim3ctl_client (ctl);
+    if (!client) {
+        tim3_error_fill (error, TIM3_NO_ROUTE, "the endpoint cannot be used");
+        return NULL;
+    }
+    const tim3_answer_t *answer = tim3_client_call (client, route, account, type, body);
+    if (!answer)
+        tim3_error_fill (error, TIM3_NO_ANSWER, "interrupted before an answer came");
+    else if (answer->error)
+        *error = *answer->error;
+    else
+        return answer->body;
+    return NULL;
+}
+
+const void *tim3ctl_ask (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type,
+                         const void *body)
+{
+    tim3_error_t error;
+    if (!tim3ctl_client (ctl))
+        return NULL;
+    const void *reply = tim3ctl_try (ctl, route, account, type, body, &error);
+    if (!reply)
+        tim3ctl_refused (ctl, route, &error);
+    return reply;
+}
+
+bool tim3ctl_decimals (tim3ctl_t *ctl, const char *route, unsigned *decimals)
+{
+    char asked[TIM3_ADDRESS_MAX + 1];
+    for (unsigned i = 0; i < ctl->known_count; i++)
+        if (strcmp (ctl->known[i].route, route) == 0) {
+            *decimals = ctl->known[i].decimals;
+            return true;
+        }
+    snprintf (asked, sizeof asked, "%s", route);
+    const tim3_info_reply_t *info = tim3ctl_ask (ctl, asked, "", TIM3_MSG_INFO, NULL);
+    if (!info)
+        return false;
+    *decimals = (unsigned) info->decimals;
+    if (ctl->known_count < sizeof ctl->known / sizeof ctl->known[0]) {
+        strcpy (ctl->known[ctl->known_count].route, asked);
+        ctl->known[ctl->known_count++].decimals = *decimals;
+    }
+    return true;
+}
+
+bool tim3ctl_amount (tim3ctl_t *ctl, const char *text, unsigned decimals, tim3_amount_t *amount)
+{
+    if (tim3_amount_parse (text, decimals, amount))
+        return true;
+    ctl->exit = tim3ctl_misused ("'%s' is no amount: digits, with at most %u behind a point, such as 12%s; up to "
+                                 "2^128 - 1 minor units",
+                                 text, decimals, decimals ? ".5" : "");
+    return false;
+}
+
+bool tim3ctl_account (tim3ctl_t *ctl, const char *text, char account[TIM3_ACCOUNT_MAX + 1])
+{
+    if (tim3_account_valid (text)) {
+        strcpy (account, text);
+        return true;
+    }
+    ctl->exit = tim3ctl_misused ("'%s' is no account: %s", text, tim3_result_text (TIM3_INVALID_ACCOUNT));
+    return false;
+}
+
+/*  ------------------------------------------------------------------------------------------ paging  */
+
+#define PAGE_ITEMS 500
+
+typedef struct {
+    tim3_buffer_t body;
+    char *cursor;
+    uint64_t *limit;
+} page_request_t;
+
+/*  A copy of the caller's request, whose cursor and limit can be set.  */
+static page_request_t page_request (tim3_type_t type, const void *body)
+{
+    const tim3_shape_t *shape = tim3_message (type)->shape;
+    page_request_t self = {0};
+    tim3_buffer_append (&self.body, body, shape->size);
+    self.cursor = (char *) self.body.data + tim3ctl_field (shape, "cursor")->offset;
+    self.limit = (uint64_t *) (void *) (self.body.data + tim3ctl_field (shape, "limit")->offset);
+    return self;
+}
+
+/*  Hands over the items of one page; false when each wants no more.  */
+static bool hand_over (const tim3_field_t *field, const tim3_list_t *list, uint64_t *left,
+                       tim3ctl_each_fn *each, void *arg)
+{
+    const uint8_t *item = list->items;
+    for (uint32_t i = 0; i < list->count && *left > 0; i++, item += field->record->size) {
+        --*left;
+        if (!each (arg, field->record, item))
+            return false;
+    }
+    return true;
+}
+
+int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,
+                  uint64_t most, tim3ctl_each_fn *each, void *arg)
+{
+    char asked[TIM3_ADDRESS_MAX + 1];
+    page_request_t page = page_request (type, body);
+    const tim3_shape_t *reply = tim3_message (tim3_message (type)->reply)->shape;
+    const tim3_field_t *items = tim3ctl_field (reply, "items");
+    uint64_t left = most ? most : UINT64_MAX;
+    bool more = true;
+    snprintf (asked, sizeof asked, "%s", route);
+    ctl->exit = TIM3CTL_DONE;
+    while (more && left > 0) {
+        *page.limit = left < PAGE_ITEMS ? left : PAGE_ITEMS;
+        const uint8_t *answer = tim3ctl_ask (ctl, asked, account, type, page.body.data);
+        if (!answer)
+            break;
+        const char *cursor = (const char *) answer + tim3ctl_field (reply, "cursor")->offset;
+        strcpy (page.cursor, cursor);
+        more = hand_over (items, (const tim3_list_t *) (const void *) (answer + items->offset), &left, each, arg) &&
+               page.cursor[0];
+    }
+    tim3_buffer_free (&page.body);
+    return ctl->exit;
+}
+
+tim3_agent_t *tim3ctl_registry (tim3ctl_t *ctl, unsigned *count)
+{
+    const tim3_agents_t *agents = tim3ctl_ask (ctl, "router.-", "", TIM3_MSG_LIST, NULL);
+    if (!agents)
+        return NULL;
+    tim3_agent_t *copy = tim3_alloc ((agents->items.count + 1) * sizeof *copy);
+    if (agents->items.count > 0)
+        memcpy (copy, agents->items.items, agents->items.count * sizeof *copy);
+    *count = agents->items.count;
+    return copy;
+}

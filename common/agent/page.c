@@ -1,0 +1,105 @@
+/*  page.c - pages through a table of the store.  */
+#include "agent/page.h"
+#include "base/log.h"
+
+#include <string.h>
+
+/*  Rows that one request may look at, so that a filter that matches nothing cannot hold up an agent.  */
+#define SCANS_PER_ITEM 20
+#define SCANS_BASE 1000
+
+_Static_assert(2 * TIM3_KEY_MAX <= TIM3_CURSOR_MAX, "a cursor holds any key");
+
+static bool go_on (tim3_page_t *self, const char *cursor)
+{
+    int size = tim3_hex_parse (cursor, self->at.data, sizeof self->at.data);
+    if (size < 0)
+        return false;
+    self->at.size = (uint16_t) size;
+    self->inclusive = false;
+    return tim3_key_has_prefix (&self->at, &self->prefix);
+}
+
+bool tim3_page_begin (tim3_page_t *self, tim3_env_t *env, const char *cursor, uint64_t limit,
+                      tim3_table_t table, const tim3_key_t *prefix, size_t item_size)
+{
+    memset (self, 0, sizeof *self);
+    self->store = tim3_env_store (env);
+    self->table = table;
+    self->prefix = prefix ? *prefix : tim3_key_empty ();
+    self->at = self->prefix;
+    self->inclusive = true;
+    self->item_size = item_size;
+    if (cursor[0] && !go_on (self, cursor)) {
+        tim3_env_refuse (env, TIM3_INVALID_FIELD, NULL,
+                         "cursor: not one of this list; use the cursor of the page before, or none to begin");
+        return false;
+    }
+    limit = limit == 0 ? TIM3_PAGE_LIMIT : limit;
+    self->limit = limit > TIM3_PAGE_MAX ? TIM3_PAGE_MAX : (uint32_t) limit;
+    self->scans_left = SCANS_PER_ITEM * self->limit + SCANS_BASE;
+    self->items = tim3_arena_take (tim3_env_arena (env), self->limit * item_size);
+    if (!self->items) {
+        tim3_env_refuse (env, TIM3_TOO_LARGE, NULL,
+                         "limit: the page would be too large; ask for fewer items");
+        return false;
+    }
+    return true;
+}
+
+void tim3_page_reverse (tim3_page_t *self)
+{
+    TIM3_ASSERT (self->count == 0);
+    self->reverse = true;
+    if (!self->inclusive)
+        return;
+    /* no key of the prefix is larger than the prefix filled up with the largest byte */
+    memset (self->at.data + self->at.size, 0xff, sizeof self->at.data - self->at.size);
+    self->at.size = sizeof self->at.data;
+}
+
+static tim3_seek_t direction (const tim3_page_t *self)
+{
+    if (self->reverse)
+        return self->inclusive ? TIM3_SEEK_LE : TIM3_SEEK_LT;
+    return self->inclusive ? TIM3_SEEK_GE : TIM3_SEEK_GT;
+}
+
+bool tim3_page_next (tim3_page_t *self, void *record)
+{
+    tim3_key_t key = self->at;
+    if (!tim3_store_seek (self->store, self->table, direction (self), &key, record) ||
+        !tim3_key_has_prefix (&key, &self->prefix)) {
+        self->ended = true;
+        return false;
+    }
+    /* looked for even when the page is full: only so is it known whether there is another */
+    if (self->count == self->limit || self->scans_left == 0)
+        return false;
+    self->scans_left--;
+    self->at = key;
+    self->inclusive = false;
+    return true;
+}
+
+const tim3_key_t *tim3_page_key (const tim3_page_t *self)
+{
+    return &self->at;
+}
+
+void *tim3_page_add (tim3_page_t *self, const void *item)
+{
+    TIM3_ASSERT (self->count < self->limit);
+    uint8_t *place = self->items + self->count++ * self->item_size;
+    if (item)
+        memcpy (place, item, self->item_size);
+    return place;
+}
+
+void tim3_page_end (const tim3_page_t *self, tim3_list_t *items, char *cursor)
+{
+    *items = (tim3_list_t){self->items, self->count};
+    cursor[0] = '\0';
+    if (!self->ended)
+        tim3_hex_format (self->at.data, self->at.size, cursor);
+}

@@ -1,0 +1,56 @@
+/*  page.h - answers "list" requests a page at a time, straight from a table of the store.
+
+    A request's limit of 0 means TIM3_PAGE_LIMIT. Its cursor is the last key of the page before, in
+    hexadecimal; a reply's cursor is empty at the end. Whoever pages with the same arguments sees every row
+    that was there all along exactly once, whatever is written meanwhile.
+
+        tim3_page_t page;
+        if (!tim3_page_begin (&page, env, ask->cursor, ask->limit, TIM3_TABLE_POSITION, &prefix, sizeof item))
+            return;
+        while (tim3_page_next (&page, &item))
+            if (wanted (&item))
+                tim3_page_add (&page, &item);
+        tim3_page_end (&page, &reply.items, reply.cursor);
+
+    Rows may be passed over by not adding them. One request looks at a bounded number of rows: a page can end
+    early, even empty, with a cursor to go on from.
+*/
+#ifndef TIM3_PAGE_H
+#define TIM3_PAGE_H
+
+#include "agent/core.h"
+
+#define TIM3_PAGE_LIMIT 100
+
+/*  All members belong to page.c.  */
+typedef struct {
+    tim3_store_t *store;
+    tim3_table_t table;
+    tim3_key_t prefix;
+    tim3_key_t at;  /* last row looked at, or where to begin */
+    bool inclusive; /* a row at that very key is still to come */
+    bool reverse;
+    bool ended;
+    uint32_t limit;
+    uint32_t scans_left;
+    size_t item_size;
+    uint8_t *items;
+    uint32_t count;
+} tim3_page_t;
+
+/*  prefix NULL means the whole table. When false is returned, the message at hand has been refused.  */
+bool tim3_page_begin (tim3_page_t *self, tim3_env_t *env, const char *cursor, uint64_t limit,
+                      tim3_table_t table, const tim3_key_t *prefix, size_t item_size);
+/*  From the last key to the first. Before the first tim3_page_next.  */
+void tim3_page_reverse (tim3_page_t *self);
+/*  Reads the next row into record, a struct of the table's shape. False when the page is done.  */
+bool tim3_page_next (tim3_page_t *self, void *record);
+/*  Key of the row that tim3_page_next has read.  */
+const tim3_key_t *tim3_page_key (const tim3_page_t *self);
+/*  Puts an item on the page, at most one for each row read; returns its place, to be filled in further. item
+    NULL gives zeros.  */
+void *tim3_page_add (tim3_page_t *self, const void *item);
+/*  cursor holds TIM3_CURSOR_MAX + 1 bytes.  */
+void tim3_page_end (const tim3_page_t *self, tim3_list_t *items, char *cursor);
+
+#endif

@@ -1,0 +1,140 @@
+/*  registrar.c - keeps an agent known to the registry, and the registry's list known to the agent.
+
+    The registry answers every heartbeat with its generation; when that is not the one of the directory at hand,
+    the directory is asked for again. When it does not know the agent, the agent registers again.
+*/
+#include "agent/registrar.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LIST_RETRY_US 500000
+static const char s_router[] = "router.-.0";
+
+void tim3_registrar_init (tim3_registrar_t *self, const tim3_core_t *core, const tim3_settings_t *settings,
+                          const tim3_host_options_t *options)
+{
+    tim3_agent_t *entry = &self->entry;
+    strcpy (entry->name, options->name);
+    strcpy (entry->asset, settings->asset);
+    strcpy (entry->endpoint, options->endpoint);
+    strcpy (entry->version, TIM3_VERSION);
+    if (core->capabilities)
+        strcpy (entry->capabilities, core->capabilities);
+    entry->role = (uint8_t) core->role;
+    entry->shard = settings->shard;
+    entry->incarnation = options->incarnation;
+    self->enabled = options->endpoint[0] != '\0';
+    self->heartbeat_us = settings->heartbeat_us;
+    self->retry_us = settings->heartbeat_us / 4 + 1;
+}
+
+void tim3_registrar_free (tim3_registrar_t *self)
+{
+    free ((void *) self->directory.items.items);
+    self->directory.items = (tim3_list_t){0};
+}
+
+bool tim3_registrar_due (const tim3_registrar_t *self, uint64_t now_us)
+{
+    return self->enabled && now_us >= self->next_us;
+}
+
+static void report (tim3_registrar_t *self, tim3_env_t *env, uint8_t health)
+{
+    self->entry.health = health;
+    if (self->registered) {
+        tim3_heartbeat_t heartbeat = {.incarnation = self->entry.incarnation, .health = health};
+        strcpy (heartbeat.name, self->entry.name);
+        tim3_env_send (env, s_router, TIM3_MSG_HEARTBEAT, &heartbeat);
+    } else {
+        tim3_register_t registration = {.agents = {&self->entry, 1}};
+        tim3_env_send (env, s_router, TIM3_MSG_REGISTER, &registration);
+    }
+}
+
+static void ask_for_list (tim3_registrar_t *self, tim3_env_t *env)
+{
+    uint64_t now = tim3_env_now (env);
+    if (self->generation == self->listed || now - self->list_us < LIST_RETRY_US)
+        return;
+    self->list_us = now;
+    self->list_id = tim3_env_send (env, s_router, TIM3_MSG_LIST, "");
+}
+
+void tim3_registrar_tick (tim3_registrar_t *self, tim3_env_t *env, uint8_t health)
+{
+    uint64_t now = tim3_env_now (env);
+    if (!self->enabled)
+        return;
+    if (self->registered && now - self->heard_us > 3 * self->heartbeat_us)
+        self->registered = false;
+    if (tim3_registrar_due (self, now)) {
+        report (self, env, health);
+        self->next_us = now + (self->registered ? self->heartbeat_us : self->retry_us);
+    }
+    if (self->registered)
+        ask_for_list (self, env);
+}
+
+void tim3_registrar_leave (tim3_registrar_t *self, tim3_env_t *env)
+{
+    tim3_deregister_t farewell = {.incarnation = self->entry.incarnation};
+    if (!self->registered)
+        return;
+    strcpy (farewell.name, self->entry.name);
+    tim3_env_send (env, s_router, TIM3_MSG_DEREGISTER, &farewell);
+    self->enabled = false;
+}
+
+static void on_registered (tim3_registrar_t *self, tim3_env_t *env, const tim3_registered_t *answer)
+{
+    self->registered = true;
+    self->heard_us = tim3_env_now (env);
+    self->generation = answer->generation;
+    ask_for_list (self, env);
+}
+
+static void on_agents (tim3_registrar_t *self, const tim3_agents_t *answer)
+{
+    size_t size = answer->items.count * sizeof (tim3_agent_t);
+    void *copy = size > 0 ? tim3_alloc (size) : NULL;
+    if (size > 0)
+        memcpy (copy, answer->items.items, size);
+    tim3_registrar_free (self);
+    self->directory.items = (tim3_list_t){copy, answer->items.count};
+    self->directory.generation = answer->generation;
+    self->listed = answer->generation;
+    self->version++;
+}
+
+static bool on_error (tim3_registrar_t *self, const tim3_error_t *error)
+{
+    if (error->request != TIM3_MSG_REGISTER && error->request != TIM3_MSG_HEARTBEAT)
+        return false;
+    if (error->code == TIM3_SUPERSEDED)
+        self->superseded = true;
+    self->registered = false;
+    self->next_us = 0;
+    return true;
+}
+
+bool tim3_registrar_handle (tim3_registrar_t *self, tim3_env_t *env, const tim3_envelope_t *envelope,
+                            const void *body)
+{
+    switch (envelope->type) {
+    case TIM3_MSG_REGISTERED:
+        on_registered (self, env, body);
+        return true;
+    case TIM3_MSG_AGENTS:
+        if (envelope->reply_to != self->list_id)
+            return false;
+        on_agents (self, body);
+        return true;
+    case TIM3_MSG_ERROR:
+        return on_error (self, body);
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,618 @@
+/*  shell.c - runs a core as a process. The only file with an agent's sockets, clock, signals and exits.
+
+    For tests of crashes, the environment variable TIM3_CRASH_AT=before_commit:N or after_commit:N makes the process
+    kill itself (SIGKILL) at its Nth commit: before anything of that batch is durable, or when it is and nothing
+    of it has been sent.
+*/
+#include "agent/shell.h"
+#include "agent/host.h"
+#include "agent/settings.h"
+#include "base/log.h"
+
+#include <czmq.h>
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define PEERS_MAX 128
+#define TICK_US 50000
+#define QUEUE_MESSAGES 20000
+#define AGENT_FRAME_MAX (8 * 1024 * 1024)
+#define FRAMES_PER_BATCH 2048
+
+typedef struct {
+    char address[TIM3_ADDRESS_MAX + 1];
+    char endpoint[201];
+    void *socket;
+} peer_t;
+
+typedef struct {
+    const char *config_path;
+    const char *data;
+    const char *asset;
+    unsigned shard;
+    int ready_fd;
+    bool check_config;
+    bool list_agents;
+    bool adopt;
+} arguments_t;
+
+typedef struct {
+    arguments_t arguments;
+    const tim3_program_t *program;
+    tim3_config_t *config;
+    tim3_settings_t settings;
+    tim3_setting_t list[TIM3_SETTING_LIST_MAX];
+    tim3_host_options_t options;
+    tim3_store_t *store;
+    tim3_host_t *host;
+    void *companion;
+    void *context;
+    void *inbox; /* ROUTER */
+    peer_t peers[PEERS_MAX];
+    size_t peer_count;
+    zmq_pollitem_t items[PEERS_MAX + 2]; /* signals, inbox, peers */
+    int signals;
+    uint64_t clock_base_us; /* wall clock at start less monotonic clock at start */
+    uint64_t next_tick_us;
+    uint64_t directory_version;
+    uint64_t batch_messages;
+    char endpoint[201];
+    char front[201];
+    /* C (name): counters of the shell itself */
+    uint64_t answers_dropped;
+    uint64_t sends_dropped;
+    uint64_t unrouted;
+    const char *crash_at;
+    uint64_t crash_countdown;
+} shell_t;
+
+static shell_t s_shell;
+
+/*  ------------------------------------------------------------------------------------------ time, stats  */
+
+static uint64_t microseconds (clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime (clock, &time);
+    return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_nsec / 1000;
+}
+
+/*  Wall clock at start, and monotonic from there: a clock that is set must not stall or hurry time-outs.  */
+static uint64_t now (shell_t *self)
+{
+    return self->clock_base_us + microseconds (CLOCK_MONOTONIC);
+}
+
+static uint64_t timeval_us (struct timeval time)
+{
+    return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_usec;
+}
+
+static void process_stats (tim3_report_t *report)
+{
+    struct rusage usage;
+    getrusage (RUSAGE_SELF, &usage);
+    tim3_report_metric (report, "cpu_user_us", timeval_us (usage.ru_utime));
+    tim3_report_metric (report, "cpu_system_us", timeval_us (usage.ru_stime));
+    tim3_report_metric (report, "memory_most_kb", (uint64_t) usage.ru_maxrss);
+    tim3_report_metric (report, "answers_dropped", s_shell.answers_dropped);
+    tim3_report_metric (report, "sends_dropped", s_shell.sends_dropped);
+    tim3_report_metric (report, "unrouted", s_shell.unrouted);
+}
+
+/*  ---------------------------------------------------------------------------------------------- sockets  */
+
+static void set_int (void *socket, int option, int value)
+{
+    if (zmq_setsockopt (socket, option, &value, sizeof value) != 0)
+        tim3_fatal (TIM3_EXIT_PERMANENT, "cannot set socket option %d: %s", option, zmq_strerror (errno));
+}
+
+static void *new_socket (shell_t *self, int type)
+{
+    int64_t most = AGENT_FRAME_MAX;
+    void *socket = zmq_socket (self->context, type);
+    if (!socket)
+        tim3_fatal (TIM3_EXIT_RETRY, "cannot make a socket: %s", zmq_strerror (errno));
+    set_int (socket, ZMQ_LINGER, 300);
+    set_int (socket, ZMQ_SNDHWM, QUEUE_MESSAGES);
+    set_int (socket, ZMQ_RCVHWM, QUEUE_MESSAGES);
+    zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
+    return socket;
+}
+
+static void bind_inbox (shell_t *self)
+{
+    self->inbox = new_socket (self, ZMQ_ROUTER);
+    set_int (self->inbox, ZMQ_ROUTER_MANDATORY, 1);
+    if (zmq_bind (self->inbox, self->endpoint) != 0)
+        tim3_fatal (TIM3_EXIT_RETRY, "cannot bind %s: %s; is the folder there, the path below 108 bytes?",
+                    self->endpoint, zmq_strerror (errno));
+}
+
+static void set_items (shell_t *self)
+{
+    self->items[0] = (zmq_pollitem_t){NULL, self->signals, ZMQ_POLLIN, 0};
+    self->items[1] = (zmq_pollitem_t){self->inbox, 0, ZMQ_POLLIN, 0};
+    for (size_t i = 0; i < self->peer_count; i++)
+        self->items[2 + i] = (zmq_pollitem_t){self->peers[i].socket, 0, ZMQ_POLLIN, 0};
+}
+
+static void connect_peer (shell_t *self, peer_t *peer)
+{
+    peer->socket = new_socket (self, ZMQ_DEALER);
+    set_int (peer->socket, ZMQ_RECONNECT_IVL, 20);
+    set_int (peer->socket, ZMQ_RECONNECT_IVL_MAX, 500);
+    if (zmq_connect (peer->socket, peer->endpoint) != 0)
+        tim3_log (TIM3_ERROR, "cannot connect", "endpoint=%s error=\"%s\"", peer->endpoint,
+                  zmq_strerror (errno));
+    set_items (self);
+}
+
+/*  NULL when the registry does not know the address.  */
+static const char *find_endpoint (shell_t *self, const char *address)
+{
+    uint64_t version;
+    const tim3_agents_t *agents = tim3_host_directory (self->host, &version);
+    const tim3_agent_t *agent = agents->items.items;
+    for (uint32_t i = 0; i < agents->items.count; i++)
+        if (strcmp (agent[i].name, address) == 0)
+            return agent[i].endpoint;
+    return NULL;
+}
+
+static peer_t *find_peer (shell_t *self, const char *address)
+{
+    for (size_t i = 0; i < self->peer_count; i++)
+        if (strcmp (self->peers[i].address, address) == 0)
+            return &self->peers[i];
+    return NULL;
+}
+
+static peer_t *add_peer (shell_t *self, const char *address, const char *endpoint)
+{
+    if (self->peer_count == PEERS_MAX)
+        return NULL;
+    peer_t *peer = &self->peers[self->peer_count++];
+    snprintf (peer->address, sizeof peer->address, "%s", address);
+    snprintf (peer->endpoint, sizeof peer->endpoint, "%s", endpoint);
+    connect_peer (self, peer);
+    return peer;
+}
+
+/*  Agents that came back at another endpoint are connected anew.  */
+static void follow_directory (shell_t *self)
+{
+    uint64_t version;
+    tim3_host_directory (self->host, &version);
+    if (version == self->directory_version)
+        return;
+    self->directory_version = version;
+    for (size_t i = 0; i < self->peer_count; i++) {
+        peer_t *peer = &self->peers[i];
+        const char *endpoint = find_endpoint (self, peer->address);
+        if (!endpoint || strcmp (endpoint, peer->endpoint) == 0)
+            continue;
+        zmq_close (peer->socket);
+        snprintf (peer->endpoint, sizeof peer->endpoint, "%s", endpoint);
+        connect_peer (self, peer);
+    }
+}
+
+static void send_to_address (shell_t *self, const tim3_frame_t *frame)
+{
+    peer_t *peer = find_peer (self, frame->address);
+    if (!peer) {
+        const char *endpoint = find_endpoint (self, frame->address);
+        peer = endpoint ? add_peer (self, frame->address, endpoint) : NULL;
+    }
+    if (!peer)
+        self->unrouted++; /* the core finds its unfinished work again */
+    else if (zmq_send (peer->socket, frame->data, frame->size, ZMQ_DONTWAIT) < 0)
+        self->sends_dropped++;
+}
+
+static void send_to_peer (shell_t *self, const tim3_frame_t *frame)
+{
+    if (zmq_send (self->inbox, frame->peer, frame->peer_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0
+        || zmq_send (self->inbox, frame->data, frame->size, ZMQ_DONTWAIT) < 0)
+        self->answers_dropped++; /* it is gone or does not read; it will ask again */
+}
+
+/*  -------------------------------------------------------------------------------------------- receiving  */
+
+/*  Reads and drops what is left of a message with too many parts.  */
+static void drain (void *socket)
+{
+    zmq_msg_t part;
+    zmq_msg_init (&part);
+    while (zmq_msg_recv (&part, socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_more (&part))
+        ;
+    zmq_msg_close (&part);
+}
+
+static bool receive_inbox (shell_t *self)
+{
+    zmq_msg_t peer;
+    zmq_msg_t payload;
+    zmq_msg_init (&peer);
+    zmq_msg_init (&payload);
+    bool got = zmq_msg_recv (&peer, self->inbox, ZMQ_DONTWAIT) >= 0;
+    if (got && zmq_msg_more (&peer) && zmq_msg_recv (&payload, self->inbox, ZMQ_DONTWAIT) >= 0) {
+        tim3_origin_t origin = {false, zmq_msg_data (&peer), zmq_msg_size (&peer)};
+        if (zmq_msg_more (&payload))
+            drain (self->inbox);
+        else
+            tim3_host_take (self->host, &origin, zmq_msg_data (&payload), zmq_msg_size (&payload));
+    }
+    zmq_msg_close (&payload);
+    zmq_msg_close (&peer);
+    return got;
+}
+
+static bool receive_peer (shell_t *self, void *socket)
+{
+    zmq_msg_t payload;
+    tim3_origin_t origin = {.answer = true};
+    zmq_msg_init (&payload);
+    bool got = zmq_msg_recv (&payload, socket, ZMQ_DONTWAIT) >= 0;
+    if (got && zmq_msg_more (&payload))
+        drain (socket);
+    else if (got)
+        tim3_host_take (self->host, &origin, zmq_msg_data (&payload), zmq_msg_size (&payload));
+    zmq_msg_close (&payload);
+    return got;
+}
+
+/*  Everything that has arrived, up to the bounds of a batch. Answers come first: they finish work.  */
+static void receive_all (shell_t *self)
+{
+    const tim3_host_counters_t *counters = tim3_host_counters (self->host);
+    uint64_t most = counters->messages_in + self->batch_messages;
+    int frames = 0;
+    for (size_t i = 0; i < self->peer_count; i++)
+        while (counters->messages_in < most && frames++ < FRAMES_PER_BATCH
+               && receive_peer (self, self->peers[i].socket))
+            ;
+    while (counters->messages_in < most && frames++ < FRAMES_PER_BATCH && receive_inbox (self))
+        ;
+}
+
+/*  ------------------------------------------------------------------------------------------ the loop  */
+
+static void crash_if_asked (shell_t *self, const char *point, bool dirty)
+{
+    if (!self->crash_at || !dirty || strncmp (self->crash_at, point, strlen (point)) != 0)
+        return;
+    if (--self->crash_countdown == 0)
+        kill (getpid (), SIGKILL);
+}
+
+/*  Commits, and only then lets the batch out.  */
+static void finish_batch (shell_t *self)
+{
+    const tim3_frame_t *frame;
+    bool dirty = tim3_store_dirty (self->store);
+
+    crash_if_asked (self, "before_commit", dirty);
+    if (tim3_host_commit (self->host) != 0) {
+        bool corrupt = tim3_store_error (self->store) == TIM3_STORE_CORRUPT;
+        tim3_fatal (corrupt ? TIM3_EXIT_PERMANENT : TIM3_EXIT_RETRY,
+                    corrupt ? "the store holds a record that cannot be read; restore it from a backup"
+                            : "the store failed to commit; stopping, so that a restart can recover");
+    }
+    crash_if_asked (self, "after_commit", dirty);
+    while ((frame = tim3_host_next (self->host)))
+        if (frame->address)
+            send_to_address (self, frame);
+        else
+            send_to_peer (self, frame);
+}
+
+static bool stop_asked (shell_t *self)
+{
+    struct signalfd_siginfo info;
+    return self->items[0].revents && read (self->signals, &info, sizeof info) > 0;
+}
+
+static void run_batch (shell_t *self)
+{
+    uint64_t time = now (self);
+    tim3_host_begin (self->host, time);
+    receive_all (self);
+    if (time >= self->next_tick_us) {
+        tim3_host_tick (self->host);
+        self->next_tick_us = time + TICK_US;
+    }
+    finish_batch (self);
+    follow_directory (self);
+    if (tim3_host_superseded (self->host))
+        tim3_fatal (TIM3_EXIT_PERMANENT, "a newer process has registered as %s; only one may run",
+                    self->settings.name);
+}
+
+static void run (shell_t *self)
+{
+    for (;;) {
+        uint64_t time = now (self);
+        long wait = time >= self->next_tick_us ? 0 : (long) ((self->next_tick_us - time) / 1000 + 1);
+        if (zmq_poll (self->items, (int) self->peer_count + 2, wait) < 0 && errno != EINTR)
+            tim3_fatal (TIM3_EXIT_RETRY, "cannot wait for messages: %s", zmq_strerror (errno));
+        if (stop_asked (self))
+            return;
+        run_batch (self);
+    }
+}
+
+/*  ------------------------------------------------------------------------------------- start and stop  */
+
+static void usage (const tim3_program_t *program, FILE *out)
+{
+    fprintf (out,
+             "Usage: %s --config FILE --data DIR [--asset ASSET] [--shard N]\n"
+             "Runs a %s: %s.\n\n"
+             "  --config FILE    configuration (ZPL); see docs/CONFIG.md\n"
+             "  --data DIR       folder with keys, stores and sockets\n"
+             "  --asset ASSET    asset it serves, or name of the collateral; none for router and state manager\n"
+             "  --shard N        shard, or instance of a coordinator (default 0)\n"
+             "  --ready-fd N     write a newline to this descriptor when ready\n"
+             "  --adopt          go on with a store that is a copy: for a restore of all stores together\n"
+             "  --check-config   check the configuration and exit: 0 good, %d not\n"
+             "  --list-agents    print the processes that the configuration asks for, and exit\n"
+             "  --list-keys      print the table of configuration keys, and exit\n"
+             "  --version        print the version, and exit\n\n"
+             "Runs in the foreground and logs to stderr. SIGTERM ends it cleanly (exit 0). Exit %d: starting it\n"
+             "again may help; %d: somebody has to look.\n\n"
+             "Example: %s --config scripts/config/tim3.cfg --data data\n",
+             program_invocation_short_name, tim3_role_name (program->core->role),
+             tim3_role_text (program->core->role), TIM3_EXIT_PERMANENT, TIM3_EXIT_RETRY, TIM3_EXIT_PERMANENT,
+             program_invocation_short_name);
+}
+
+static unsigned parse_number (const char *text, const char *option, unsigned most)
+{
+    char *end;
+    unsigned long number = strtoul (text, &end, 10);
+    if (*text == '\0' || *end || number > most) {
+        fprintf (stderr, "%s: --%s takes a number from 0 to %u, not \"%s\"\n", program_invocation_short_name,
+                 option, most, text);
+        exit (TIM3_EXIT_USAGE);
+    }
+    return (unsigned) number;
+}
+
+static void parse_arguments (shell_t *self, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"data", required_argument, NULL, 'd'},
+        {"asset", required_argument, NULL, 'a'},  {"shard", required_argument, NULL, 's'},
+        {"ready-fd", required_argument, NULL, 'r'}, {"check-config", no_argument, NULL, 'k'},
+        {"list-agents", no_argument, NULL, 'l'},  {"list-keys", no_argument, NULL, 't'},
+        {"version", no_argument, NULL, 'v'},      {"help", no_argument, NULL, 'h'},
+        {"adopt", no_argument, NULL, 'o'},        {NULL, 0, NULL, 0}};
+    arguments_t *arguments = &self->arguments;
+    int option;
+
+    *arguments = (arguments_t){.asset = "-", .ready_fd = -1};
+    while ((option = getopt_long (argc, argv, "h", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            arguments->config_path = optarg;
+            break;
+        case 'd':
+            arguments->data = optarg;
+            break;
+        case 'a':
+            arguments->asset = optarg;
+            break;
+        case 's':
+            arguments->shard = parse_number (optarg, "shard", 9999);
+            break;
+        case 'r':
+            arguments->ready_fd = (int) parse_number (optarg, "ready-fd", 1023);
+            break;
+        case 'k':
+            arguments->check_config = true;
+            break;
+        case 'l':
+            arguments->list_agents = true;
+            break;
+        case 'o':
+            arguments->adopt = true;
+            break;
+        case 't':
+            tim3_settings_print_keys ();
+            exit (TIM3_EXIT_OK);
+        case 'v':
+            printf ("%s %s\n", program_invocation_short_name, TIM3_VERSION);
+            exit (TIM3_EXIT_OK);
+        case 'h':
+            usage (self->program, stdout);
+            exit (TIM3_EXIT_OK);
+        default:
+            usage (self->program, stderr);
+            exit (TIM3_EXIT_USAGE);
+        }
+    }
+    bool only_config = arguments->check_config || arguments->list_agents;
+    if (optind < argc || !arguments->config_path || (!only_config && !arguments->data)) {
+        usage (self->program, stderr);
+        exit (TIM3_EXIT_USAGE);
+    }
+}
+
+static void load_config (shell_t *self)
+{
+    char why[512];
+    self->config = tim3_config_load (self->arguments.config_path, why, sizeof why);
+    if (!self->config)
+        tim3_fatal (TIM3_EXIT_PERMANENT, "%s", why);
+    if (self->arguments.list_agents)
+        tim3_settings_print_agents (self->config);
+    if (self->arguments.check_config)
+        printf ("%s: good\n", self->arguments.config_path);
+    if (self->arguments.list_agents || self->arguments.check_config)
+        exit (TIM3_EXIT_OK);
+}
+
+static tim3_level_t log_level (const tim3_config_t *config)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    const char *level = tim3_config_text (config, "agents", "log_level", NULL);
+    for (int i = 0; i < 4; i++)
+        if (strcmp (levels[i], level) == 0)
+            return (tim3_level_t) i;
+    return TIM3_INFO;
+}
+
+static void fill_settings (shell_t *self)
+{
+    char why[512];
+    const arguments_t *arguments = &self->arguments;
+    tim3_role_t role = self->program->core->role;
+    if (!tim3_settings_fill (&self->settings, self->config, arguments->data, role, arguments->asset,
+                             arguments->shard, why, sizeof why))
+        tim3_fatal (TIM3_EXIT_PERMANENT, "%s", why);
+    tim3_log_open (self->settings.name, log_level (self->config));
+    self->batch_messages = tim3_config_u64 (self->config, "agents", "batch_messages", NULL);
+    snprintf (self->endpoint, sizeof self->endpoint, "ipc://%s/run/%s.sock", arguments->data,
+              self->settings.name);
+    const char *front = tim3_config_text (self->config, "router", "front", NULL);
+    if (front[0])
+        snprintf (self->front, sizeof self->front, "%s", front);
+    else
+        snprintf (self->front, sizeof self->front, "ipc://%s/run/front.sock", arguments->data);
+}
+
+static void open_store (shell_t *self)
+{
+    char path[512];
+    char why[512];
+    tim3_store_options_t options = {.path = path, .name = self->settings.name};
+    options.adopt = self->arguments.adopt;
+
+    snprintf (path, sizeof path, "%s/run", self->arguments.data);
+    if (mkdir (path, 0700) != 0 && errno != EEXIST)
+        tim3_fatal (TIM3_EXIT_PERMANENT, "cannot make %s: %s", path, strerror (errno));
+    snprintf (path, sizeof path, "%s/store/%s", self->arguments.data, self->settings.name);
+    options.map_size = tim3_config_u64 (self->config, "agents", "map_size_mb", NULL) * 1024 * 1024;
+    options.now_us = now (self);
+    randombytes_buf (options.fresh_id.bytes, sizeof options.fresh_id.bytes);
+    self->store = tim3_store_open_lmdb (&options, &self->options.meta, why, sizeof why);
+    if (!self->store)
+        tim3_fatal (TIM3_EXIT_PERMANENT, "%s", why);
+}
+
+static void make_host (shell_t *self)
+{
+    tim3_host_options_t *options = &self->options;
+    strcpy (options->name, self->settings.name);
+    strcpy (options->endpoint, self->endpoint);
+    options->incarnation = now (self);
+    options->list_count = tim3_settings_list (self->config, self->list);
+    options->list = self->list;
+    options->pid = (uint64_t) getpid ();
+    options->process_stats = process_stats;
+    self->host = tim3_host_new (self->program->core, &self->settings, self->store, options);
+}
+
+static void make_sockets (shell_t *self)
+{
+    char router[201];
+    self->context = zmq_ctx_new ();
+    bind_inbox (self);
+    snprintf (router, sizeof router, "ipc://%s/run/router.-.0.sock", self->arguments.data);
+    add_peer (self, "router.-.0", router);
+}
+
+static void watch_signals (shell_t *self)
+{
+    sigset_t set;
+    sigemptyset (&set);
+    sigaddset (&set, SIGTERM);
+    sigaddset (&set, SIGINT);
+    sigprocmask (SIG_BLOCK, &set, NULL);
+    signal (SIGPIPE, SIG_IGN);
+    self->signals = signalfd (-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    TIM3_ASSERT (self->signals >= 0);
+}
+
+static void read_crash_point (shell_t *self)
+{
+    const char *text = getenv ("TIM3_CRASH_AT");
+    const char *colon = text ? strchr (text, ':') : NULL;
+    if (!colon)
+        return;
+    self->crash_at = text;
+    self->crash_countdown = strtoull (colon + 1, NULL, 10);
+    tim3_log (TIM3_WARN, "will crash", "at=%s", text);
+}
+
+static void say_ready (shell_t *self)
+{
+    tim3_log (TIM3_INFO, "ready", "endpoint=%s version=%s incarnation=%llu", self->endpoint, TIM3_VERSION,
+              (unsigned long long) self->options.incarnation);
+    if (self->arguments.ready_fd < 0)
+        return;
+    ssize_t ignored = write (self->arguments.ready_fd, "\n", 1);
+    (void) ignored;
+    close (self->arguments.ready_fd);
+}
+
+static void stop (shell_t *self)
+{
+    tim3_host_begin (self->host, now (self));
+    tim3_host_leave (self->host);
+    finish_batch (self);
+    if (self->companion)
+        self->program->companion_destroy (&self->companion);
+    for (size_t i = 0; i < self->peer_count; i++)
+        zmq_close (self->peers[i].socket);
+    zmq_close (self->inbox);
+    zmq_ctx_term (self->context);
+    tim3_host_destroy (&self->host);
+    tim3_store_close (&self->store);
+    tim3_config_destroy (&self->config);
+    close (self->signals);
+    tim3_log (TIM3_INFO, "stopped", "clean=yes");
+}
+
+int tim3_agent_main (int argc, char **argv, const tim3_program_t *program)
+{
+    shell_t *self = &s_shell;
+    self->program = program;
+    umask (077);
+    tim3_log_open (program_invocation_short_name, TIM3_INFO);
+    parse_arguments (self, argc, argv);
+    zsys_handler_set (NULL);
+    if (sodium_init () < 0)
+        tim3_fatal (TIM3_EXIT_PERMANENT, "libsodium does not start");
+    load_config (self);
+    fill_settings (self);
+    self->clock_base_us = microseconds (CLOCK_REALTIME) - microseconds (CLOCK_MONOTONIC);
+    watch_signals (self);
+    read_crash_point (self);
+    open_store (self);
+    make_host (self);
+    make_sockets (self);
+    if (program->companion_new) {
+        tim3_place_t place = {self->config, self->arguments.data, self->endpoint, self->front};
+        self->companion = program->companion_new (&place);
+    }
+    set_items (self);
+    say_ready (self);
+    run (self);
+    stop (self);
+    return TIM3_EXIT_OK;
+}

@@ -1,0 +1,36 @@
+/*  shell.h - runs cores as a process: sockets, clock, signals, files. The durable shell around a pure core.
+
+    One thread: wait; take what has arrived; run the core over the whole batch; commit once; only then let
+    replies, messages and events out. The agent's ROUTER socket takes requests; one DEALER per peer carries
+    requests out and takes their answers. Peers are found through the registry and remembered.
+
+    Data under the folder given by --data:
+        run/ADDRESS.sock    the agent's socket (ipc), folder mode 0700
+        store/ADDRESS/      its store                    keys/ASSET.evidence, keys/ASSET.vault   0600, 32 bytes
+*/
+#ifndef TIM3_SHELL_H
+#define TIM3_SHELL_H
+
+#include "agent/core.h"
+#include "base/config.h"
+
+/*  What a companion thread (the router's broker) is told.  */
+typedef struct {
+    const tim3_config_t *config;
+    const char *data;          /* the data folder */
+    const char *endpoint;      /* of this process's core */
+    const char *front;         /* for clients */
+} tim3_place_t;
+
+typedef struct {
+    const tim3_core_t *core;
+    /* both NULL, or a companion that runs its own thread from new to destroy; new may tim3_fatal */
+    void *(*companion_new) (const tim3_place_t *place);
+    void (*companion_destroy) (void **self);
+} tim3_program_t;
+
+/*  The whole main of an agent: parses --config, --data, --asset, --shard, --check-config, --ready-fd, --version,
+    --help; runs until SIGTERM or SIGINT; returns the exit code.  */
+int tim3_agent_main (int argc, char **argv, const tim3_program_t *program);
+
+#endif

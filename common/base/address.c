@@ -1,0 +1,126 @@
+/*  address.c - roles, addresses, names and slots.  */
+#include "base/address.h"
+#include "base/bytes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const s_names[] = {
+#define X(NAME, name, text) name,
+    TIM3_ROLES (X)
+#undef X
+};
+
+static const char *const s_texts[] = {
+#define X(NAME, name, text) text,
+    TIM3_ROLES (X)
+#undef X
+};
+
+const char *tim3_role_name (tim3_role_t role)
+{
+    return role < TIM3_ROLE_COUNT ? s_names[role] : "none";
+}
+
+const char *tim3_role_text (tim3_role_t role)
+{
+    return role < TIM3_ROLE_COUNT ? s_texts[role] : "";
+}
+
+tim3_role_t tim3_role_parse (const char *name)
+{
+    for (int i = 0; i < TIM3_ROLE_COUNT; i++)
+        if (strcmp (s_names[i], name) == 0)
+            return (tim3_role_t) i;
+    return TIM3_ROLE_NONE;
+}
+
+static bool all_of (const char *text, size_t least, size_t most, const char *also)
+{
+    size_t length = strlen (text);
+    if (length < least || length > most)
+        return false;
+    for (; *text; text++) {
+        char c = *text;
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!plain && !strchr (also, c))
+            return false;
+    }
+    return true;
+}
+
+bool tim3_account_valid (const char *account)
+{
+    return all_of (account, 1, TIM3_ACCOUNT_MAX, "._:@-");
+}
+
+bool tim3_asset_valid (const char *asset)
+{
+    return all_of (asset, 1, TIM3_ASSET_MAX, "_-");
+}
+
+bool tim3_request_id_valid (const char *request_id)
+{
+    size_t length = strlen (request_id);
+    if (length < 1 || length > TIM3_REQUEST_ID_MAX)
+        return false;
+    for (; *request_id; request_id++)
+        if (*request_id <= ' ' || *request_id > '~')
+            return false;
+    return true;
+}
+
+static bool parse_shard (const char *text, int *shard)
+{
+    if (!all_of (text, 1, 4, "") || strspn (text, "0123456789") != strlen (text))
+        return false;
+    *shard = atoi (text);
+    return true;
+}
+
+bool tim3_address_parse (const char *text, tim3_address_t *address)
+{
+    char copy[TIM3_ADDRESS_MAX + 1];
+    tim3_address_t parsed = {.role = TIM3_ROLE_NONE, .shard = -1};
+
+    if (strlen (text) > TIM3_ADDRESS_MAX)
+        return false;
+    strcpy (copy, text);
+    char *asset = strchr (copy, '.');
+    char *shard = asset ? strchr (asset + 1, '.') : NULL;
+    if (shard)
+        *shard++ = '\0';
+    if (asset)
+        *asset++ = '\0';
+    parsed.role = tim3_role_parse (copy);
+    if (parsed.role == TIM3_ROLE_NONE)
+        return false;
+    if (asset && !tim3_asset_valid (asset))
+        return false;
+    if (asset)
+        strcpy (parsed.asset, asset);
+    if (shard && !parse_shard (shard, &parsed.shard))
+        return false;
+    *address = parsed;
+    return true;
+}
+
+char *tim3_address_format (tim3_role_t role, const char *asset, int shard, char text[TIM3_ADDRESS_MAX + 1])
+{
+    if (shard < 0)
+        snprintf (text, TIM3_ADDRESS_MAX + 1, "%s.%s", tim3_role_name (role), asset);
+    else
+        snprintf (text, TIM3_ADDRESS_MAX + 1, "%s.%s.%d", tim3_role_name (role), asset, shard);
+    return text;
+}
+
+unsigned tim3_account_slot (const char *account)
+{
+    return (unsigned) (tim3_hash64 (account, strlen (account), 0) % TIM3_SLOTS);
+}
+
+unsigned tim3_account_shard (const char *account, unsigned shards)
+{
+    return tim3_account_slot (account) * shards / TIM3_SLOTS;
+}

@@ -1,0 +1,128 @@
+/*  bytes.c - identifiers, growable buffers and hexadecimal text.  */
+#include "base/bytes.h"
+#include "base/log.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+bool tim3_id_equal (const tim3_id_t *a, const tim3_id_t *b)
+{
+    return memcmp (a, b, sizeof *a) == 0;
+}
+
+bool tim3_id_is_zero (const tim3_id_t *id)
+{
+    static const tim3_id_t zero;
+    return tim3_id_equal (id, &zero);
+}
+
+char *tim3_id_format (const tim3_id_t *id, char text[TIM3_ID_TEXT_MAX])
+{
+    return tim3_hex_format (id->bytes, sizeof id->bytes, text);
+}
+
+bool tim3_id_parse (const char *text, tim3_id_t *id)
+{
+    tim3_id_t parsed;
+    if (tim3_hex_parse (text, parsed.bytes, sizeof parsed.bytes) != (int) sizeof parsed.bytes)
+        return false;
+    *id = parsed;
+    return true;
+}
+
+static void hash_text (crypto_generichash_state *state, const char *text)
+{
+    size_t length = strlen (text);
+    uint8_t prefix[2] = {(uint8_t) (length >> 8), (uint8_t) length};
+    crypto_generichash_update (state, prefix, sizeof prefix);
+    crypto_generichash_update (state, (const uint8_t *) text, length);
+}
+
+tim3_id_t tim3_tx_id (const char *asset, const char *account, const char *request_id)
+{
+    crypto_generichash_state state;
+    tim3_id_t id;
+    crypto_generichash_init (&state, NULL, 0, sizeof id.bytes);
+    hash_text (&state, asset);
+    hash_text (&state, account);
+    hash_text (&state, request_id);
+    crypto_generichash_final (&state, id.bytes, sizeof id.bytes);
+    return id;
+}
+
+uint64_t tim3_hash64 (const void *data, size_t size, uint64_t seed)
+{
+    return XXH64 (data, size, seed);
+}
+
+void tim3_buffer_append (tim3_buffer_t *self, const void *data, size_t size)
+{
+    if (size == 0)
+        return;
+    if (self->capacity - self->size < size) {
+        size_t capacity = self->capacity ? self->capacity : 256;
+        while (capacity - self->size < size)
+            capacity *= 2;
+        self->data = realloc (self->data, capacity);
+        TIM3_ASSERT (self->data);
+        self->capacity = capacity;
+    }
+    memcpy (self->data + self->size, data, size);
+    self->size += size;
+}
+
+void tim3_buffer_clear (tim3_buffer_t *self)
+{
+    self->size = 0;
+}
+
+void tim3_buffer_free (tim3_buffer_t *self)
+{
+    free (self->data);
+    *self = (tim3_buffer_t){0};
+}
+
+char *tim3_hex_format (const uint8_t *data, size_t size, char *text)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < size; i++) {
+        text[2 * i] = digits[data[i] >> 4];
+        text[2 * i + 1] = digits[data[i] & 15];
+    }
+    text[2 * size] = '\0';
+    return text;
+}
+
+static int hex_digit (char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return -1;
+}
+
+int tim3_hex_parse (const char *text, uint8_t *data, size_t capacity)
+{
+    size_t length = strlen (text);
+    if (length % 2 != 0 || length / 2 > capacity)
+        return -1;
+    for (size_t i = 0; i < length / 2; i++) {
+        int high = hex_digit (text[2 * i]);
+        int low = hex_digit (text[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return -1;
+        data[i] = (uint8_t) (high << 4 | low);
+    }
+    return (int) (length / 2);
+}
+
+void *tim3_alloc (size_t size)
+{
+    void *memory = calloc (1, size);
+    TIM3_ASSERT (memory);
+    return memory;
+}

@@ -1,0 +1,51 @@
+/*  bytes.h - identifiers, growable buffers and hexadecimal text.  */
+#ifndef TIM3_BYTES_H
+#define TIM3_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*  A permanent 128-bit identifier: of a transaction, a store, a trace.  */
+typedef struct {
+    uint8_t bytes[16];
+} tim3_id_t;
+
+#define TIM3_ID_TEXT_MAX 33
+
+/*  A keyed message authentication code: what a receipt is on the wire.  */
+typedef struct {
+    uint8_t bytes[32];
+} tim3_mac_t;
+
+bool tim3_id_equal (const tim3_id_t *a, const tim3_id_t *b);
+bool tim3_id_is_zero (const tim3_id_t *id);
+char *tim3_id_format (const tim3_id_t *id, char text[TIM3_ID_TEXT_MAX]);
+bool tim3_id_parse (const char *text, tim3_id_t *id);
+
+/*  The identifier of a transaction: hash128 (asset, account, request id), each with its length in front.  */
+tim3_id_t tim3_tx_id (const char *asset, const char *account, const char *request_id);
+
+/*  A stable 64-bit hash of a text, for slots and rendezvous.  */
+uint64_t tim3_hash64 (const void *data, size_t size, uint64_t seed);
+
+/*  Growable bytes. A zeroed struct is an empty buffer; memory exhaustion is fatal.  */
+typedef struct {
+    uint8_t *data;
+    size_t size;
+    size_t capacity;
+} tim3_buffer_t;
+
+void tim3_buffer_append (tim3_buffer_t *self, const void *data, size_t size);
+void tim3_buffer_clear (tim3_buffer_t *self);
+void tim3_buffer_free (tim3_buffer_t *self);
+
+/*  Lower-case hexadecimal; text holds 2 * size + 1 bytes.  */
+char *tim3_hex_format (const uint8_t *data, size_t size, char *text);
+/*  Returns the number of bytes, or -1 when it is not hexadecimal or longer than capacity.  */
+int tim3_hex_parse (const char *text, uint8_t *data, size_t capacity);
+
+/*  Memory or death: never NULL.  */
+void *tim3_alloc (size_t size);
+
+#endif

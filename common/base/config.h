@@ -1,0 +1,78 @@
+/*  config.h - the configuration: one table of keys, read from a ZPL file (czmq's zconfig, ZeroMQ RFC 4).
+
+    K (section, name, KIND, least, most, "default", "help")
+
+    The section with the star stands for one section per asset, named by the asset. Kinds: U64 (least, most),
+    AMOUNT (decimal text in the asset's unit, "none" for no limit), TEXT (least and most length),
+    CHOICE (help begins with the words allowed, split by |, before a colon), BOOL (yes or no).
+    A key or section that is not in the table is an error, named with its place; so is a value out of range.
+*/
+#ifndef TIM3_CONFIG_H
+#define TIM3_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TIM3_CONFIG_KEYS(K)                                                                                  \
+    K ("agents", "log_level", CHOICE, 0, 0, "info", "debug|info|warn|error: least level that is logged")     \
+    K ("agents", "heartbeat_ms", U64, 50, 60000, "1000", "how often agents report to the registry")          \
+    K ("agents", "sweep_after_ms", U64, 50, 3600000, "5000",                                                 \
+       "age at which unfinished work is pushed on by the ledgers themselves")                                \
+    K ("agents", "sweep_most_ms", U64, 50, 3600000, "60000", "longest wait between two pushes of the same")  \
+    K ("agents", "retry_ms", U64, 20, 60000, "1000", "wait before an unanswered message is sent again")      \
+    K ("agents", "map_size_mb", U64, 1, 4194304, "65536",                                                    \
+       "address space of each store: the most it can grow to; costs no disk until used")                     \
+    K ("agents", "batch_messages", U64, 1, 65536, "4096", "most messages in one commit")                     \
+    K ("router", "front", TEXT, 0, 200, "", "endpoint for clients; empty for DATA/run/front.sock")           \
+    K ("router", "queue_messages", U64, 16, 1000000, "10000",                                                \
+       "most messages waiting for one agent or client; more are told overloaded")                            \
+    K ("coordinator", "in_flight", U64, 1, 1000000, "8192",                                                  \
+       "most transactions under way in one coordinator; more are told overloaded")                           \
+    K ("collateral", "name", TEXT, 1, 16, "USDA", "name of the collateral token")                            \
+    K ("collateral", "decimals", U64, 0, 30, "18", "its decimals; no asset may have more")                   \
+    K ("collateral", "faucet", BOOL, 0, 0, "yes", "yes or no: anyone may make collateral (development)")     \
+    K ("asset/*", "decimals", U64, 0, 30, "6", "decimals of the asset's minor unit")                         \
+    K ("asset/*", "coordinators", U64, 1, 64, "2", "coordinators started for the asset")                     \
+    K ("asset/*", "cap", AMOUNT, 0, 0, "none", "first supply cap; changed later with tim3ctl cap")
+
+typedef enum {
+    TIM3_KEY_U64,
+    TIM3_KEY_AMOUNT,
+    TIM3_KEY_TEXT,
+    TIM3_KEY_CHOICE,
+    TIM3_KEY_BOOL
+} tim3_config_kind_t;
+
+typedef struct {
+    const char *section;
+    const char *name;
+    tim3_config_kind_t kind;
+    uint64_t least;
+    uint64_t most;
+    const char *fallback;
+    const char *text;
+} tim3_config_key_t;
+
+/*  Walks the table; NULL past its end.  */
+const tim3_config_key_t *tim3_config_key_at (unsigned position);
+
+typedef struct tim3_config tim3_config_t;
+
+/*  Reads and checks the whole file. NULL with why filled ("FILE: asset/TIM3/decimal: unknown key; did you
+    mean decimals?") when anything is wrong. At least one asset must be there.  */
+tim3_config_t *tim3_config_load (const char *path, char *why, size_t why_size);
+void tim3_config_destroy (tim3_config_t **self);
+
+/*  Names of assets in the order of the file; NULL past the end.  */
+const char *tim3_config_asset (const tim3_config_t *self, unsigned position);
+
+/*  Value in force (given or default), as text. asset is for the section of assets, else NULL. The pair must be
+    in the table: anything else is a bug, and panics.  */
+const char *tim3_config_text (const tim3_config_t *self, const char *section, const char *name,
+                              const char *asset);
+uint64_t tim3_config_u64 (const tim3_config_t *self, const char *section, const char *name,
+                          const char *asset);
+bool tim3_config_bool (const tim3_config_t *self, const char *section, const char *name, const char *asset);
+
+#endif

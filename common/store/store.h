@@ -1,0 +1,163 @@
+/*  store.h - the interface of every agent's store, and the typed tables in it.
+
+    One writer; ordered tables of key -> record; all changes since the last commit become durable together or
+    not at all. Reads see the writer's own uncommitted changes.
+
+    Promise: when tim3_store_commit returns 0, everything put or deleted before it survives kill -9 and power
+    loss; after a crash the store holds exactly what some commit left, never less than the last one that
+    returned. Settings behind it: LMDB with full sync, one environment per agent, exclusive lock.
+
+    Errors are latched: after the first failing call the others do nothing, tim3_store_commit refuses, and
+    tim3_store_error tells why. TIM3_STORE_FULL is left by tim3_store_abort; the rest ends the process, for
+    after a failed sync nothing that the handle says can be trusted.
+*/
+#ifndef TIM3_STORE_H
+#define TIM3_STORE_H
+
+#include "wire/messages.h"
+
+/*  T (number, NAME, "name", "owner", record, "key")
+    Numbers are unique over all agents, so that several cores can share one store, and are never reused.  */
+#define TIM3_TABLES(T)                                                                                       \
+    T (1, META, "meta", "all", store_meta, "\"store\"")                                                      \
+    T (2, OUTBOX, "outbox", "all", event_item, "event seq")                                                  \
+    T (3, COUNTER, "counter", "all", counter, "name")                                                        \
+    T (10, LOCK, "lock", "lock_manager", lock_item, "tx")                                                    \
+    T (11, LOCK_BY_ACCOUNT, "lock_by_account", "lock_manager", mark, "account, tx")                          \
+    T (12, RELEASE, "release", "lock_manager", lock_item, "tx of the redemption")                            \
+    T (13, LOCK_DUE, "lock_due", "lock_manager", mark, "due_us, table number, tx")                           \
+    T (14, LOCK_TOTALS, "lock_totals", "lock_manager", lock_totals, "\"totals\"")                            \
+    T (20, ACCOUNT, "account", "token_manager", account, "account")                                          \
+    T (21, RECORD, "record", "token_manager", transaction, "tx")                                             \
+    T (22, HISTORY, "history", "token_manager", entry, "account, entry number")                              \
+    T (23, FAILED_BY_ACCOUNT, "failed_by_account", "token_manager", mark, "account, tx")                     \
+    T (24, BURN_DUE, "burn_due", "token_manager", mark, "due_us, tx")                                        \
+    T (25, LEDGER, "ledger", "token_manager", ledger, "\"ledger\"")                                          \
+    T (30, HOLDING, "holding", "mock_usda", holding, "account")                                              \
+    T (31, COLLATERAL_RECORD, "collateral_record", "mock_usda", collateral_record, "operation, tx")          \
+    T (32, VAULT, "vault", "mock_usda", vault, "vault")                                                      \
+    T (33, COLLATERAL_TOTALS, "collateral_totals", "mock_usda", collateral_totals, "\"totals\"")             \
+    T (40, POSITION, "position", "state_manager", position, "asset, account")                                \
+    T (41, ASSET_METRICS, "asset_metrics", "state_manager", asset_metrics, "asset")                          \
+    T (42, LOG_CURSOR, "log_cursor", "state_manager", log_cursor, "\"cursor\"")                              \
+    T (50, REGISTRY, "registry", "router", agent, "address")                                                 \
+    T (51, LOG, "log", "router", event_item, "offset")                                                       \
+    T (52, LOG_SOURCE, "log_source", "router", log_source, "source, store id")
+
+typedef enum {
+#define T(number, NAME, name, owner, record, key) TIM3_TABLE_##NAME = number,
+    TIM3_TABLES (T)
+#undef T
+} tim3_table_t;
+
+typedef struct {
+    tim3_table_t number;
+    const char *name;
+    const char *owner;
+    const tim3_shape_t *shape;
+    const char *key;
+} tim3_table_row_t;
+
+/*  NULL past the end.  */
+const tim3_table_row_t *tim3_table_at (unsigned position);
+const tim3_table_row_t *tim3_table (tim3_table_t table);
+
+/*  Version of the tables' layout; a store of another version is migrated at opening, or refused.  */
+#define TIM3_SCHEMA_VERSION 1
+
+/*  ------------------------------------------------------------------------------------------- keys
+    Ordered byte strings, built part by part: texts end with a NUL so that one is no prefix of another,
+    numbers are big-endian.  */
+
+#define TIM3_KEY_MAX 192
+
+typedef struct {
+    uint8_t data[TIM3_KEY_MAX];
+    uint16_t size;
+} tim3_key_t;
+
+tim3_key_t tim3_key_empty (void);
+tim3_key_t tim3_key_text (const char *text);
+tim3_key_t tim3_key_u64 (uint64_t number);
+tim3_key_t tim3_key_id (const tim3_id_t *id);
+void tim3_key_add_text (tim3_key_t *key, const char *text);
+void tim3_key_add_u64 (tim3_key_t *key, uint64_t number);
+void tim3_key_add_u8 (tim3_key_t *key, uint8_t number);
+void tim3_key_add_id (tim3_key_t *key, const tim3_id_t *id);
+bool tim3_key_has_prefix (const tim3_key_t *key, const tim3_key_t *prefix);
+/*  The big-endian number or id at a place of a key; the key must be long enough.  */
+uint64_t tim3_key_read_u64 (const tim3_key_t *key, size_t at);
+tim3_id_t tim3_key_read_id (const tim3_key_t *key, size_t at);
+
+/*  ------------------------------------------------------------------------------------------ the store  */
+
+typedef enum {
+    TIM3_STORE_OK,
+    TIM3_STORE_FULL,    /* disk or map: abort, refuse, go on */
+    TIM3_STORE_CORRUPT, /* a record does not decode */
+    TIM3_STORE_IO       /* anything else */
+} tim3_store_error_t;
+
+typedef enum { TIM3_SEEK_GE, TIM3_SEEK_GT, TIM3_SEEK_LE, TIM3_SEEK_LT } tim3_seek_t;
+
+typedef struct tim3_store tim3_store_t;
+
+/*  What an implementation provides. Values are valid until the next put, delete, commit or abort.  */
+typedef struct {
+    bool (*get) (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const uint8_t **value,
+                 size_t *size);
+    void (*put) (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
+                 size_t size);
+    void (*del) (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
+    /* the key nearest to *key in that direction within the table; *key becomes it */
+    bool (*seek) (tim3_store_t *self, tim3_table_t table, tim3_seek_t how, tim3_key_t *key,
+                  const uint8_t **value, size_t *size);
+    int (*commit) (tim3_store_t *self);
+    void (*abort) (tim3_store_t *self);
+    bool (*dirty) (tim3_store_t *self);
+    /* bytes used and bytes at most, for health */
+    void (*usage) (tim3_store_t *self, uint64_t *used, uint64_t *most);
+    void (*close) (tim3_store_t *self);
+} tim3_store_ops_t;
+
+/*  First member of every implementation.  */
+struct tim3_store {
+    const tim3_store_ops_t *ops;
+    tim3_store_error_t error;
+    tim3_buffer_t scratch;
+};
+
+/*  Typed access; record is a struct of the table's shape. tim3_store_read returns whether it is there, and
+    leaves record zeroed when not. RAW members point into the store and live until the next change.  */
+bool tim3_store_read (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, void *record);
+void tim3_store_write (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const void *record);
+bool tim3_store_has (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
+void tim3_store_delete (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
+bool tim3_store_seek (tim3_store_t *self, tim3_table_t table, tim3_seek_t how, tim3_key_t *key, void *record);
+
+/*  0 when durable; -1 with the error latched. With nothing changed it is free.  */
+int tim3_store_commit (tim3_store_t *self);
+/*  Forgets everything since the last commit, and the error if it was TIM3_STORE_FULL.  */
+void tim3_store_abort (tim3_store_t *self);
+bool tim3_store_dirty (tim3_store_t *self);
+tim3_store_error_t tim3_store_error (const tim3_store_t *self);
+void tim3_store_usage (tim3_store_t *self, uint64_t *used, uint64_t *most);
+void tim3_store_close (tim3_store_t **self);
+
+/*  ------------------------------------------------------------------------------- the LMDB implementation  */
+
+typedef struct {
+    const char *path;    /* directory; made when missing, mode 0700 */
+    const char *name;    /* agent it belongs to */
+    uint64_t map_size;   /* bytes of address space; the file grows as needed up to this */
+    uint64_t now_us;
+    tim3_id_t fresh_id;  /* identity to give to a store that is made now */
+    bool adopt;          /* take over a copy: a restore says so */
+} tim3_store_options_t;
+
+/*  NULL with why filled (a sentence that says what to do) when it is locked by another process, belongs to
+    another agent, was copied, or is of a newer schema.  */
+tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_store_meta_t *meta, char *why,
+                                    size_t why_size);
+
+#endif

@@ -1,0 +1,546 @@
+/*  store_lmdb.c - the store on LMDB: one environment, one unnamed database, keys with their table in front.
+
+    In the directory: data.mdb and lock.mdb are LMDB's; LOCK is held (flock) by the process that has the store
+    open, and holds its pid. LMDB runs with full sync: a commit that has returned is on the disk.
+
+    A write transaction begins with the first operation, reads too, and lasts until commit or abort: there is
+    one writer, and it must see its own changes. Nothing is kept open between batches.
+
+    What this guards against, because LMDB itself allows it and then corrupts or misleads: opening the same
+    environment twice, using it after fork, and going on with a copied file as if it were the original. A copy
+    is known by the inode of its data file. Limit: a file restored over the old one, in place, keeps its inode
+    and is not noticed; restore into an empty directory.
+*/
+#include "store/store.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <lmdb.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct {
+    tim3_store_t base; /* first: the interface's pointer is ours */
+    MDB_env *env;
+    MDB_txn *txn;       /* NULL between batches */
+    MDB_cursor *cursor; /* of txn, once something was sought */
+    MDB_dbi dbi;
+    bool dirty;     /* something was put or deleted in txn */
+    bool told_full; /* logged once, until a commit succeeds again */
+    int directory;  /* descriptor, -1 when not open */
+    int lock;       /* descriptor of LOCK, -1 when not open */
+    pid_t pid;      /* process that opened it */
+} lmdb_t;
+
+/*  A key as LMDB has it: the table's number, then the bytes of the key.  */
+typedef struct {
+    uint8_t bytes[1 + TIM3_KEY_MAX];
+    MDB_val value;
+} place_t;
+
+static void place_set (place_t *self, tim3_table_t table, const tim3_key_t *key)
+{
+    TIM3_ASSERT (key->size <= TIM3_KEY_MAX);
+    self->bytes[0] = (uint8_t) table;
+    memcpy (self->bytes + 1, key->data, key->size);
+    self->value = (MDB_val){(size_t) key->size + 1, self->bytes};
+}
+
+/*  -------------------------------------------------------------------------------------------- errors  */
+
+static bool is_full (int error)
+{
+    return error == MDB_MAP_FULL || error == MDB_TXN_FULL || error == ENOSPC || error == EDQUOT ||
+           error == EFBIG;
+}
+
+/*  A full store fails batch after batch, and its log may be on the same disk: once is enough.  */
+static void tell_full (lmdb_t *self, const char *doing, int error)
+{
+    if (self->told_full)
+        return;
+    self->told_full = true;
+    tim3_log (TIM3_ERROR, "store full", "doing=%s reason=\"%s\" advice=\"%s\"", doing, mdb_strerror (error),
+              error == MDB_MAP_FULL ? "raise agents/map_size_mb and restart" : "make room on the disk");
+}
+
+static void latch (lmdb_t *self, const char *doing, int error)
+{
+    if (is_full (error)) {
+        self->base.error = TIM3_STORE_FULL;
+        tell_full (self, doing, error);
+        return;
+    }
+    self->base.error = TIM3_STORE_IO;
+    tim3_log (TIM3_ERROR, "store failed", "doing=%s reason=\"%s\"", doing, mdb_strerror (error));
+}
+
+/*  --------------------------------------------------------------------------------------- transactions  */
+
+/*  A forked child shares the map and the lock with its parent; whatever it wrote would corrupt the file.  */
+static void check_process (const lmdb_t *self)
+{
+    if (self->pid != getpid ())
+        tim3_panic (__FILE__, __LINE__, "a store is used by a process that did not open it");
+}
+
+static int begin (lmdb_t *self)
+{
+    check_process (self);
+    int rc = mdb_txn_begin (self->env, NULL, 0, &self->txn);
+    if (rc) {
+        self->txn = NULL;
+        return rc;
+    }
+    return mdb_dbi_open (self->txn, NULL, 0, &self->dbi);
+}
+
+/*  Whether an operation may go ahead; opens the transaction when it is the first.  */
+static bool ready (lmdb_t *self)
+{
+    if (self->base.error)
+        return false;
+    if (self->txn)
+        return true;
+    int rc = begin (self);
+    if (rc)
+        latch (self, "begin", rc);
+    return rc == 0;
+}
+
+/*  Takes the transaction out of self: whatever LMDB makes of it next, it is gone afterwards.  */
+static MDB_txn *take_txn (lmdb_t *self)
+{
+    MDB_txn *txn = self->txn;
+    check_process (self);
+    if (self->cursor)
+        mdb_cursor_close (self->cursor);
+    self->cursor = NULL;
+    self->txn = NULL;
+    self->dirty = false;
+    return txn;
+}
+
+static void lmdb_abort (tim3_store_t *base)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    if (self->txn)
+        mdb_txn_abort (take_txn (self));
+}
+
+static int lmdb_commit (tim3_store_t *base)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    if (!self->dirty) {
+        lmdb_abort (base);
+        return 0;
+    }
+    int rc = mdb_txn_commit (take_txn (self));
+    if (rc) {
+        latch (self, "commit", rc);
+        return -1;
+    }
+    self->told_full = false;
+    return 0;
+}
+
+static bool lmdb_dirty (tim3_store_t *base)
+{
+    return ((lmdb_t *) base)->dirty;
+}
+
+/*  ----------------------------------------------------------------------------------------- operations  */
+
+/*  True when rc says found; anything but found and not found is latched.  */
+static bool found (lmdb_t *self, const char *doing, int rc)
+{
+    if (rc && rc != MDB_NOTFOUND)
+        latch (self, doing, rc);
+    return rc == 0;
+}
+
+static bool lmdb_get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t **value,
+                      size_t *size)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    place_t place;
+    MDB_val data;
+    if (!ready (self))
+        return false;
+    place_set (&place, table, key);
+    if (!found (self, "get", mdb_get (self->txn, self->dbi, &place.value, &data)))
+        return false;
+    *value = data.mv_data;
+    *size = data.mv_size;
+    return true;
+}
+
+static void lmdb_put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
+                      size_t size)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    place_t place;
+    if (!ready (self))
+        return;
+    place_set (&place, table, key);
+    MDB_val data = {size, (void *) (uintptr_t) value};
+    int rc = mdb_put (self->txn, self->dbi, &place.value, &data, 0);
+    if (rc)
+        latch (self, "put", rc);
+    self->dirty = true;
+}
+
+static void lmdb_delete (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    place_t place;
+    if (!ready (self))
+        return;
+    place_set (&place, table, key);
+    if (found (self, "delete", mdb_del (self->txn, self->dbi, &place.value, NULL)))
+        self->dirty = true;
+}
+
+/*  LMDB finds the first key at or after a place; from there each direction is at most one step away.  */
+static int step (MDB_cursor *cursor, tim3_seek_t how, const place_t *place, MDB_val *at, MDB_val *data)
+{
+    bool backwards = how == TIM3_SEEK_LE || how == TIM3_SEEK_LT;
+    *at = place->value;
+    int rc = mdb_cursor_get (cursor, at, data, MDB_SET_RANGE);
+    if (rc == MDB_NOTFOUND && backwards)
+        return mdb_cursor_get (cursor, at, data, MDB_LAST);
+    if (rc)
+        return rc;
+    bool same = at->mv_size == place->value.mv_size && memcmp (at->mv_data, place->bytes, at->mv_size) == 0;
+    if (how == TIM3_SEEK_GT && same)
+        return mdb_cursor_get (cursor, at, data, MDB_NEXT);
+    if (how == TIM3_SEEK_LT || (how == TIM3_SEEK_LE && !same))
+        return mdb_cursor_get (cursor, at, data, MDB_PREV);
+    return 0;
+}
+
+static int open_cursor (lmdb_t *self)
+{
+    return self->cursor ? 0 : mdb_cursor_open (self->txn, self->dbi, &self->cursor);
+}
+
+/*  False when the key found belongs to a neighbouring table: this one ends here.  */
+static bool take_key (lmdb_t *self, tim3_table_t table, const MDB_val *at, tim3_key_t *key)
+{
+    const uint8_t *bytes = at->mv_data;
+    if (bytes[0] != (uint8_t) table)
+        return false;
+    if (at->mv_size - 1 > TIM3_KEY_MAX) {
+        self->base.error = TIM3_STORE_CORRUPT;
+        return false;
+    }
+    key->size = (uint16_t) (at->mv_size - 1);
+    memcpy (key->data, bytes + 1, key->size);
+    return true;
+}
+
+static bool lmdb_seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how, tim3_key_t *key,
+                       const uint8_t **value, size_t *size)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    place_t place;
+    MDB_val at;
+    MDB_val data;
+    if (!ready (self) || !found (self, "open cursor", open_cursor (self)))
+        return false;
+    place_set (&place, table, key);
+    if (!found (self, "seek", step (self->cursor, how, &place, &at, &data)))
+        return false;
+    if (!take_key (self, table, &at, key))
+        return false;
+    *value = data.mv_data;
+    *size = data.mv_size;
+    return true;
+}
+
+/*  As of the last commit. Pages that LMDB keeps for reuse count as used: to tell them apart takes a reader
+    beside the writer, and a walk through all of them.  */
+static void lmdb_usage (tim3_store_t *base, uint64_t *used, uint64_t *most)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    MDB_envinfo info;
+    MDB_stat stat;
+    mdb_env_info (self->env, &info);
+    mdb_env_stat (self->env, &stat);
+    *used = ((uint64_t) info.me_last_pgno + 1) * stat.ms_psize;
+    *most = info.me_mapsize;
+}
+
+static void close_descriptor (int descriptor)
+{
+    if (descriptor >= 0)
+        close (descriptor);
+}
+
+/*  The lock goes last: until the environment is closed nobody else may open it.  */
+static void lmdb_close (tim3_store_t *base)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    check_process (self);
+    lmdb_abort (base);
+    if (self->env)
+        mdb_env_close (self->env);
+    close_descriptor (self->directory);
+    close_descriptor (self->lock);
+    free (self);
+}
+
+static const tim3_store_ops_t s_ops = {lmdb_get,   lmdb_put,   lmdb_delete, lmdb_seek, lmdb_commit,
+                                       lmdb_abort, lmdb_dirty, lmdb_usage,  lmdb_close};
+
+/*  -------------------------------------------------------------------------------------------- opening  */
+
+typedef struct {
+    lmdb_t *store;
+    const tim3_store_options_t *options;
+    tim3_store_meta_t *meta;
+    char *why;
+    size_t why_size;
+} opening_t;
+
+__attribute__ ((format (printf, 2, 3))) static int refuse (const opening_t *self, const char *format, ...)
+{
+    va_list arguments;
+    va_start (arguments, format);
+    vsnprintf (self->why, self->why_size, format, arguments);
+    va_end (arguments);
+    return -1;
+}
+
+static int sync_directory (const char *path)
+{
+    int directory = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return -1;
+    int rc = fsync (directory);
+    close (directory);
+    return rc;
+}
+
+/*  Makes path and what is missing above it. A new entry lasts only once the directory that it is in is
+    synced.  */
+static int make_directory (const char *path)
+{
+    char *copy = strdup (path);
+    TIM3_ASSERT (copy);
+    const char *parent = dirname (copy);
+    int rc = mkdir (path, 0700);
+    if (rc && errno == ENOENT && make_directory (parent) == 0)
+        rc = mkdir (path, 0700);
+    if (rc == 0)
+        rc = sync_directory (parent);
+    else if (errno == EEXIST)
+        rc = 0;
+    free (copy);
+    return rc;
+}
+
+static int open_directory (opening_t *self)
+{
+    const char *path = self->options->path;
+    if (make_directory (path))
+        return refuse (self, "cannot make the directory %s: %s; make it, or give this agent the right to",
+                       path, strerror (errno));
+    self->store->directory = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (self->store->directory < 0)
+        return refuse (self, "cannot open %s as a directory: %s; check what it is and who owns it", path,
+                       strerror (errno));
+    return 0;
+}
+
+static int refuse_locked (const opening_t *self, int lock)
+{
+    char text[24] = "";
+    ssize_t size = pread (lock, text, sizeof text - 1, 0);
+    long pid = size > 0 ? strtol (text, NULL, 10) : 0;
+    if (pid == getpid ())
+        return refuse (self, "the store %s is already open in this process; close it first",
+                       self->options->path);
+    if (pid > 0)
+        return refuse (self, "the store %s is in use by process %ld; stop that process, or use another path",
+                       self->options->path, pid);
+    return refuse (self, "the store %s is in use by another process; stop that process, or use another path",
+                   self->options->path);
+}
+
+/*  The pid is only for people to read: what counts is the lock, which ends with its process.  */
+static int write_pid (int lock)
+{
+    char text[24];
+    int size = snprintf (text, sizeof text, "%ld\n", (long) getpid ());
+    if (ftruncate (lock, 0))
+        return -1;
+    return pwrite (lock, text, (size_t) size, 0) == size ? 0 : -1;
+}
+
+/*  Comes before LMDB touches a file: LMDB opens one environment twice without a word, and the second close
+    drops the first one's locks.  */
+static int take_lock (opening_t *self)
+{
+    lmdb_t *store = self->store;
+    store->lock = openat (store->directory, "LOCK", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (store->lock < 0)
+        return refuse (self, "cannot open %s/LOCK: %s; check who owns the directory", self->options->path,
+                       strerror (errno));
+    if (flock (store->lock, LOCK_EX | LOCK_NB))
+        return errno == EWOULDBLOCK ? refuse_locked (self, store->lock)
+                                    : refuse (self, "cannot lock %s/LOCK: %s; use a local file system",
+                                              self->options->path, strerror (errno));
+    if (write_pid (store->lock))
+        return refuse (self, "cannot write %s/LOCK: %s; make room on the disk", self->options->path,
+                       strerror (errno));
+    return 0;
+}
+
+static size_t round_to_pages (uint64_t size)
+{
+    uint64_t page = (uint64_t) sysconf (_SC_PAGESIZE);
+    TIM3_ASSERT (size > 0 && size <= UINT64_MAX / 2);
+    return (size_t) ((size + page - 1) / page * page);
+}
+
+static int open_environment (opening_t *self)
+{
+    int dead;
+    int rc = mdb_env_create (&self->store->env);
+    if (rc == 0)
+        rc = mdb_env_set_mapsize (self->store->env, round_to_pages (self->options->map_size));
+    if (rc == 0)
+        rc = mdb_env_open (self->store->env, self->options->path, 0, 0600);
+    if (rc == 0)
+        rc = mdb_reader_check (self->store->env, &dead);
+    if (rc == 0 && fsync (self->store->directory))
+        rc = errno;
+    if (rc)
+        return refuse (self,
+                       "cannot open the store in %s: %s; check the disk, the owner of the files and "
+                       "agents/map_size_mb, or restore a backup into an empty directory",
+                       self->options->path, mdb_strerror (rc));
+    return 0;
+}
+
+/*  ------------------------------------------------------------------------------------ whose store it is  */
+
+/*  0, which no file has, when it cannot be told.  */
+static uint64_t data_inode (const lmdb_t *store)
+{
+    struct stat stat;
+    int file;
+    if (mdb_env_get_fd (store->env, &file) || fstat (file, &stat))
+        return 0;
+    return stat.st_ino;
+}
+
+static int write_meta (opening_t *self)
+{
+    tim3_key_t key = tim3_key_text ("store");
+    tim3_store_write (&self->store->base, TIM3_TABLE_META, &key, self->meta);
+    if (tim3_store_commit (&self->store->base))
+        return refuse (self,
+                       "cannot write to the store in %s; make room on the disk, or raise agents/map_size_mb",
+                       self->options->path);
+    return 0;
+}
+
+/*  Data without a record that says whose it is was not made here: better left alone than written over.  */
+static int create (opening_t *self, uint64_t inode)
+{
+    MDB_stat stat;
+    mdb_env_stat (self->store->env, &stat);
+    if (stat.ms_entries > 0)
+        return refuse (self, "%s holds data that TIM3 did not write; use another path", self->options->path);
+    tim3_store_meta_t *meta = self->meta;
+    *meta = (tim3_store_meta_t){.id = self->options->fresh_id,
+                                .schema = TIM3_SCHEMA_VERSION,
+                                .inode = inode,
+                                .created_us = self->options->now_us};
+    snprintf (meta->name, sizeof meta->name, "%s", self->options->name);
+    return write_meta (self);
+}
+
+static int check_schema (const opening_t *self)
+{
+    uint64_t schema = self->meta->schema;
+    if (schema > TIM3_SCHEMA_VERSION)
+        return refuse (self,
+                       "the store %s has schema %" PRIu64 " and this version of TIM3 knows only up to %d; "
+                       "run the version that wrote it, or a newer one",
+                       self->options->path, schema, TIM3_SCHEMA_VERSION);
+    if (schema < TIM3_SCHEMA_VERSION)
+        return refuse (self,
+                       "the store %s has schema %" PRIu64 ", which this version of TIM3 cannot bring up "
+                       "to %d; run the version that wrote it",
+                       self->options->path, schema, TIM3_SCHEMA_VERSION);
+    return 0;
+}
+
+/*  A copy may be older than what its peers have seen of the original, so it goes on only when told to, and
+    under an identity of its own.  */
+static int check_copy (opening_t *self, uint64_t inode)
+{
+    if (self->meta->inode == inode)
+        return 0;
+    if (!self->options->adopt)
+        return refuse (self,
+                       "%s is a copy of a store of %s; run the agent on the original, or, if this is a "
+                       "restore and the original is gone for good, open it as adopted",
+                       self->options->path, self->meta->name);
+    self->meta->inode = inode;
+    self->meta->id = self->options->fresh_id;
+    return write_meta (self);
+}
+
+static int check_meta (opening_t *self, uint64_t inode)
+{
+    if (check_schema (self))
+        return -1;
+    if (strcmp (self->meta->name, self->options->name) != 0)
+        return refuse (self, "the store %s belongs to %s, not to %s; use another path", self->options->path,
+                       self->meta->name, self->options->name);
+    return check_copy (self, inode);
+}
+
+static int open_meta (opening_t *self)
+{
+    tim3_key_t key = tim3_key_text ("store");
+    tim3_store_t *base = &self->store->base;
+    uint64_t inode = data_inode (self->store);
+    if (inode == 0)
+        return refuse (self, "cannot look at the data file in %s; check the disk", self->options->path);
+    bool there = tim3_store_read (base, TIM3_TABLE_META, &key, self->meta);
+    if (tim3_store_error (base))
+        return refuse (self,
+                       "the record of the store in %s cannot be read; restore a backup into an empty "
+                       "directory",
+                       self->options->path);
+    int rc = there ? check_meta (self, inode) : create (self, inode);
+    tim3_store_abort (base);
+    return rc;
+}
+
+tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_store_meta_t *meta, char *why,
+                                    size_t why_size)
+{
+    lmdb_t *store = tim3_alloc (sizeof *store);
+    opening_t self = {store, options, meta, why, why_size};
+    tim3_store_t *base = &store->base;
+    base->ops = &s_ops;
+    store->pid = getpid ();
+    store->directory = store->lock = -1;
+    if (open_directory (&self) || take_lock (&self) || open_environment (&self) || open_meta (&self))
+        tim3_store_close (&base);
+    return base;
+}

@@ -1,0 +1,197 @@
+/*  envelope.c - writes and reads envelopes.  */
+#include "wire/envelope.h"
+#include "wire/reader.h"
+#include "base/log.h"
+
+#include <msgpack.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PLACES 10
+
+static int write_bytes (void *buffer, const char *data, size_t size)
+{
+    tim3_buffer_append (buffer, data, size);
+    return 0;
+}
+
+static void pack_text (msgpack_packer *packer, const char *text)
+{
+    size_t length = strlen (text);
+    msgpack_pack_str (packer, length);
+    msgpack_pack_str_body (packer, text, length);
+}
+
+static void pack_bytes (msgpack_packer *packer, const void *data, size_t size)
+{
+    msgpack_pack_bin (packer, size);
+    msgpack_pack_bin_body (packer, data, size);
+}
+
+static void write_head (tim3_buffer_t *buffer, const tim3_envelope_t *envelope)
+{
+    msgpack_packer packer;
+    msgpack_packer_init (&packer, buffer, write_bytes);
+    msgpack_pack_array (&packer, PLACES);
+    msgpack_pack_uint64 (&packer, TIM3_PROTOCOL_VERSION);
+    msgpack_pack_uint64 (&packer, envelope->type);
+    msgpack_pack_uint64 (&packer, envelope->id);
+    pack_text (&packer, envelope->sender);
+    pack_text (&packer, envelope->recipient);
+    msgpack_pack_uint64 (&packer, envelope->time_us);
+    msgpack_pack_uint64 (&packer, envelope->reply_to);
+    if (tim3_id_is_zero (&envelope->trace))
+        msgpack_pack_nil (&packer);
+    else
+        pack_bytes (&packer, envelope->trace.bytes, sizeof envelope->trace.bytes);
+    msgpack_pack_map (&packer, (envelope->account[0] ? 1u : 0u) + (envelope->via_size > 0 ? 1u : 0u));
+    if (envelope->account[0]) {
+        pack_text (&packer, "account");
+        pack_text (&packer, envelope->account);
+    }
+    if (envelope->via_size > 0) {
+        pack_text (&packer, "via");
+        pack_bytes (&packer, envelope->via, envelope->via_size);
+    }
+}
+
+void tim3_envelope_write (tim3_buffer_t *buffer, const tim3_envelope_t *envelope, const void *body)
+{
+    const tim3_message_t *message = tim3_message (envelope->type);
+    TIM3_ASSERT (message);
+    write_head (buffer, envelope);
+    tim3_encode_map (buffer, message->shape, body);
+}
+
+void tim3_envelope_write_raw (tim3_buffer_t *buffer, const tim3_envelope_t *envelope)
+{
+    write_head (buffer, envelope);
+    tim3_buffer_append (buffer, envelope->body, envelope->body_size);
+}
+
+static bool read_text (tim3_reader_t *reader, char *text, size_t most)
+{
+    const char *data;
+    uint32_t size;
+    if (!tim3_read_str (reader, &data, &size) || size > most || memchr (data, '\0', size))
+        return false;
+    memcpy (text, data, size);
+    text[size] = '\0';
+    return true;
+}
+
+static bool read_trace (tim3_reader_t *reader, tim3_id_t *trace)
+{
+    const uint8_t *data;
+    uint32_t size;
+    if (tim3_read_nil (reader))
+        return true;
+    if (!tim3_read_bin (reader, &data, &size) || size != sizeof trace->bytes)
+        return false;
+    memcpy (trace->bytes, data, size);
+    return true;
+}
+
+static bool read_via (tim3_reader_t *reader, tim3_envelope_t *envelope)
+{
+    const uint8_t *data;
+    uint32_t size;
+    if (!tim3_read_bin (reader, &data, &size) || size > sizeof envelope->via)
+        return false;
+    memcpy (envelope->via, data, size);
+    envelope->via_size = (uint8_t) size;
+    return true;
+}
+
+static bool read_metadata (tim3_reader_t *reader, tim3_envelope_t *envelope)
+{
+    uint32_t count;
+    if (!tim3_read_map (reader, &count) || count > 16)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        const char *name;
+        uint32_t size;
+        bool taken;
+        if (!tim3_read_str (reader, &name, &size))
+            return false;
+        if (size == 7 && memcmp (name, "account", 7) == 0)
+            taken = read_text (reader, envelope->account, TIM3_ACCOUNT_MAX);
+        else if (size == 3 && memcmp (name, "via", 3) == 0)
+            taken = read_via (reader, envelope);
+        else
+            taken = tim3_read_skip (reader);
+        if (!taken)
+            return false;
+    }
+    return true;
+}
+
+static int refuse (tim3_fault_t *fault, tim3_result_t code, const char *field)
+{
+    *fault = (tim3_fault_t){code, field};
+    return -1;
+}
+
+/*  The ten places, in order.  */
+static int read_places (tim3_reader_t *reader, tim3_envelope_t *envelope, tim3_fault_t *fault)
+{
+    if (!tim3_read_u64 (reader, &envelope->version))
+        return refuse (fault, TIM3_MALFORMED, "version");
+    if (envelope->version != TIM3_PROTOCOL_VERSION)
+        return refuse (fault, TIM3_BAD_VERSION, "version");
+    if (!tim3_read_u64 (reader, &envelope->type))
+        return refuse (fault, TIM3_MALFORMED, "type");
+    if (!tim3_read_u64 (reader, &envelope->id) || envelope->id == 0)
+        return refuse (fault, TIM3_MALFORMED, "id");
+    if (!read_text (reader, envelope->sender, TIM3_ADDRESS_MAX))
+        return refuse (fault, TIM3_MALFORMED, "sender");
+    if (!read_text (reader, envelope->recipient, TIM3_ADDRESS_MAX))
+        return refuse (fault, TIM3_MALFORMED, "recipient");
+    if (!tim3_read_u64 (reader, &envelope->time_us))
+        return refuse (fault, TIM3_MALFORMED, "time_us");
+    if (!tim3_read_u64 (reader, &envelope->reply_to))
+        return refuse (fault, TIM3_MALFORMED, "reply_to");
+    if (!read_trace (reader, &envelope->trace))
+        return refuse (fault, TIM3_MALFORMED, "trace");
+    if (!read_metadata (reader, envelope))
+        return refuse (fault, TIM3_MALFORMED, "metadata");
+    return 0;
+}
+
+int tim3_envelope_read (const uint8_t **at, const uint8_t *end, tim3_envelope_t *envelope,
+                        tim3_fault_t *fault)
+{
+    tim3_reader_t reader = {*at, end};
+    uint32_t count;
+
+    if (*at == end)
+        return 0;
+    memset (envelope, 0, sizeof *envelope);
+    if (!tim3_read_array (&reader, &count) || count != PLACES)
+        return refuse (fault, TIM3_MALFORMED, "envelope");
+    if (read_places (&reader, envelope, fault))
+        return -1;
+    envelope->body = reader.at;
+    if (!tim3_read_skip (&reader))
+        return refuse (fault, TIM3_MALFORMED, "body");
+    envelope->body_size = (size_t) (reader.at - envelope->body);
+    *at = reader.at;
+    return 1;
+}
+
+void tim3_error_fill (tim3_error_t *error, tim3_result_t code, const char *format, ...)
+{
+    va_list arguments;
+    memset (error, 0, sizeof *error);
+    error->code = code;
+    snprintf (error->name, sizeof error->name, "%s", tim3_result_name (code));
+    snprintf (error->advice, sizeof error->advice, "%s", tim3_advice_name (tim3_result_advice (code)));
+    if (!format) {
+        snprintf (error->text, sizeof error->text, "%s", tim3_result_text (code));
+        return;
+    }
+    va_start (arguments, format);
+    vsnprintf (error->text, sizeof error->text, format, arguments);
+    va_end (arguments);
+}

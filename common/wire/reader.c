@@ -1,0 +1,194 @@
+/*  reader.c - a bounded cursor over MessagePack bytes (format: the MessagePack specification).  */
+#include "wire/reader.h"
+
+static size_t left (const tim3_reader_t *self)
+{
+    return (size_t) (self->end - self->at);
+}
+
+static uint64_t big_endian (const uint8_t *data, unsigned size)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < size; i++)
+        value = value << 8 | data[i];
+    return value;
+}
+
+/*  Takes a tag byte and the big-endian number behind it.  */
+static bool take_number (tim3_reader_t *self, unsigned size, uint64_t *value)
+{
+    if (left (self) < 1 + (size_t) size)
+        return false;
+    *value = big_endian (self->at + 1, size);
+    self->at += 1 + size;
+    return true;
+}
+
+bool tim3_read_u64 (tim3_reader_t *self, uint64_t *value)
+{
+    if (left (self) < 1)
+        return false;
+    uint8_t tag = *self->at;
+    if (tag < 0x80) {
+        *value = tag;
+        self->at++;
+        return true;
+    }
+    if (tag >= 0xcc && tag <= 0xcf)
+        return take_number (self, 1u << (tag - 0xcc), value);
+    if (tag >= 0xd0 && tag <= 0xd3) {
+        /* a signed form is taken when its value is not negative */
+        unsigned size = 1u << (tag - 0xd0);
+        if (left (self) < 1 + (size_t) size || self->at[1] & 0x80)
+            return false;
+        return take_number (self, size, value);
+    }
+    return false;
+}
+
+bool tim3_read_bool (tim3_reader_t *self, bool *value)
+{
+    if (left (self) < 1 || (*self->at != 0xc2 && *self->at != 0xc3))
+        return false;
+    *value = *self->at++ == 0xc3;
+    return true;
+}
+
+bool tim3_read_nil (tim3_reader_t *self)
+{
+    if (left (self) < 1 || *self->at != 0xc0)
+        return false;
+    self->at++;
+    return true;
+}
+
+/*  Takes size bytes behind a header that has been taken; on failure puts the cursor back to start.  */
+static bool take_bytes (tim3_reader_t *self, const uint8_t *start, uint64_t size, const uint8_t **data,
+                        uint32_t *taken)
+{
+    if (left (self) < size) {
+        self->at = start;
+        return false;
+    }
+    *data = self->at;
+    *taken = (uint32_t) size;
+    self->at += size;
+    return true;
+}
+
+bool tim3_read_str (tim3_reader_t *self, const char **text, uint32_t *size)
+{
+    const uint8_t *start = self->at;
+    const uint8_t *data;
+    uint64_t length;
+    if (left (self) < 1)
+        return false;
+    uint8_t tag = *self->at;
+    if (tag >= 0xa0 && tag <= 0xbf) {
+        length = tag & 31;
+        self->at++;
+    } else if (tag < 0xd9 || tag > 0xdb || !take_number (self, 1u << (tag - 0xd9), &length))
+        return false;
+    if (!take_bytes (self, start, length, &data, size))
+        return false;
+    *text = (const char *) data;
+    return true;
+}
+
+bool tim3_read_bin (tim3_reader_t *self, const uint8_t **data, uint32_t *size)
+{
+    const uint8_t *start = self->at;
+    uint64_t length;
+    if (left (self) < 1)
+        return false;
+    uint8_t tag = *self->at;
+    if (tag < 0xc4 || tag > 0xc6 || !take_number (self, 1u << (tag - 0xc4), &length))
+        return false;
+    return take_bytes (self, start, length, data, size);
+}
+
+static bool read_container (tim3_reader_t *self, uint8_t fixed, uint8_t wide, uint32_t *count)
+{
+    uint64_t number;
+    if (left (self) < 1)
+        return false;
+    uint8_t tag = *self->at;
+    if ((tag & 0xf0) == fixed) {
+        *count = tag & 15;
+        self->at++;
+        return true;
+    }
+    if ((tag != wide && tag != wide + 1) || !take_number (self, tag == wide ? 2 : 4, &number))
+        return false;
+    *count = (uint32_t) number;
+    return true;
+}
+
+bool tim3_read_array (tim3_reader_t *self, uint32_t *count)
+{
+    return read_container (self, 0x90, 0xdc, count);
+}
+
+bool tim3_read_map (tim3_reader_t *self, uint32_t *count)
+{
+    return read_container (self, 0x80, 0xde, count);
+}
+
+/*  Passes over a value that holds no others.  */
+static bool skip_scalar (tim3_reader_t *self)
+{
+    const uint8_t *data;
+    const char *text;
+    uint32_t size;
+    uint64_t number;
+    uint8_t tag = *self->at;
+
+    if (tag >= 0xe0 || tag == 0xc0 || tag == 0xc2 || tag == 0xc3) {
+        self->at++;
+        return true;
+    }
+    if (tag == 0xca || tag == 0xcb)
+        return take_number (self, tag == 0xca ? 4 : 8, &number);
+    if (tag >= 0xd0 && tag <= 0xd3)
+        return take_number (self, 1u << (tag - 0xd0), &number);
+    if (tag >= 0xd4 && tag <= 0xd8) {
+        const uint8_t *start = self->at++;
+        return take_bytes (self, start, 1 + (1ull << (tag - 0xd4)), &data, &size);
+    }
+    if (tag >= 0xc7 && tag <= 0xc9) {
+        const uint8_t *start = self->at;
+        return take_number (self, 1u << (tag - 0xc7), &number)
+               && take_bytes (self, start, number + 1, &data, &size);
+    }
+    return tim3_read_u64 (self, &number) || tim3_read_str (self, &text, &size)
+           || tim3_read_bin (self, &data, &size);
+}
+
+bool tim3_read_skip (tim3_reader_t *self)
+{
+    uint64_t pending[TIM3_READER_DEPTH_MAX + 1]; /* values still to pass, by depth */
+    unsigned depth = 0;
+    uint32_t count;
+    const uint8_t *start = self->at;
+
+    pending[0] = 1;
+    for (;;) {
+        while (pending[depth] == 0) {
+            if (depth == 0)
+                return true;
+            depth--;
+        }
+        pending[depth]--;
+        if (left (self) < 1)
+            break;
+        bool map = tim3_read_map (self, &count);
+        if (map || tim3_read_array (self, &count)) {
+            if (depth == TIM3_READER_DEPTH_MAX)
+                break;
+            pending[++depth] = map ? 2 * (uint64_t) count : count;
+        } else if (!skip_scalar (self))
+            break;
+    }
+    self->at = start;
+    return false;
+}

@@ -1,0 +1,31 @@
+/*  reader.h - a bounded cursor over MessagePack bytes. It never allocates and never reads past the end.
+
+    msgpack-c decodes into an object tree whose memory an attacker chooses (five bytes can claim 512 MB);
+    this cursor hands out one value at a time, so the caller's bounds are checked before anything is built.
+*/
+#ifndef TIM3_READER_H
+#define TIM3_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TIM3_READER_DEPTH_MAX 8
+
+typedef struct {
+    const uint8_t *at;
+    const uint8_t *end;
+} tim3_reader_t;
+
+/*  Each takes one value if it is of that kind and whole, else returns false and leaves the cursor.  */
+bool tim3_read_u64 (tim3_reader_t *self, uint64_t *value);
+bool tim3_read_bool (tim3_reader_t *self, bool *value);
+bool tim3_read_str (tim3_reader_t *self, const char **text, uint32_t *size);
+bool tim3_read_bin (tim3_reader_t *self, const uint8_t **data, uint32_t *size);
+bool tim3_read_array (tim3_reader_t *self, uint32_t *count);
+bool tim3_read_map (tim3_reader_t *self, uint32_t *count);
+bool tim3_read_nil (tim3_reader_t *self);
+/*  Passes over one value of any kind, at most TIM3_READER_DEPTH_MAX deep.  */
+bool tim3_read_skip (tim3_reader_t *self);
+
+#endif

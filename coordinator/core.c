@@ -1,0 +1,731 @@
+/*  core.c - carries mints, redemptions and transfers of one asset from ledger to ledger.
+
+    A coordinator holds no money, no keys and no truth: it passes receipts along, and everything it knows can be
+    found again in the ledgers. So it keeps what is in flight in memory only; if it dies, the client asks another
+    one under the same request id, or the ledgers' own sweeps finish or void what was begun.
+
+    A flight is one transaction under way:
+
+        mint      LOCKING -> MINTING -> done            locked, then minted
+                  LOCKING -> REFUSING -> VOIDING        lock refused: have the token ledger record it
+                             MINTING  -> VOIDING        mint refused: have the collateral given back
+        redeem    BURNING -> RELEASING -> done
+        transfer  MOVING -> done
+*/
+#include "core.h"
+#include "agent/rules.h"
+#include "agent/waiters.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#define WAITERS_MOST 100000
+#define FLIGHT_MOST_US 120000000 /* then whoever waits is told that the outcome is unknown */
+#define ASKS_MOST 4096
+#define ASK_MOST_US 10000000
+
+typedef enum { LOCKING, MINTING, REFUSING, VOIDING, BURNING, RELEASING, MOVING, STATES } stage_t;
+
+static const char *const s_stage_names[STATES] = {"locking", "minting",   "refusing", "voiding",
+                                                  "burning", "releasing", "moving"};
+
+/*  Moves a flight may make, by stage: a mask of next stages.  */
+static const unsigned s_moves[STATES] = {
+    [LOCKING] = 1u << MINTING | 1u << REFUSING,
+    [MINTING] = 1u << VOIDING,
+    [REFUSING] = 1u << VOIDING,
+    [BURNING] = 1u << RELEASING,
+};
+
+typedef struct {
+    tim3_transaction_t record; /* what will be answered */
+    stage_t stage;
+    tim3_mac_t receipt;        /* the latest one: evidence for the next step */
+    uint64_t begun_us;
+    uint64_t due_us; /* ask again */
+    uint64_t attempts;
+    UT_hash_handle hh;
+} flight_t;
+
+/*  A look-up passed on to a ledger for a client, by the id of the message that asks.  */
+typedef struct {
+    uint64_t id;
+    tim3_return_t to;
+    tim3_id_t tx;
+    tim3_list_transactions_t list;
+    uint64_t begun_us;
+    UT_hash_handle hh;
+} ask_t;
+
+typedef struct {
+    const tim3_settings_t *settings;
+    flight_t *flights;
+    ask_t *asks;
+    tim3_waiters_t *waiters;
+    uint64_t completed;
+    uint64_t failed;
+    uint64_t resent;
+    uint64_t overloaded;
+    uint64_t abandoned;
+} self_t;
+
+/*  ---------------------------------------------------------------------------------------------- flights  */
+
+static flight_t *find_flight (const self_t *self, const tim3_id_t *tx)
+{
+    flight_t *flight;
+    HASH_FIND (hh, self->flights, tx, sizeof *tx, flight);
+    return flight;
+}
+
+/*  The flight of that transaction if it is in that stage; anything else is late, and of no use.  */
+static flight_t *find_in (const self_t *self, const tim3_id_t *tx, stage_t stage)
+{
+    flight_t *flight = find_flight (self, tx);
+    return flight && flight->stage == stage ? flight : NULL;
+}
+
+static void end_flight (self_t *self, flight_t *flight)
+{
+    HASH_DEL (self->flights, flight);
+    free (flight);
+}
+
+static uint64_t send_to_ledger (const self_t *self, tim3_env_t *env, tim3_role_t role, const char *account,
+                                tim3_type_t type, const void *body)
+{
+    char address[TIM3_ADDRESS_MAX + 1];
+    int shard = (int) tim3_account_shard (account, self->settings->shards);
+    return tim3_env_send (env, tim3_address_format (role, self->settings->asset, shard, address), type, body);
+}
+
+static tim3_receipt_t receipt_body (const flight_t *flight)
+{
+    tim3_receipt_t body = {.tx = flight->record.tx, .amount = flight->record.amount};
+    strcpy (body.account, flight->record.account);
+    body.receipt = flight->receipt;
+    return body;
+}
+
+static void ask_lock (const self_t *self, tim3_env_t *env, const flight_t *flight)
+{
+    tim3_lock_t body = {.tx = flight->record.tx, .amount = flight->record.amount};
+    strcpy (body.account, flight->record.account);
+    send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, body.account, TIM3_MSG_LOCK, &body);
+}
+
+static void ask_mint (const self_t *self, tim3_env_t *env, const flight_t *flight)
+{
+    tim3_receipt_t body = receipt_body (flight);
+    send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_TOKEN_MINT, &body);
+}
+
+static void ask_record_refusal (const self_t *self, tim3_env_t *env, const flight_t *flight)
+{
+    tim3_refusal_t body = {.tx = flight->record.tx, .amount = flight->record.amount};
+    strcpy (body.account, flight->record.account);
+    body.code = flight->record.code;
+    body.available = flight->record.available;
+    body.needed = flight->record.needed;
+    body.receipt = flight->receipt;
+    send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_RESOLVE_REFUSED, &body);
+}
+
+static void ask_release (const self_t *self, tim3_env_t *env, const flight_t *flight)
+{
+    tim3_release_t body = {.tx = flight->record.tx, .amount = flight->record.amount};
+    body.reason = flight->stage == VOIDING ? TIM3_RELEASE_REASON_VOID : TIM3_RELEASE_REASON_BURN;
+    strcpy (body.account, flight->record.account);
+    body.receipt = flight->receipt;
+    send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, body.account, TIM3_MSG_RELEASE, &body);
+}
+
+static void ask_burn (const self_t *self, tim3_env_t *env, const flight_t *flight)
+{
+    tim3_lock_t body = {.tx = flight->record.tx, .amount = flight->record.amount};
+    strcpy (body.account, flight->record.account);
+    send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_TOKEN_BURN, &body);
+}
+
+static void ask_move (const self_t *self, tim3_env_t *env, const flight_t *flight)
+{
+    tim3_token_transfer_t body = {.tx = flight->record.tx, .amount = flight->record.amount};
+    strcpy (body.account, flight->record.account);
+    strcpy (body.to, flight->record.to);
+    send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_TOKEN_TRANSFER, &body);
+}
+
+/*  What each stage asks, and may ask any number of times.  */
+typedef void (ask_fn) (const self_t *self, tim3_env_t *env, const flight_t *flight);
+static ask_fn *const s_asks[STATES] = {
+    [LOCKING] = ask_lock, [MINTING] = ask_mint,     [REFUSING] = ask_record_refusal, [VOIDING] = ask_release,
+    [BURNING] = ask_burn, [RELEASING] = ask_release, [MOVING] = ask_move};
+
+static void push (const self_t *self, tim3_env_t *env, flight_t *flight)
+{
+    uint64_t wait = self->settings->retry_us << (flight->attempts < 4 ? flight->attempts : 4);
+    flight->due_us = tim3_env_now (env) + wait;
+    s_asks[flight->stage](self, env, flight);
+}
+
+static void move (const self_t *self, tim3_env_t *env, flight_t *flight, stage_t next)
+{
+    TIM3_ASSERT (s_moves[flight->stage] & 1u << next);
+    flight->stage = next;
+    flight->attempts = 0;
+    push (self, env, flight);
+}
+
+/*  --------------------------------------------------------------------------------------- how they end  */
+
+static uint16_t request_type (const flight_t *flight)
+{
+    switch (flight->record.kind) {
+    case TIM3_TX_KIND_MINT:
+        return TIM3_MSG_MINT;
+    case TIM3_TX_KIND_REDEEM:
+        return TIM3_MSG_REDEEM;
+    default:
+        return TIM3_MSG_TRANSFER;
+    }
+}
+
+static void complete (self_t *self, tim3_env_t *env, flight_t *flight)
+{
+    tim3_return_t to;
+    flight->record.status = TIM3_TX_STATUS_COMPLETED;
+    flight->record.code = TIM3_OK;
+    while (tim3_waiters_take (self->waiters, &flight->record.tx, request_type (flight), &to))
+        tim3_env_reply_to (env, &to, TIM3_MSG_TRANSACTION, &flight->record);
+    self->completed++;
+    end_flight (self, flight);
+}
+
+static void fail (self_t *self, tim3_env_t *env, flight_t *flight, tim3_result_t code)
+{
+    tim3_error_t error;
+    tim3_return_t to;
+    tim3_error_fill (&error, code, NULL);
+    error.tx = flight->record.tx;
+    error.available = flight->record.available;
+    error.needed = flight->record.needed;
+    error.request = request_type (flight);
+    while (tim3_waiters_take (self->waiters, &flight->record.tx, request_type (flight), &to))
+        tim3_env_refuse_to (env, &to, &error);
+    self->failed++;
+    end_flight (self, flight);
+}
+
+/*  ------------------------------------------------------------------------------------------- how they begin  */
+
+static bool same_request (const tim3_transaction_t *a, const tim3_transaction_t *b)
+{
+    return a->kind == b->kind && a->amount == b->amount && strcmp (a->account, b->account) == 0
+           && strcmp (a->to, b->to) == 0;
+}
+
+static void wait (self_t *self, tim3_env_t *env, const tim3_id_t *tx)
+{
+    tim3_return_t to = tim3_env_return (env);
+    tim3_waiters_add (self->waiters, tx, &to, tim3_env_now (env));
+}
+
+static void take_off (self_t *self, tim3_env_t *env, const tim3_transaction_t *record, stage_t stage)
+{
+    if (HASH_COUNT (self->flights) >= self->settings->in_flight_most) {
+        self->overloaded++;
+        tim3_env_refuse (env, TIM3_OVERLOADED, &record->tx, NULL);
+        return;
+    }
+    flight_t *flight = tim3_alloc (sizeof *flight);
+    flight->record = *record;
+    flight->stage = stage;
+    flight->begun_us = tim3_env_now (env);
+    HASH_ADD (hh, self->flights, record.tx, sizeof flight->record.tx, flight);
+    wait (self, env, &record->tx);
+    push (self, env, flight);
+}
+
+static void begin (self_t *self, tim3_env_t *env, tim3_transaction_t *record, const char *request_id,
+                   stage_t stage)
+{
+    if (!tim3_rule_account (env, NULL, record->account) || !tim3_rule_amount (env, NULL, record->amount)
+        || !tim3_rule_request_id (env, request_id))
+        return;
+    record->tx = tim3_tx_id (self->settings->asset, record->account, request_id);
+    record->status = TIM3_TX_STATUS_PENDING;
+    flight_t *flight = find_flight (self, &record->tx);
+    if (!flight)
+        take_off (self, env, record, stage);
+    else if (same_request (&flight->record, record))
+        wait (self, env, &record->tx);
+    else
+        tim3_env_refuse (env, TIM3_ID_REUSED, &record->tx, NULL);
+}
+
+static void on_mint (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_mint_t *ask = body;
+    tim3_transaction_t record = {.kind = TIM3_TX_KIND_MINT, .amount = ask->amount};
+    strcpy (record.account, ask->account);
+    begin (state, env, &record, ask->request_id, LOCKING);
+}
+
+static void on_redeem (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_redeem_t *ask = body;
+    tim3_transaction_t record = {.kind = TIM3_TX_KIND_REDEEM, .amount = ask->amount};
+    strcpy (record.account, ask->account);
+    begin (state, env, &record, ask->request_id, BURNING);
+}
+
+static void on_transfer (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_transfer_t *ask = body;
+    tim3_transaction_t record = {.kind = TIM3_TX_KIND_TRANSFER, .amount = ask->amount};
+    if (!tim3_rule_account (env, NULL, ask->to))
+        return;
+    if (strcmp (ask->account, ask->to) == 0) {
+        tim3_env_refuse (env, TIM3_SAME_ACCOUNT, NULL, NULL);
+        return;
+    }
+    strcpy (record.account, ask->account);
+    strcpy (record.to, ask->to);
+    begin (state, env, &record, ask->request_id, MOVING);
+}
+
+/*  ------------------------------------------------------------------------------------ what the ledgers say  */
+
+static void on_locked (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_receipt_t *answer = body;
+    flight_t *flight = find_in (state, &answer->tx, LOCKING);
+    if (!flight)
+        return;
+    flight->receipt = answer->receipt;
+    move (state, env, flight, MINTING);
+}
+
+static void keep_refusal (flight_t *flight, const tim3_refusal_t *answer)
+{
+    flight->record.code = answer->code;
+    flight->record.available = answer->available;
+    flight->record.needed = answer->needed;
+    flight->receipt = answer->receipt;
+}
+
+static void on_lock_refused (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_refusal_t *answer = body;
+    flight_t *flight = find_in (state, &answer->tx, LOCKING);
+    if (!flight)
+        return;
+    keep_refusal (flight, answer);
+    move (state, env, flight, REFUSING);
+}
+
+/*  The lock is settled by courtesy; should that get lost, the lock manager's sweep finds out.  */
+static void on_minted (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_minted_t *answer = body;
+    flight_t *flight = find_in (state, &answer->tx, MINTING);
+    if (!flight)
+        return;
+    flight->receipt = answer->receipt;
+    flight->record.balance = answer->balance;
+    flight->record.supply = answer->supply;
+    flight->record.time_us = answer->time_us;
+    tim3_receipt_t settle = receipt_body (flight);
+    send_to_ledger (state, env, TIM3_ROLE_LOCK_MANAGER, settle.account, TIM3_MSG_SETTLE, &settle);
+    complete (state, env, flight);
+}
+
+static void on_voided (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_refusal_t *answer = body;
+    flight_t *flight = find_flight (state, &answer->tx);
+    if (!flight || (flight->stage != MINTING && flight->stage != REFUSING))
+        return;
+    keep_refusal (flight, answer);
+    move (state, env, flight, VOIDING);
+}
+
+static void on_burned (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_minted_t *answer = body;
+    flight_t *flight = find_in (state, &answer->tx, BURNING);
+    if (!flight)
+        return;
+    flight->receipt = answer->receipt;
+    flight->record.balance = answer->balance;
+    flight->record.supply = answer->supply;
+    flight->record.time_us = answer->time_us;
+    move (state, env, flight, RELEASING);
+}
+
+static void on_released (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_release_t *answer = body;
+    bool burn = answer->reason == TIM3_RELEASE_REASON_BURN;
+    flight_t *flight = find_in (state, &answer->tx, burn ? RELEASING : VOIDING);
+    if (!flight)
+        return;
+    if (!burn) {
+        fail (state, env, flight, (tim3_result_t) flight->record.code);
+        return;
+    }
+    flight->receipt = answer->receipt;
+    tim3_receipt_t settle = receipt_body (flight);
+    send_to_ledger (state, env, TIM3_ROLE_TOKEN_MANAGER, settle.account, TIM3_MSG_SETTLE_BURN, &settle);
+    complete (state, env, flight);
+}
+
+static void on_transferred (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_transferred_t *answer = body;
+    flight_t *flight = find_in (state, &answer->tx, MOVING);
+    if (!flight)
+        return;
+    flight->record.balance = answer->balance;
+    flight->record.to_balance = answer->to_balance;
+    flight->record.supply = answer->supply;
+    flight->record.time_us = answer->time_us;
+    complete (state, env, flight);
+}
+
+/*  Which request a stage waits for, so that late refusals of earlier ones are not taken for its own.  */
+static bool refuses_stage (const flight_t *flight, uint64_t request)
+{
+    static const uint16_t requests[STATES] = {
+        [LOCKING] = TIM3_MSG_LOCK,        [MINTING] = TIM3_MSG_TOKEN_MINT,
+        [REFUSING] = TIM3_MSG_RESOLVE_REFUSED, [VOIDING] = TIM3_MSG_RELEASE,
+        [BURNING] = TIM3_MSG_TOKEN_BURN,  [RELEASING] = TIM3_MSG_RELEASE,
+        [MOVING] = TIM3_MSG_TOKEN_TRANSFER};
+    return requests[flight->stage] == request;
+}
+
+static void fail_stage (self_t *self, tim3_env_t *env, flight_t *flight, const tim3_error_t *error)
+{
+    tim3_advice_t advice = tim3_result_advice ((unsigned) error->code);
+    if (!refuses_stage (flight, error->request))
+        return;
+    if (advice == TIM3_ADVICE_RETRY_SAME_ID || advice == TIM3_ADVICE_UNKNOWN)
+        return; /* it will be asked again */
+    if (flight->stage == RELEASING)
+        return; /* the tokens are burned: there is no way but forward */
+    if (flight->stage == VOIDING) {
+        fail (self, env, flight, (tim3_result_t) flight->record.code);
+        return;
+    }
+    flight->record.available = error->available;
+    flight->record.needed = error->needed;
+    fail (self, env, flight, (tim3_result_t) error->code);
+}
+
+/*  -------------------------------------------------------------------------------------------- look-ups  */
+
+static ask_t *find_ask (const self_t *self, tim3_env_t *env)
+{
+    ask_t *ask;
+    uint64_t id = tim3_env_message (env)->reply_to;
+    HASH_FIND (hh, self->asks, &id, sizeof id, ask);
+    return ask;
+}
+
+static void end_ask (self_t *self, ask_t *ask)
+{
+    HASH_DEL (self->asks, ask);
+    free (ask);
+}
+
+/*  Remembers under a new message id who waits for the answer; an ask is passed on until somebody knows.  */
+static void keep_ask (self_t *self, ask_t *ask, uint64_t id)
+{
+    ask->id = id;
+    HASH_ADD (hh, self->asks, id, sizeof ask->id, ask);
+}
+
+static ask_t *new_ask (self_t *self, tim3_env_t *env)
+{
+    if (HASH_COUNT (self->asks) >= ASKS_MOST) {
+        self->overloaded++;
+        tim3_env_refuse (env, TIM3_OVERLOADED, NULL, NULL);
+        return NULL;
+    }
+    ask_t *ask = tim3_alloc (sizeof *ask);
+    ask->to = tim3_env_return (env);
+    ask->begun_us = tim3_env_now (env);
+    return ask;
+}
+
+/*  Refuses who asked, with an error of a ledger or our own.  */
+static void refuse_ask (self_t *self, tim3_env_t *env, ask_t *ask, const tim3_error_t *error)
+{
+    tim3_error_t copy = *error;
+    copy.request = ask->to.type;
+    tim3_env_refuse_to (env, &ask->to, &copy);
+    end_ask (self, ask);
+}
+
+static void on_get_transaction (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_get_transaction_t *asked = body;
+    tim3_tx_only_t get = {asked->tx};
+    if (tim3_id_is_zero (&get.tx)) {
+        if (!tim3_rule_account (env, NULL, asked->account) || !tim3_rule_request_id (env, asked->request_id))
+            return;
+        get.tx = tim3_tx_id (self->settings->asset, asked->account, asked->request_id);
+    }
+    flight_t *flight = find_flight (self, &get.tx);
+    if (flight) {
+        tim3_env_reply (env, TIM3_MSG_TRANSACTION, &flight->record);
+        return;
+    }
+    ask_t *ask = new_ask (self, env);
+    if (!ask)
+        return;
+    ask->tx = get.tx;
+    keep_ask (self, ask,
+              send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, asked->account, TIM3_MSG_GET_RECORD, &get));
+}
+
+static void on_transaction (void *state, tim3_env_t *env, const void *body)
+{
+    ask_t *ask = find_ask (state, env);
+    if (!ask)
+        return;
+    tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTION, body);
+    end_ask (state, ask);
+}
+
+/*  The token ledger does not know it: perhaps its lock is still under way.  */
+static void ask_for_lock (self_t *self, tim3_env_t *env, ask_t *ask)
+{
+    tim3_tx_only_t get = {ask->tx};
+    HASH_DEL (self->asks, ask);
+    keep_ask (self, ask, send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, "", TIM3_MSG_GET_LOCK, &get));
+}
+
+/*  A lock whose mint is not decided yet, as the transaction that it is part of.  */
+static tim3_transaction_t as_transaction (const tim3_lock_item_t *item)
+{
+    tim3_transaction_t record = {.tx = item->tx, .kind = TIM3_TX_KIND_MINT, .amount = item->amount};
+    record.status = TIM3_TX_STATUS_PENDING;
+    strcpy (record.account, item->account);
+    record.time_us = item->created_us;
+    return record;
+}
+
+static void on_lock_item (void *state, tim3_env_t *env, const void *body)
+{
+    ask_t *ask = find_ask (state, env);
+    if (!ask)
+        return;
+    tim3_transaction_t record = as_transaction (body);
+    tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTION, &record);
+    end_ask (state, ask);
+}
+
+/*  Transactions are listed from the ledgers: first mints whose lock is under way, from the lock manager (cursors
+    that begin with 'l'), then all that is decided, from the token manager ('t').  */
+static void on_list_transactions (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_list_transactions_t *asked = body;
+    const char *cursor = asked->cursor[0] ? asked->cursor + 1 : "";
+    bool pending = asked->status == 0 || asked->status == TIM3_TX_STATUS_PENDING;
+    bool locks = asked->cursor[0] ? asked->cursor[0] == 'l' : pending;
+    ask_t *ask = new_ask (self, env);
+
+    if (!ask)
+        return;
+    ask->list = *asked;
+    if (locks) {
+        tim3_list_locks_t list = {.unsettled = true, .limit = asked->limit};
+        strcpy (list.account, asked->account);
+        strcpy (list.cursor, cursor);
+        keep_ask (self, ask,
+                  send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, list.account, TIM3_MSG_LIST_LOCKS, &list));
+    } else {
+        tim3_list_transactions_t list = *asked;
+        strcpy (list.cursor, cursor);
+        keep_ask (self, ask,
+                  send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, list.account, TIM3_MSG_LIST_RECORDS,
+                                  &list));
+    }
+}
+
+static void on_locks (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_locks_t *answer = body;
+    const tim3_lock_item_t *item = answer->items.items;
+    tim3_transactions_t reply = {0};
+    ask_t *ask = find_ask (state, env);
+    uint32_t count = 0;
+
+    if (!ask)
+        return;
+    tim3_transaction_t *records =
+        tim3_arena_take (tim3_env_arena (env), (answer->items.count + 1) * sizeof *records);
+    for (uint32_t i = 0; records && i < answer->items.count; i++)
+        if (item[i].reason != TIM3_RELEASE_REASON_BURN) /* redemptions are told by the token manager */
+            records[count++] = as_transaction (&item[i]);
+    reply.items = (tim3_list_t){records, count};
+    if (answer->cursor[0])
+        snprintf (reply.cursor, sizeof reply.cursor, "l%.*s", TIM3_CURSOR_MAX - 1, answer->cursor);
+    else
+        strcpy (reply.cursor, "t");
+    tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTIONS, &reply);
+    end_ask (state, ask);
+}
+
+static void on_transactions (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_transactions_t *answer = body;
+    tim3_transactions_t reply = {.items = answer->items};
+    ask_t *ask = find_ask (state, env);
+    if (!ask)
+        return;
+    if (answer->cursor[0])
+        snprintf (reply.cursor, sizeof reply.cursor, "t%.*s", TIM3_CURSOR_MAX - 1, answer->cursor);
+    tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTIONS, &reply);
+    end_ask (state, ask);
+}
+
+static void on_error (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_error_t *error = body;
+    ask_t *ask = find_ask (self, env);
+    flight_t *flight = find_flight (self, &error->tx);
+    if (ask && error->request == TIM3_MSG_GET_RECORD && error->code == TIM3_NOT_FOUND)
+        ask_for_lock (self, env, ask);
+    else if (ask)
+        refuse_ask (self, env, ask, error);
+    else if (flight)
+        fail_stage (self, env, flight, error);
+}
+
+/*  ------------------------------------------------------------------------------------------------- time  */
+
+static void check_flights (self_t *self, tim3_env_t *env)
+{
+    uint64_t now = tim3_env_now (env);
+    flight_t *flight;
+    flight_t *next;
+    HASH_ITER (hh, self->flights, flight, next)
+    {
+        if (now - flight->begun_us > FLIGHT_MOST_US) {
+            self->abandoned++;
+            fail (self, env, flight, TIM3_NO_ANSWER);
+        } else if (now >= flight->due_us) {
+            self->resent++;
+            flight->attempts++;
+            push (self, env, flight);
+        }
+    }
+}
+
+static void check_asks (self_t *self, tim3_env_t *env)
+{
+    tim3_error_t error;
+    ask_t *ask;
+    ask_t *next;
+    tim3_error_fill (&error, TIM3_NOT_READY, "the ledger does not answer; ask again");
+    HASH_ITER (hh, self->asks, ask, next)
+        if (tim3_env_now (env) - ask->begun_us > ASK_MOST_US)
+            refuse_ask (self, env, ask, &error);
+}
+
+static void tick (void *state, tim3_env_t *env)
+{
+    check_flights (state, env);
+    check_asks (state, env);
+}
+
+static void health (void *state, tim3_env_t *env, tim3_report_t *report)
+{
+    self_t *self = state;
+    uint64_t now = tim3_env_now (env);
+    unsigned slow[STATES] = {0};
+    flight_t *flight;
+    flight_t *next;
+    HASH_ITER (hh, self->flights, flight, next)
+        slow[flight->stage] += now - flight->begun_us > 10 * self->settings->retry_us;
+    for (int i = 0; i < STATES; i++)
+        if (slow[i] > 0)
+            tim3_report_reason (report, "slow", 5, "%u transactions have long been %s", slow[i],
+                                s_stage_names[i]);
+    if (HASH_COUNT (self->flights) >= self->settings->in_flight_most)
+        tim3_report_reason (report, "overloaded", 20, "as many transactions as allowed are in flight");
+}
+
+static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
+{
+    self_t *self = state;
+    (void) env;
+    tim3_report_metric (report, "in_flight", HASH_COUNT (self->flights));
+    tim3_report_metric (report, "waiting", tim3_waiters_count (self->waiters));
+    tim3_report_metric (report, "completed", self->completed);
+    tim3_report_metric (report, "failed", self->failed);
+    tim3_report_metric (report, "resent", self->resent);
+    tim3_report_metric (report, "overloaded", self->overloaded);
+    tim3_report_metric (report, "abandoned", self->abandoned);
+}
+
+static void *new (const tim3_settings_t *settings)
+{
+    self_t *self = tim3_alloc (sizeof *self);
+    self->settings = settings;
+    self->waiters = tim3_waiters_new (WAITERS_MOST);
+    return self;
+}
+
+static void destroy (void **state)
+{
+    self_t *self = *state;
+    flight_t *flight;
+    flight_t *next_flight;
+    ask_t *ask;
+    ask_t *next_ask;
+    HASH_ITER (hh, self->flights, flight, next_flight)
+        end_flight (self, flight);
+    HASH_ITER (hh, self->asks, ask, next_ask)
+        end_ask (self, ask);
+    tim3_waiters_destroy (&self->waiters);
+    free (self);
+    *state = NULL;
+}
+
+static const tim3_handler_t s_handlers[] = {
+    {TIM3_MSG_MINT, on_mint},
+    {TIM3_MSG_REDEEM, on_redeem},
+    {TIM3_MSG_TRANSFER, on_transfer},
+    {TIM3_MSG_GET_TRANSACTION, on_get_transaction},
+    {TIM3_MSG_LIST_TRANSACTIONS, on_list_transactions},
+    {TIM3_MSG_LOCKED, on_locked},
+    {TIM3_MSG_LOCK_REFUSED, on_lock_refused},
+    {TIM3_MSG_MINTED, on_minted},
+    {TIM3_MSG_VOIDED, on_voided},
+    {TIM3_MSG_BURNED, on_burned},
+    {TIM3_MSG_RELEASED, on_released},
+    {TIM3_MSG_TRANSFERRED, on_transferred},
+    {TIM3_MSG_TRANSACTION, on_transaction},
+    {TIM3_MSG_LOCK_ITEM, on_lock_item},
+    {TIM3_MSG_LOCKS, on_locks},
+    {TIM3_MSG_TRANSACTIONS, on_transactions},
+    {TIM3_MSG_ERROR, on_error},
+    {0, NULL}};
+
+const tim3_core_t tim3_coordinator_core = {.role = TIM3_ROLE_COORDINATOR,
+                                           .capabilities = "mint redeem transfer",
+                                           .new = new,
+                                           .destroy = destroy,
+                                           .handlers = s_handlers,
+                                           .tick = tick,
+                                           .health = health,
+                                           .stats = stats};

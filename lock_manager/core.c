@@ -1,0 +1,799 @@
+/*  core.c - the collateral ledger of one asset: locks for mints, releases for voided mints and redemptions.
+
+    Collateral moves only against evidence. Into the vault: because the collateral token says so under the vault's
+    key. Out of it: on a void or burn receipt of the token manager. `locked` rises after the vault has risen and
+    falls before the vault falls, so that vault >= locked holds at every instant.
+
+    Order of checks: field rules, receipt, known tx (same fields: where it stands; other fields: id_reused), state.
+    Everything that is not final has a row in LOCK_DUE, by which the sweep finds it and pushes it on:
+        requested  ask the collateral token again          pending   ask the token manager what became of it
+        releasing  ask the collateral token again          refusing  have the token manager record the refusal
+*/
+#include "core.h"
+#include "agent/page.h"
+#include "agent/rules.h"
+#include "agent/waiters.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SWEEP_MOST 256
+#define WAITERS_MOST 65536
+#define WAIT_MOST_US 30000000
+
+/*  Moves a lock may make, by state: a mask of next states.  */
+#define TO(NAME) (1u << TIM3_LOCK_STATE_##NAME)
+static const unsigned s_moves[] = {
+    [0] = TO (REQUESTED) | TO (RELEASING), /* a new lock; a new release of a redemption */
+    [TIM3_LOCK_STATE_REQUESTED] = TO (PENDING) | TO (REFUSING),
+    [TIM3_LOCK_STATE_PENDING] = TO (ACTIVE) | TO (RELEASING),
+    [TIM3_LOCK_STATE_REFUSING] = TO (REFUSED),
+    [TIM3_LOCK_STATE_ACTIVE] = 0,
+    [TIM3_LOCK_STATE_RELEASING] = TO (RELEASED),
+    [TIM3_LOCK_STATE_RELEASED] = 0,
+    [TIM3_LOCK_STATE_REFUSED] = 0,
+};
+
+typedef struct {
+    const tim3_settings_t *settings;
+    tim3_waiters_t *waiters;
+    uint64_t bad_receipts;
+    uint64_t conflicts; /* valid evidence that does not fit the ledger: must stay 0 */
+    uint64_t swept;
+} self_t;
+
+/*  ---------------------------------------------------------------------------------------------- the store
+    A lock (of a mint) and a release (of a redemption) are the same record in two tables.  */
+
+static tim3_key_t totals_key (void)
+{
+    return tim3_key_text ("totals");
+}
+
+static void read_totals (tim3_env_t *env, tim3_lock_totals_t *totals)
+{
+    tim3_key_t key = totals_key ();
+    tim3_store_read (tim3_env_store (env), TIM3_TABLE_LOCK_TOTALS, &key, totals);
+}
+
+static void write_totals (tim3_env_t *env, const tim3_lock_totals_t *totals)
+{
+    tim3_key_t key = totals_key ();
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_LOCK_TOTALS, &key, totals);
+}
+
+static bool read_item (tim3_env_t *env, tim3_table_t table, const tim3_id_t *tx, tim3_lock_item_t *item)
+{
+    tim3_key_t key = tim3_key_id (tx);
+    return tim3_store_read (tim3_env_store (env), table, &key, item);
+}
+
+/*  A release is told from a lock by its reason from the start; a lock gets one when it is voided.  */
+static tim3_table_t table_of (const tim3_lock_item_t *item)
+{
+    return item->reason == TIM3_RELEASE_REASON_BURN ? TIM3_TABLE_RELEASE : TIM3_TABLE_LOCK;
+}
+
+static void write_item (tim3_env_t *env, const tim3_lock_item_t *item)
+{
+    tim3_key_t key = tim3_key_id (&item->tx);
+    tim3_store_write (tim3_env_store (env), table_of (item), &key, item);
+}
+
+static bool is_final (unsigned state)
+{
+    return s_moves[state] == 0;
+}
+
+static tim3_key_t due_key (const tim3_lock_item_t *item)
+{
+    tim3_key_t key = tim3_key_u64 (item->due_us);
+    tim3_key_add_u8 (&key, (uint8_t) table_of (item));
+    tim3_key_add_id (&key, &item->tx);
+    return key;
+}
+
+static void set_due (const self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
+{
+    static const tim3_mark_t mark;
+    item->due_us = tim3_rule_next_due (self->settings, tim3_env_now (env), item->attempts);
+    tim3_key_t key = due_key (item);
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_LOCK_DUE, &key, &mark);
+}
+
+static void clear_due (tim3_env_t *env, tim3_lock_item_t *item)
+{
+    tim3_key_t key = due_key (item);
+    tim3_store_delete (tim3_env_store (env), TIM3_TABLE_LOCK_DUE, &key);
+    item->due_us = 0;
+}
+
+/*  Moves an item to its next state, keeps count of what is unsettled, and writes it.  */
+static void move (tim3_env_t *env, tim3_lock_item_t *item, tim3_lock_totals_t *totals, tim3_lock_state_t next)
+{
+    TIM3_ASSERT (s_moves[item->state] & 1u << next);
+    item->state = (uint8_t) next;
+    item->changed_us = tim3_env_now (env);
+    if (is_final (next)) {
+        TIM3_ASSERT (totals->unsettled > 0);
+        totals->unsettled--;
+        clear_due (env, item);
+    }
+    write_item (env, item);
+    write_totals (env, totals);
+}
+
+/*  Makes a record that is not final, with its index rows. table_of must know it already.  */
+static void begin_item (const self_t *self, tim3_env_t *env, tim3_lock_item_t *item,
+                        tim3_lock_totals_t *totals, tim3_lock_state_t state)
+{
+    static const tim3_mark_t mark;
+    tim3_key_t key = tim3_key_text (item->account);
+    tim3_key_add_u8 (&key, (uint8_t) table_of (item));
+    tim3_key_add_id (&key, &item->tx);
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_LOCK_BY_ACCOUNT, &key, &mark);
+    item->created_us = tim3_env_now (env);
+    totals->unsettled++;
+    set_due (self, env, item);
+    move (env, item, totals, state);
+}
+
+static tim3_lock_item_t new_item (const tim3_id_t *tx, const char *account, tim3_amount_t amount)
+{
+    tim3_lock_item_t item = {.tx = *tx, .amount = amount};
+    strcpy (item.account, account);
+    return item;
+}
+
+static bool same_request (const tim3_lock_item_t *item, const char *account, tim3_amount_t amount)
+{
+    return item->amount == amount && strcmp (item->account, account) == 0;
+}
+
+/*  ------------------------------------------------------------------------------------------- receipts  */
+
+static tim3_mac_t make_receipt (const self_t *self, tim3_receipt_kind_t kind, const tim3_lock_item_t *item,
+                                uint64_t extra)
+{
+    tim3_claim_t claim = {kind, self->settings->asset, item->tx, item->account, item->amount, extra};
+    return tim3_receipt_make (&self->settings->evidence_key, &claim);
+}
+
+/*  Refuses the message at hand when evidence of the token manager does not hold.  */
+static bool check_evidence (self_t *self, tim3_env_t *env, tim3_receipt_kind_t kind, const tim3_id_t *tx,
+                            const char *account, tim3_amount_t amount, const tim3_mac_t *receipt,
+                            uint64_t extra)
+{
+    tim3_claim_t claim = {kind, self->settings->asset, *tx, account, amount, extra};
+    if (tim3_receipt_check (&self->settings->evidence_key, &claim, receipt))
+        return true;
+    self->bad_receipts++;
+    tim3_env_refuse (env, TIM3_BAD_RECEIPT, tx, NULL);
+    return false;
+}
+
+static bool check_vault (self_t *self, tim3_receipt_kind_t kind, const tim3_vault_move_t *answer,
+                         uint64_t extra)
+{
+    tim3_claim_t claim = {kind, answer->vault, answer->tx, answer->account, answer->amount, extra};
+    if (strcmp (answer->vault, self->settings->asset) == 0
+        && tim3_receipt_check (&self->settings->vault_key, &claim, &answer->receipt))
+        return true;
+    self->bad_receipts++;
+    return false;
+}
+
+/*  In the collateral's unit. Checked when the record was made.  */
+static tim3_amount_t in_collateral (const self_t *self, tim3_amount_t amount)
+{
+    tim3_amount_t product;
+    TIM3_ASSERT (tim3_amount_mul (amount, self->settings->scale, &product));
+    return product;
+}
+
+/*  --------------------------------------------------------------------------------------------- messages  */
+
+static void ask_vault (const self_t *self, tim3_env_t *env, const tim3_lock_item_t *item, bool lock)
+{
+    tim3_vault_move_t ask = {.tx = item->tx, .amount = in_collateral (self, item->amount)};
+    tim3_receipt_kind_t kind = lock ? TIM3_RECEIPT_KIND_VAULT_LOCK : TIM3_RECEIPT_KIND_VAULT_UNLOCK;
+
+    ask.reason = lock ? 0 : item->reason;
+    strcpy (ask.vault, self->settings->asset);
+    strcpy (ask.account, item->account);
+    tim3_claim_t claim = {kind, ask.vault, ask.tx, ask.account, ask.amount, ask.reason};
+    ask.receipt = tim3_receipt_make (&self->settings->vault_key, &claim);
+    tim3_env_send (env, self->settings->collateral, lock ? TIM3_MSG_VAULT_LOCK : TIM3_MSG_VAULT_UNLOCK, &ask);
+}
+
+static void send_to_token_manager (const self_t *self, tim3_env_t *env, const char *account, tim3_type_t type,
+                                   const void *body)
+{
+    char address[TIM3_ADDRESS_MAX + 1];
+    tim3_address_format (TIM3_ROLE_TOKEN_MANAGER, self->settings->asset,
+                         (int) tim3_account_shard (account, self->settings->shards), address);
+    tim3_env_send (env, address, type, body);
+}
+
+static tim3_receipt_t locked_body (const self_t *self, const tim3_lock_item_t *item)
+{
+    tim3_receipt_t body = {.tx = item->tx, .amount = item->amount};
+    strcpy (body.account, item->account);
+    body.receipt = make_receipt (self, TIM3_RECEIPT_KIND_LOCK, item, 0);
+    return body;
+}
+
+static tim3_refusal_t refused_body (const self_t *self, const tim3_lock_item_t *item)
+{
+    tim3_refusal_t body = {.tx = item->tx, .amount = item->amount, .code = item->code};
+    strcpy (body.account, item->account);
+    body.available = item->available;
+    body.needed = item->needed;
+    body.receipt = make_receipt (self, TIM3_RECEIPT_KIND_REFUSAL, item, item->code);
+    return body;
+}
+
+static tim3_release_t released_body (const self_t *self, const tim3_lock_item_t *item,
+                                     tim3_release_reason_t reason)
+{
+    tim3_release_t body = {.tx = item->tx, .amount = item->amount, .reason = (uint8_t) reason};
+    strcpy (body.account, item->account);
+    body.receipt = make_receipt (self, TIM3_RECEIPT_KIND_RELEASE, item, reason);
+    return body;
+}
+
+/*  Answers one who asked for a lock that is past requested.  */
+static void answer_lock (const self_t *self, tim3_env_t *env, const tim3_return_t *to,
+                         const tim3_lock_item_t *item)
+{
+    if (item->state == TIM3_LOCK_STATE_REFUSING || item->state == TIM3_LOCK_STATE_REFUSED) {
+        tim3_refusal_t body = refused_body (self, item);
+        tim3_env_reply_to (env, to, TIM3_MSG_LOCK_REFUSED, &body);
+    } else {
+        tim3_receipt_t body = locked_body (self, item);
+        tim3_env_reply_to (env, to, TIM3_MSG_LOCKED, &body);
+    }
+}
+
+static void answer_lock_waiters (const self_t *self, tim3_env_t *env, const tim3_lock_item_t *item)
+{
+    tim3_return_t to;
+    while (tim3_waiters_take (self->waiters, &item->tx, TIM3_MSG_LOCK, &to))
+        answer_lock (self, env, &to, item);
+}
+
+static void answer_release_waiters (const self_t *self, tim3_env_t *env, const tim3_lock_item_t *item,
+                                    tim3_release_reason_t reason)
+{
+    tim3_release_t body = released_body (self, item, reason);
+    tim3_return_t to;
+    while (tim3_waiters_take (self->waiters, &item->tx, TIM3_MSG_RELEASE, &to))
+        tim3_env_reply_to (env, &to, TIM3_MSG_RELEASED, &body);
+}
+
+static void wait (const self_t *self, tim3_env_t *env, const tim3_id_t *tx)
+{
+    tim3_return_t to = tim3_env_return (env);
+    if (to.peer_size > 0)
+        tim3_waiters_add (self->waiters, tx, &to, tim3_env_now (env));
+}
+
+/*  -------------------------------------------------------------------------------------------------- lock  */
+
+static bool check_fields (tim3_env_t *env, const tim3_id_t *tx, const char *account, tim3_amount_t amount)
+{
+    return tim3_rule_account (env, tx, account) && tim3_rule_amount (env, tx, amount);
+}
+
+static void on_lock (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_lock_t *ask = body;
+    tim3_lock_item_t item;
+    tim3_lock_totals_t totals;
+    tim3_amount_t collateral;
+    tim3_return_t to = tim3_env_return (env);
+
+    if (!check_fields (env, &ask->tx, ask->account, ask->amount))
+        return;
+    if (!tim3_amount_mul (ask->amount, self->settings->scale, &collateral)) {
+        tim3_env_refuse (env, TIM3_AMOUNT_OVERFLOW, &ask->tx, NULL);
+        return;
+    }
+    if (!read_item (env, TIM3_TABLE_LOCK, &ask->tx, &item)) {
+        item = new_item (&ask->tx, ask->account, ask->amount);
+        read_totals (env, &totals);
+        begin_item (self, env, &item, &totals, TIM3_LOCK_STATE_REQUESTED);
+    }
+    if (!same_request (&item, ask->account, ask->amount))
+        tim3_env_refuse (env, TIM3_ID_REUSED, &ask->tx, NULL);
+    else if (item.state != TIM3_LOCK_STATE_REQUESTED)
+        answer_lock (self, env, &to, &item);
+    else {
+        wait (self, env, &item.tx);
+        ask_vault (self, env, &item, true);
+    }
+}
+
+/*  The collateral token's word on a lock; anything that is not about a requested lock has been heard before.  */
+static bool find_requested (const self_t *self, tim3_env_t *env, const tim3_id_t *tx, const char *account,
+                            tim3_amount_t collateral, tim3_lock_item_t *item)
+{
+    return read_item (env, TIM3_TABLE_LOCK, tx, item) && item->state == TIM3_LOCK_STATE_REQUESTED
+           && strcmp (item->account, account) == 0 && in_collateral (self, item->amount) == collateral;
+}
+
+static void on_vault_locked (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_vault_move_t *answer = body;
+    tim3_lock_item_t item;
+    tim3_lock_totals_t totals;
+
+    if (!check_vault (self, TIM3_RECEIPT_KIND_VAULT_LOCKED, answer, 0)
+        || !find_requested (self, env, &answer->tx, answer->account, answer->amount, &item))
+        return;
+    read_totals (env, &totals);
+    /* the vault holds as much, in a unit that is no larger, so these cannot overflow */
+    TIM3_ASSERT (tim3_amount_add (totals.locked, item.amount, &totals.locked));
+    TIM3_ASSERT (tim3_amount_add (totals.in_flight, item.amount, &totals.in_flight));
+    totals.locks++;
+    move (env, &item, &totals, TIM3_LOCK_STATE_PENDING);
+    tim3_collateral_locked_t event = {.tx = item.tx, .amount = item.amount, .locked = totals.locked};
+    strcpy (event.account, item.account);
+    tim3_env_emit (env, TIM3_MSG_COLLATERAL_LOCKED, &event);
+    answer_lock_waiters (self, env, &item);
+}
+
+static void on_vault_refused (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_vault_refused_t *answer = body;
+    tim3_vault_move_t moved = {.tx = answer->tx, .amount = answer->amount, .receipt = answer->receipt};
+    tim3_lock_item_t item;
+    tim3_lock_totals_t totals;
+
+    strcpy (moved.vault, answer->vault);
+    strcpy (moved.account, answer->account);
+    if (!check_vault (self, TIM3_RECEIPT_KIND_VAULT_REFUSED, &moved, answer->code)
+        || !find_requested (self, env, &answer->tx, answer->account, answer->amount, &item))
+        return;
+    read_totals (env, &totals);
+    totals.refused++;
+    item.code = answer->code;
+    item.available = answer->available / self->settings->scale;
+    item.needed = answer->needed / self->settings->scale;
+    move (env, &item, &totals, TIM3_LOCK_STATE_REFUSING);
+    answer_lock_waiters (self, env, &item);
+}
+
+/*  ------------------------------------------------------------------------------------------------ settle  */
+
+/*  The mint is done. Returns false when the ledger says otherwise, which evidence should make impossible.  */
+static bool settle (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
+{
+    tim3_lock_totals_t totals;
+    if (item->state == TIM3_LOCK_STATE_ACTIVE)
+        return true;
+    if (item->state != TIM3_LOCK_STATE_PENDING) {
+        self->conflicts++;
+        return false;
+    }
+    read_totals (env, &totals);
+    TIM3_ASSERT (tim3_amount_sub (totals.in_flight, item->amount, &totals.in_flight));
+    move (env, item, &totals, TIM3_LOCK_STATE_ACTIVE);
+    return true;
+}
+
+/*  Finds the lock that a receipt speaks of; refuses the message at hand when there is none like it.  */
+static bool find_lock (tim3_env_t *env, const tim3_id_t *tx, const char *account, tim3_amount_t amount,
+                       tim3_lock_item_t *item)
+{
+    bool found = read_item (env, TIM3_TABLE_LOCK, tx, item);
+    if (found && same_request (item, account, amount))
+        return true;
+    tim3_env_refuse (env, found ? TIM3_ID_REUSED : TIM3_NOT_FOUND, tx, NULL);
+    return false;
+}
+
+static void on_settle (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_receipt_t *ask = body;
+    tim3_lock_item_t item;
+    tim3_settled_t reply = {.tx = ask->tx};
+
+    if (!check_evidence (self, env, TIM3_RECEIPT_KIND_MINT, &ask->tx, ask->account, ask->amount,
+                         &ask->receipt, 0)
+        || !find_lock (env, &ask->tx, ask->account, ask->amount, &item))
+        return;
+    if (!settle (self, env, &item)) {
+        tim3_env_refuse (env, TIM3_WRONG_STATE, &ask->tx, "the lock is %s",
+                         tim3_value_name (tim3_lock_state_values, item.state));
+        return;
+    }
+    reply.state = item.state;
+    tim3_env_reply (env, TIM3_MSG_SETTLED, &reply);
+}
+
+/*  The token manager's answers to the sweep.  */
+static void on_minted (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_minted_t *answer = body;
+    tim3_lock_item_t item;
+    if (check_evidence (self, env, TIM3_RECEIPT_KIND_MINT, &answer->tx, answer->account, answer->amount,
+                        &answer->receipt, 0)
+        && find_lock (env, &answer->tx, answer->account, answer->amount, &item))
+        settle (self, env, &item);
+}
+
+/*  ----------------------------------------------------------------------------------------------- release  */
+
+static void emit_released (tim3_env_t *env, const tim3_lock_item_t *item, const tim3_lock_totals_t *totals)
+{
+    tim3_collateral_released_t event = {.tx = item->tx, .amount = item->amount, .reason = item->reason};
+    strcpy (event.account, item->account);
+    event.locked = totals->locked;
+    tim3_env_emit (env, TIM3_MSG_COLLATERAL_RELEASED, &event);
+}
+
+/*  Takes an amount out of what is locked; the vault follows.  */
+static void count_release (tim3_lock_totals_t *totals, tim3_amount_t amount)
+{
+    TIM3_ASSERT (tim3_amount_sub (totals->locked, amount, &totals->locked));
+    TIM3_ASSERT (tim3_amount_add (totals->releasing, amount, &totals->releasing));
+    totals->releases++;
+}
+
+static void start_void (const self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
+{
+    tim3_lock_totals_t totals;
+    read_totals (env, &totals);
+    count_release (&totals, item->amount);
+    TIM3_ASSERT (tim3_amount_sub (totals.in_flight, item->amount, &totals.in_flight));
+    item->reason = TIM3_RELEASE_REASON_VOID;
+    move (env, item, &totals, TIM3_LOCK_STATE_RELEASING);
+    emit_released (env, item, &totals);
+    ask_vault (self, env, item, false);
+}
+
+static void finish_refusal (tim3_env_t *env, tim3_lock_item_t *item)
+{
+    tim3_lock_totals_t totals;
+    read_totals (env, &totals);
+    item->reason = TIM3_RELEASE_REASON_VOID;
+    move (env, item, &totals, TIM3_LOCK_STATE_REFUSED);
+}
+
+/*  The mint will never happen: undo the lock. False when the state forbids it.  */
+static bool undo (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
+{
+    switch (item->state) {
+    case TIM3_LOCK_STATE_PENDING:
+        start_void (self, env, item);
+        return true;
+    case TIM3_LOCK_STATE_REFUSING:
+        finish_refusal (env, item);
+        return true;
+    case TIM3_LOCK_STATE_RELEASING:
+        ask_vault (self, env, item, false);
+        return true;
+    case TIM3_LOCK_STATE_RELEASED:
+    case TIM3_LOCK_STATE_REFUSED:
+        return true;
+    default:
+        self->conflicts++;
+        return false;
+    }
+}
+
+/*  Answers a Release now if all is done, else when the vault has answered.  */
+static void answer_or_wait (const self_t *self, tim3_env_t *env, const tim3_lock_item_t *item,
+                            tim3_release_reason_t reason)
+{
+    wait (self, env, &item->tx);
+    if (is_final (item->state))
+        answer_release_waiters (self, env, item, reason);
+}
+
+static void release_void (self_t *self, tim3_env_t *env, const tim3_release_t *ask)
+{
+    tim3_lock_item_t item;
+    if (!check_evidence (self, env, TIM3_RECEIPT_KIND_VOID, &ask->tx, ask->account, ask->amount,
+                         &ask->receipt, 0)
+        || !find_lock (env, &ask->tx, ask->account, ask->amount, &item))
+        return;
+    if (undo (self, env, &item))
+        answer_or_wait (self, env, &item, TIM3_RELEASE_REASON_VOID);
+    else
+        tim3_env_refuse (env, TIM3_WRONG_STATE, &ask->tx, "the lock is %s",
+                         tim3_value_name (tim3_lock_state_values, item.state));
+}
+
+static void on_voided (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_refusal_t *answer = body;
+    tim3_lock_item_t item;
+    if (check_evidence (self, env, TIM3_RECEIPT_KIND_VOID, &answer->tx, answer->account, answer->amount,
+                        &answer->receipt, 0)
+        && find_lock (env, &answer->tx, answer->account, answer->amount, &item))
+        undo (self, env, &item);
+}
+
+/*  A redemption's release, seen for the first time.  */
+static bool start_burn (self_t *self, tim3_env_t *env, const tim3_release_t *ask, tim3_lock_item_t *item)
+{
+    tim3_lock_totals_t totals;
+    read_totals (env, &totals);
+    if (totals.locked < ask->amount) {
+        self->conflicts++;
+        tim3_rule_refuse (env, TIM3_WRONG_STATE, &ask->tx, totals.locked, ask->amount);
+        return false;
+    }
+    *item = new_item (&ask->tx, ask->account, ask->amount);
+    item->reason = TIM3_RELEASE_REASON_BURN;
+    count_release (&totals, item->amount);
+    begin_item (self, env, item, &totals, TIM3_LOCK_STATE_RELEASING);
+    emit_released (env, item, &totals);
+    return true;
+}
+
+static void release_burn (self_t *self, tim3_env_t *env, const tim3_release_t *ask)
+{
+    tim3_lock_item_t item;
+    if (!check_evidence (self, env, TIM3_RECEIPT_KIND_BURN, &ask->tx, ask->account, ask->amount,
+                         &ask->receipt, 0))
+        return;
+    if (!read_item (env, TIM3_TABLE_RELEASE, &ask->tx, &item) && !start_burn (self, env, ask, &item))
+        return;
+    if (!same_request (&item, ask->account, ask->amount)) {
+        tim3_env_refuse (env, TIM3_ID_REUSED, &ask->tx, NULL);
+        return;
+    }
+    if (item.state == TIM3_LOCK_STATE_RELEASING)
+        ask_vault (self, env, &item, false);
+    answer_or_wait (self, env, &item, TIM3_RELEASE_REASON_BURN);
+}
+
+static void on_release (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_release_t *ask = body;
+    if (!check_fields (env, &ask->tx, ask->account, ask->amount))
+        return;
+    if (ask->reason == TIM3_RELEASE_REASON_VOID)
+        release_void (self, env, ask);
+    else
+        release_burn (self, env, ask);
+}
+
+static void on_vault_unlocked (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_vault_move_t *answer = body;
+    bool burn = answer->reason == TIM3_RELEASE_REASON_BURN;
+    tim3_lock_item_t item;
+    tim3_lock_totals_t totals;
+
+    if (!check_vault (self, TIM3_RECEIPT_KIND_VAULT_UNLOCKED, answer, answer->reason)
+        || !read_item (env, burn ? TIM3_TABLE_RELEASE : TIM3_TABLE_LOCK, &answer->tx, &item)
+        || item.state != TIM3_LOCK_STATE_RELEASING)
+        return;
+    read_totals (env, &totals);
+    TIM3_ASSERT (tim3_amount_sub (totals.releasing, item.amount, &totals.releasing));
+    move (env, &item, &totals, TIM3_LOCK_STATE_RELEASED);
+    answer_release_waiters (self, env, &item, (tim3_release_reason_t) item.reason);
+}
+
+/*  --------------------------------------------------------------------------------------------- queries  */
+
+static void on_get_lock (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_tx_only_t *ask = body;
+    tim3_lock_item_t item;
+    (void) state;
+    if (read_item (env, TIM3_TABLE_LOCK, &ask->tx, &item) || read_item (env, TIM3_TABLE_RELEASE, &ask->tx, &item))
+        tim3_env_reply (env, TIM3_MSG_LOCK_ITEM, &item);
+    else
+        tim3_env_refuse (env, TIM3_NOT_FOUND, &ask->tx, NULL);
+}
+
+static void on_get_totals (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    tim3_lock_totals_t totals;
+    (void) body;
+    read_totals (env, &totals);
+    totals.event_seq = tim3_env_event_seq (env);
+    totals.scale = self->settings->scale;
+    tim3_env_reply (env, TIM3_MSG_LOCK_TOTALS, &totals);
+}
+
+/*  Where a listing reads: an index, or the two tables one after the other ('r' in front of the cursor for the
+    second). In an index, the table number and tx stand behind that many bytes of the key.  */
+typedef struct {
+    tim3_table_t table;
+    tim3_key_t prefix;
+    size_t behind; /* 0: no index */
+    bool second;
+} source_t;
+
+static source_t choose_source (const tim3_list_locks_t *ask)
+{
+    source_t source = {.table = TIM3_TABLE_LOCK, .prefix = tim3_key_empty ()};
+    if (ask->account[0]) {
+        source.table = TIM3_TABLE_LOCK_BY_ACCOUNT;
+        source.prefix = tim3_key_text (ask->account);
+        source.behind = source.prefix.size;
+    } else if (ask->unsettled) {
+        source.table = TIM3_TABLE_LOCK_DUE;
+        source.behind = 8;
+    } else if (ask->cursor[0] == 'r') {
+        source.table = TIM3_TABLE_RELEASE;
+        source.second = true;
+    }
+    return source;
+}
+
+static bool next_item (tim3_env_t *env, tim3_page_t *page, const source_t *source, tim3_lock_item_t *item)
+{
+    tim3_mark_t mark;
+    if (source->behind == 0)
+        return tim3_page_next (page, item);
+    if (!tim3_page_next (page, &mark))
+        return false;
+    const tim3_key_t *key = tim3_page_key (page);
+    tim3_id_t tx = tim3_key_read_id (key, source->behind + 1);
+    return read_item (env, (tim3_table_t) key->data[source->behind], &tx, item);
+}
+
+static bool wanted (const tim3_list_locks_t *ask, const tim3_lock_item_t *item)
+{
+    return (ask->state == 0 || ask->state == item->state) && (!ask->unsettled || !is_final (item->state));
+}
+
+static void on_list_locks (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_list_locks_t *ask = body;
+    source_t source = choose_source (ask);
+    tim3_locks_t reply = {0};
+    tim3_lock_item_t item;
+    tim3_page_t page;
+    (void) state;
+    if (!tim3_page_begin (&page, env, ask->cursor + source.second, ask->limit, source.table, &source.prefix,
+                          sizeof item))
+        return;
+    while (next_item (env, &page, &source, &item))
+        if (wanted (ask, &item))
+            tim3_page_add (&page, &item);
+    /* the second table's cursor carries its mark; the end of the first is the beginning of the second */
+    tim3_page_end (&page, &reply.items, reply.cursor + source.second);
+    if (source.second && reply.cursor[1])
+        reply.cursor[0] = 'r';
+    else if (source.table == TIM3_TABLE_LOCK && reply.cursor[0] == '\0')
+        strcpy (reply.cursor, "r");
+    tim3_env_reply (env, TIM3_MSG_LOCKS, &reply);
+}
+
+/*  ------------------------------------------------------------------------------------------------ sweep  */
+
+static void push_by_state (self_t *self, tim3_env_t *env, const tim3_lock_item_t *item)
+{
+    if (item->state == TIM3_LOCK_STATE_PENDING) {
+        tim3_receipt_t body = locked_body (self, item);
+        send_to_token_manager (self, env, item->account, TIM3_MSG_RESOLVE, &body);
+    } else if (item->state == TIM3_LOCK_STATE_REFUSING) {
+        tim3_refusal_t body = refused_body (self, item);
+        send_to_token_manager (self, env, item->account, TIM3_MSG_RESOLVE_REFUSED, &body);
+    } else
+        ask_vault (self, env, item, item->state == TIM3_LOCK_STATE_REQUESTED);
+}
+
+static void push (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
+{
+    clear_due (env, item);
+    item->attempts++;
+    set_due (self, env, item);
+    write_item (env, item);
+    push_by_state (self, env, item);
+    self->swept++;
+}
+
+static void sweep (self_t *self, tim3_env_t *env)
+{
+    tim3_key_t key = tim3_key_empty ();
+    tim3_lock_item_t item;
+    tim3_mark_t mark;
+
+    for (int i = 0; i < SWEEP_MOST; i++) {
+        if (!tim3_store_seek (tim3_env_store (env), TIM3_TABLE_LOCK_DUE, TIM3_SEEK_GT, &key, &mark))
+            return;
+        if (!tim3_rule_is_due (self->settings, tim3_env_now (env), tim3_key_read_u64 (&key, 0)))
+            return;
+        tim3_id_t tx = tim3_key_read_id (&key, 9);
+        TIM3_ASSERT (read_item (env, (tim3_table_t) key.data[8], &tx, &item)
+                     || tim3_store_error (tim3_env_store (env)));
+        push (self, env, &item);
+    }
+}
+
+static void tick (void *state, tim3_env_t *env)
+{
+    self_t *self = state;
+    sweep (self, env);
+    tim3_waiters_expire (self->waiters, tim3_env_now (env) - WAIT_MOST_US);
+}
+
+static void health (void *state, tim3_env_t *env, tim3_report_t *report)
+{
+    self_t *self = state;
+    tim3_lock_totals_t totals;
+    read_totals (env, &totals);
+    if (self->conflicts > 0)
+        tim3_report_reason (report, "conflicts", 100,
+                            "%llu times valid evidence did not fit this ledger; was a store restored alone?",
+                            (unsigned long long) self->conflicts);
+    if (totals.unsettled > 10000)
+        tim3_report_reason (report, "unsettled", 10, "%llu locks and releases are not final",
+                            (unsigned long long) totals.unsettled);
+}
+
+static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
+{
+    self_t *self = state;
+    tim3_lock_totals_t totals;
+    read_totals (env, &totals);
+    tim3_report_metric (report, "locked_units", totals.locked);
+    tim3_report_metric (report, "in_flight_units", totals.in_flight);
+    tim3_report_metric (report, "locks", totals.locks);
+    tim3_report_metric (report, "releases", totals.releases);
+    tim3_report_metric (report, "locks_refused", totals.refused);
+    tim3_report_metric (report, "unsettled", totals.unsettled);
+    tim3_report_metric (report, "waiting", tim3_waiters_count (self->waiters));
+    tim3_report_metric (report, "swept", self->swept);
+    tim3_report_metric (report, "bad_receipts", self->bad_receipts);
+    tim3_report_metric (report, "conflicts", self->conflicts);
+}
+
+static void *new (const tim3_settings_t *settings)
+{
+    self_t *self = tim3_alloc (sizeof *self);
+    self->settings = settings;
+    self->waiters = tim3_waiters_new (WAITERS_MOST);
+    return self;
+}
+
+static void destroy (void **state)
+{
+    self_t *self = *state;
+    tim3_waiters_destroy (&self->waiters);
+    free (self);
+    *state = NULL;
+}
+
+static const tim3_handler_t s_handlers[] = {
+    {TIM3_MSG_LOCK, on_lock},
+    {TIM3_MSG_VAULT_LOCKED, on_vault_locked},
+    {TIM3_MSG_VAULT_REFUSED, on_vault_refused},
+    {TIM3_MSG_SETTLE, on_settle},
+    {TIM3_MSG_RELEASE, on_release},
+    {TIM3_MSG_VAULT_UNLOCKED, on_vault_unlocked},
+    {TIM3_MSG_MINTED, on_minted},
+    {TIM3_MSG_VOIDED, on_voided},
+    {TIM3_MSG_GET_LOCK, on_get_lock},
+    {TIM3_MSG_LIST_LOCKS, on_list_locks},
+    {TIM3_MSG_GET_LOCK_TOTALS, on_get_totals},
+    {0, NULL}};
+
+const tim3_core_t tim3_lock_manager_core = {.role = TIM3_ROLE_LOCK_MANAGER,
+                                            .capabilities = "collateral",
+                                            .new = new,
+                                            .destroy = destroy,
+                                            .handlers = s_handlers,
+                                            .tick = tick,
+                                            .health = health,
+                                            .stats = stats};

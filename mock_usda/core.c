@@ -1,0 +1,435 @@
+/*  core.c - the collateral token, for development: a full ledger that happens to be worth nothing.
+
+    Accounts hold collateral; every asset has a vault. Only who holds a vault's key can move collateral into or out
+    of it: each such request carries a receipt under that key, and so does each answer. As in the other
+    ledgers a tx is decided once, refusals included, and asking again returns what was decided.
+
+    Order of checks: field rules, receipt, known tx (same fields: the recorded outcome; other fields: id_reused),
+    then funds. Always: sum of holdings + sum of vaults = issued.
+*/
+#include "core.h"
+#include "agent/page.h"
+#include "agent/rules.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const tim3_settings_t *settings;
+    uint64_t bad_receipts;
+} self_t;
+
+/*  ---------------------------------------------------------------------------------------------- the store  */
+
+/*  Faucet and transfers share one space of ids, for they share the caller's request ids; each vault operation has
+    its own, for a lock and its undoing carry the same tx.  */
+static tim3_key_t record_key (unsigned op, const tim3_id_t *tx)
+{
+    tim3_key_t key = tim3_key_empty ();
+    tim3_key_add_u8 (&key, op == TIM3_COLLATERAL_OP_TRANSFER ? TIM3_COLLATERAL_OP_FAUCET : (uint8_t) op);
+    tim3_key_add_id (&key, tx);
+    return key;
+}
+
+static bool read_record (tim3_env_t *env, unsigned op, const tim3_id_t *tx, tim3_collateral_record_t *record)
+{
+    tim3_key_t key = record_key (op, tx);
+    return tim3_store_read (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
+}
+
+static void read_totals (tim3_env_t *env, tim3_collateral_totals_t *totals)
+{
+    tim3_key_t key = tim3_key_text ("totals");
+    tim3_store_read (tim3_env_store (env), TIM3_TABLE_COLLATERAL_TOTALS, &key, totals);
+}
+
+static void write_totals (tim3_env_t *env, const tim3_collateral_totals_t *totals)
+{
+    tim3_key_t key = tim3_key_text ("totals");
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_COLLATERAL_TOTALS, &key, totals);
+}
+
+/*  Records what was decided for ever.  */
+static void write_record (tim3_env_t *env, const tim3_id_t *tx, const tim3_collateral_record_t *record)
+{
+    tim3_key_t key = record_key (record->op, tx);
+    tim3_collateral_totals_t totals;
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
+    read_totals (env, &totals);
+    totals.operations++;
+    write_totals (env, &totals);
+}
+
+static bool read_holding (tim3_env_t *env, const char *account, tim3_holding_t *holding)
+{
+    tim3_key_t key = tim3_key_text (account);
+    bool found = tim3_store_read (tim3_env_store (env), TIM3_TABLE_HOLDING, &key, holding);
+    if (!found)
+        strcpy (holding->account, account);
+    return found;
+}
+
+/*  Adds to an account and returns what it then holds. Cannot overflow: the sum of all is at most issued.  */
+static tim3_amount_t credit (tim3_env_t *env, const char *account, tim3_amount_t amount)
+{
+    tim3_key_t key = tim3_key_text (account);
+    tim3_collateral_totals_t totals;
+    tim3_holding_t holding;
+    if (!read_holding (env, account, &holding)) {
+        read_totals (env, &totals);
+        totals.accounts++;
+        write_totals (env, &totals);
+    }
+    TIM3_ASSERT (tim3_amount_add (holding.available, amount, &holding.available));
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_HOLDING, &key, &holding);
+    return holding.available;
+}
+
+/*  Takes from an account if it holds as much; else fills the record's refusal and returns false.  */
+static bool debit (tim3_env_t *env, tim3_collateral_record_t *record)
+{
+    tim3_key_t key = tim3_key_text (record->account);
+    tim3_holding_t holding;
+    read_holding (env, record->account, &holding);
+    record->balance = holding.available;
+    if (holding.available < record->amount) {
+        record->code = TIM3_INSUFFICIENT_FUNDS;
+        record->available = holding.available;
+        record->needed = record->amount;
+        return false;
+    }
+    holding.available -= record->amount;
+    record->balance = holding.available;
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_HOLDING, &key, &holding);
+    return true;
+}
+
+static void read_vault (tim3_env_t *env, const char *name, tim3_vault_t *vault)
+{
+    tim3_key_t key = tim3_key_text (name);
+    if (!tim3_store_read (tim3_env_store (env), TIM3_TABLE_VAULT, &key, vault))
+        strcpy (vault->vault, name);
+}
+
+static void write_vault (tim3_env_t *env, const tim3_vault_t *vault)
+{
+    tim3_key_t key = tim3_key_text (vault->vault);
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_VAULT, &key, vault);
+}
+
+static tim3_collateral_record_t new_record (tim3_env_t *env, unsigned op, const char *vault,
+                                            const char *account, const char *to, tim3_amount_t amount)
+{
+    tim3_collateral_record_t record = {.op = (uint8_t) op, .amount = amount};
+    strcpy (record.vault, vault);
+    strcpy (record.account, account);
+    strcpy (record.to, to);
+    record.time_us = tim3_env_now (env);
+    return record;
+}
+
+static bool same_request (const tim3_collateral_record_t *a, const tim3_collateral_record_t *b)
+{
+    return a->op == b->op && a->amount == b->amount && strcmp (a->vault, b->vault) == 0
+           && strcmp (a->account, b->account) == 0 && strcmp (a->to, b->to) == 0;
+}
+
+/*  ----------------------------------------------------------------------------------- faucet and transfer  */
+
+static void answer_moved (tim3_env_t *env, const tim3_id_t *tx, const tim3_collateral_record_t *record)
+{
+    tim3_collateral_moved_t reply = {.tx = *tx, .amount = record->amount, .balance = record->balance};
+    if (record->code != TIM3_OK) {
+        tim3_rule_refuse (env, (tim3_result_t) record->code, tx, record->available, record->needed);
+        return;
+    }
+    strcpy (reply.account, record->account);
+    tim3_env_reply (env, TIM3_MSG_COLLATERAL_MOVED, &reply);
+}
+
+static void apply_faucet (tim3_env_t *env, tim3_collateral_record_t *record)
+{
+    tim3_collateral_totals_t totals;
+    read_totals (env, &totals);
+    if (!tim3_amount_add (totals.issued, record->amount, &totals.issued)) {
+        record->code = TIM3_AMOUNT_OVERFLOW;
+        record->available = TIM3_AMOUNT_MAX - totals.issued;
+        record->needed = record->amount;
+        return;
+    }
+    write_totals (env, &totals);
+    record->balance = credit (env, record->account, record->amount);
+}
+
+static void apply_transfer (tim3_env_t *env, tim3_collateral_record_t *record)
+{
+    if (debit (env, record))
+        credit (env, record->to, record->amount);
+}
+
+/*  Decides a client's operation once, and answers.  */
+static void decide (tim3_env_t *env, const tim3_id_t *tx, tim3_collateral_record_t *asked,
+                    void (*apply) (tim3_env_t *, tim3_collateral_record_t *))
+{
+    tim3_collateral_record_t record;
+    if (!read_record (env, asked->op, tx, &record)) {
+        apply (env, asked);
+        write_record (env, tx, asked);
+        record = *asked;
+    }
+    if (same_request (&record, asked))
+        answer_moved (env, tx, &record);
+    else
+        tim3_env_refuse (env, TIM3_ID_REUSED, tx, NULL);
+}
+
+static void on_faucet (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_faucet_t *ask = body;
+    if (!self->settings->faucet) {
+        tim3_env_refuse (env, TIM3_NOT_ALLOWED, NULL, "the faucet is closed (collateral/faucet = no)");
+        return;
+    }
+    if (!tim3_rule_account (env, NULL, ask->account) || !tim3_rule_amount (env, NULL, ask->amount)
+        || !tim3_rule_request_id (env, ask->request_id))
+        return;
+    tim3_id_t tx = tim3_tx_id (self->settings->asset, ask->account, ask->request_id);
+    tim3_collateral_record_t asked =
+        new_record (env, TIM3_COLLATERAL_OP_FAUCET, "", ask->account, "", ask->amount);
+    decide (env, &tx, &asked, apply_faucet);
+}
+
+static void on_transfer (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_transfer_t *ask = body;
+    if (!tim3_rule_account (env, NULL, ask->account) || !tim3_rule_account (env, NULL, ask->to)
+        || !tim3_rule_amount (env, NULL, ask->amount) || !tim3_rule_request_id (env, ask->request_id))
+        return;
+    if (strcmp (ask->account, ask->to) == 0) {
+        tim3_env_refuse (env, TIM3_SAME_ACCOUNT, NULL, NULL);
+        return;
+    }
+    tim3_id_t tx = tim3_tx_id (self->settings->asset, ask->account, ask->request_id);
+    tim3_collateral_record_t asked =
+        new_record (env, TIM3_COLLATERAL_OP_TRANSFER, "", ask->account, ask->to, ask->amount);
+    decide (env, &tx, &asked, apply_transfer);
+}
+
+/*  ------------------------------------------------------------------------------------------------ vaults  */
+
+static const tim3_key_secret_t *find_key (const self_t *self, const char *vault)
+{
+    for (unsigned i = 0; i < self->settings->asset_count; i++)
+        if (strcmp (self->settings->assets[i].name, vault) == 0)
+            return &self->settings->assets[i].vault_key;
+    return NULL;
+}
+
+/*  Refuses the message at hand unless it comes from who holds the vault's key. NULL when refused.  */
+static const tim3_key_secret_t *check_vault (self_t *self, tim3_env_t *env, tim3_receipt_kind_t kind,
+                                             const tim3_vault_move_t *ask)
+{
+    tim3_claim_t claim = {kind, ask->vault, ask->tx, ask->account, ask->amount, ask->reason};
+    const tim3_key_secret_t *key = find_key (self, ask->vault);
+    if (!tim3_rule_account (env, &ask->tx, ask->account) || !tim3_rule_amount (env, &ask->tx, ask->amount))
+        return NULL;
+    if (key && tim3_receipt_check (key, &claim, &ask->receipt))
+        return key;
+    self->bad_receipts++;
+    tim3_env_refuse (env, TIM3_BAD_RECEIPT, &ask->tx, NULL);
+    return NULL;
+}
+
+static void answer_vault (tim3_env_t *env, const tim3_key_secret_t *key, const tim3_vault_move_t *ask,
+                          tim3_type_t type, tim3_receipt_kind_t kind)
+{
+    tim3_vault_move_t reply = *ask;
+    tim3_claim_t claim = {kind, reply.vault, reply.tx, reply.account, reply.amount, reply.reason};
+    reply.receipt = tim3_receipt_make (key, &claim);
+    tim3_env_reply (env, type, &reply);
+}
+
+static void answer_refused (tim3_env_t *env, const tim3_key_secret_t *key, const tim3_vault_move_t *ask,
+                            const tim3_collateral_record_t *record)
+{
+    tim3_vault_refused_t reply = {.tx = ask->tx, .amount = ask->amount, .code = record->code};
+    strcpy (reply.vault, ask->vault);
+    strcpy (reply.account, ask->account);
+    reply.available = record->available;
+    reply.needed = record->needed;
+    tim3_claim_t claim = {TIM3_RECEIPT_KIND_VAULT_REFUSED, reply.vault, reply.tx, reply.account, reply.amount,
+                          reply.code};
+    reply.receipt = tim3_receipt_make (key, &claim);
+    tim3_env_reply (env, TIM3_MSG_VAULT_REFUSED, &reply);
+}
+
+static void apply_vault_lock (tim3_env_t *env, tim3_collateral_record_t *record)
+{
+    tim3_vault_t vault;
+    if (!debit (env, record))
+        return;
+    read_vault (env, record->vault, &vault);
+    TIM3_ASSERT (tim3_amount_add (vault.total, record->amount, &vault.total));
+    vault.locks++;
+    write_vault (env, &vault);
+}
+
+static void on_vault_lock (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    tim3_vault_move_t ask = *(const tim3_vault_move_t *) body;
+    tim3_collateral_record_t record;
+
+    ask.reason = 0;
+    const tim3_key_secret_t *key = check_vault (self, env, TIM3_RECEIPT_KIND_VAULT_LOCK, &ask);
+    if (!key)
+        return;
+    tim3_collateral_record_t asked =
+        new_record (env, TIM3_COLLATERAL_OP_LOCK, ask.vault, ask.account, "", ask.amount);
+    if (!read_record (env, TIM3_COLLATERAL_OP_LOCK, &ask.tx, &record)) {
+        record = asked;
+        apply_vault_lock (env, &record);
+        write_record (env, &ask.tx, &record);
+    }
+    if (!same_request (&record, &asked))
+        tim3_env_refuse (env, TIM3_ID_REUSED, &ask.tx, NULL);
+    else if (record.code != TIM3_OK)
+        answer_refused (env, key, &ask, &record);
+    else
+        answer_vault (env, key, &ask, TIM3_MSG_VAULT_LOCKED, TIM3_RECEIPT_KIND_VAULT_LOCKED);
+}
+
+/*  False when the vault does not hold as much: refused, and not recorded, for no right key-holder asks this.  */
+static bool apply_vault_unlock (tim3_env_t *env, const tim3_id_t *tx, tim3_collateral_record_t *record)
+{
+    tim3_vault_t vault;
+    read_vault (env, record->vault, &vault);
+    if (vault.total < record->amount) {
+        tim3_rule_refuse (env, TIM3_INSUFFICIENT_FUNDS, tx, vault.total, record->amount);
+        return false;
+    }
+    vault.total -= record->amount;
+    vault.unlocks++;
+    write_vault (env, &vault);
+    record->balance = credit (env, record->account, record->amount);
+    write_record (env, tx, record);
+    return true;
+}
+
+static void on_vault_unlock (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_vault_move_t *ask = body;
+    bool burn = ask->reason == TIM3_RELEASE_REASON_BURN;
+    unsigned op = burn ? TIM3_COLLATERAL_OP_UNLOCK_BURN : TIM3_COLLATERAL_OP_UNLOCK_VOID;
+    tim3_collateral_record_t record;
+
+    const tim3_key_secret_t *key = check_vault (self, env, TIM3_RECEIPT_KIND_VAULT_UNLOCK, ask);
+    if (!key)
+        return;
+    tim3_collateral_record_t asked = new_record (env, op, ask->vault, ask->account, "", ask->amount);
+    if (!read_record (env, op, &ask->tx, &record)) {
+        record = asked;
+        if (!apply_vault_unlock (env, &ask->tx, &record))
+            return;
+    }
+    if (same_request (&record, &asked))
+        answer_vault (env, key, ask, TIM3_MSG_VAULT_UNLOCKED, TIM3_RECEIPT_KIND_VAULT_UNLOCKED);
+    else
+        tim3_env_refuse (env, TIM3_ID_REUSED, &ask->tx, NULL);
+}
+
+/*  --------------------------------------------------------------------------------------------- queries  */
+
+static void on_get_holding (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_account_only_t *ask = body;
+    tim3_holding_t holding;
+    (void) state;
+    if (!tim3_rule_account (env, NULL, ask->account))
+        return;
+    read_holding (env, ask->account, &holding);
+    tim3_env_reply (env, TIM3_MSG_HOLDING, &holding);
+}
+
+static void on_list_holdings (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_list_page_t *ask = body;
+    tim3_holdings_t reply = {0};
+    tim3_holding_t holding;
+    tim3_page_t page;
+    (void) state;
+    if (!tim3_page_begin (&page, env, ask->cursor, ask->limit, TIM3_TABLE_HOLDING, NULL, sizeof holding))
+        return;
+    while (tim3_page_next (&page, &holding))
+        tim3_page_add (&page, &holding);
+    tim3_page_end (&page, &reply.items, reply.cursor);
+    tim3_env_reply (env, TIM3_MSG_HOLDINGS, &reply);
+}
+
+/*  One row for every asset, moved yet or not.  */
+static void on_list_vaults (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    tim3_vault_t vaults[TIM3_ASSETS_MAX];
+    unsigned count = self->settings->asset_count;
+    (void) body;
+    for (unsigned i = 0; i < count; i++)
+        read_vault (env, self->settings->assets[i].name, &vaults[i]);
+    tim3_vaults_t reply = {.items = {vaults, count}};
+    tim3_env_reply (env, TIM3_MSG_VAULTS, &reply);
+}
+
+static void on_get_totals (void *state, tim3_env_t *env, const void *body)
+{
+    tim3_collateral_totals_t totals;
+    (void) state;
+    (void) body;
+    read_totals (env, &totals);
+    tim3_env_reply (env, TIM3_MSG_COLLATERAL_TOTALS, &totals);
+}
+
+static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
+{
+    self_t *self = state;
+    tim3_collateral_totals_t totals;
+    read_totals (env, &totals);
+    tim3_report_metric (report, "issued_units", totals.issued);
+    tim3_report_metric (report, "accounts", totals.accounts);
+    tim3_report_metric (report, "operations", totals.operations);
+    tim3_report_metric (report, "bad_receipts", self->bad_receipts);
+}
+
+static void *new (const tim3_settings_t *settings)
+{
+    self_t *self = tim3_alloc (sizeof *self);
+    self->settings = settings;
+    return self;
+}
+
+static void destroy (void **self)
+{
+    free (*self);
+    *self = NULL;
+}
+
+static const tim3_handler_t s_handlers[] = {
+    {TIM3_MSG_FAUCET, on_faucet},
+    {TIM3_MSG_COLLATERAL_TRANSFER, on_transfer},
+    {TIM3_MSG_VAULT_LOCK, on_vault_lock},
+    {TIM3_MSG_VAULT_UNLOCK, on_vault_unlock},
+    {TIM3_MSG_GET_HOLDING, on_get_holding},
+    {TIM3_MSG_LIST_HOLDINGS, on_list_holdings},
+    {TIM3_MSG_LIST_VAULTS, on_list_vaults},
+    {TIM3_MSG_GET_COLLATERAL_TOTALS, on_get_totals},
+    {0, NULL}};
+
+const tim3_core_t tim3_mock_usda_core = {.role = TIM3_ROLE_MOCK_USDA,
+                                         .capabilities = "collateral_token faucet",
+                                         .new = new,
+                                         .destroy = destroy,
+                                         .handlers = s_handlers,
+                                         .stats = stats};

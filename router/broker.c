@@ -1,0 +1,589 @@
+/*  broker.c - the front door: a thread that carries clients' messages to agents, and the answers back.
+
+    One round: wait; take answers from agents; follow the registry; take requests from clients; send what was
+    gathered. All that is for one agent, or one client, leaves as one frame as far as it fits the bound.
+
+    Known limits: a client's routing id may have at most TIM3_VIA_MAX bytes, and its messages must have one
+    part (a DEALER's; a REQ adds an empty one).
+*/
+#include "broker.h"
+#include "clients.h"
+#include "routes.h"
+#include "sockets.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define LINKS_MAX (TIM3_ROUTES_MAX + 1)
+#define FRAMES_PER_ROUND 1000
+#define REPLY_FRAME_MAX (8 * 1024 * 1024)
+/*  What an envelope can take around its body, more than enough.  */
+#define HEAD_MAX 512
+#define LIST_EVERY_US 200000
+#define LIST_SOONEST_US 50000
+#define LOG_EVERY_US 60000000
+
+#define OWN_LINK 0 /* the link to the core in this process */
+
+static const char s_name[] = "router.-.0";
+
+typedef enum { READY_UNKNOWN, READY_YES, READY_NO } ready_t;
+
+/*  The connection to one endpoint.  */
+typedef struct {
+    char endpoint[201];
+    void *socket;
+    tim3_buffer_t frame; /* requests gathered for it */
+    ready_t ready;       /* whether it takes messages, as of this round */
+    bool wanted;         /* the registry still lists its endpoint */
+} link_t;
+
+typedef struct {
+    pthread_t thread;
+    int stop; /* eventfd */
+    int queue_messages;
+    void *context;
+    link_t *links[LINKS_MAX];
+    unsigned link_count;
+    zmq_pollitem_t items[LINKS_MAX + 2]; /* stop, front, links */
+    tim3_routes_t routes;
+    tim3_clients_t clients;
+    tim3_arena_t arena; /* holds the list */
+    tim3_agents_t agents;
+    bool agents_fresh; /* the list is new, routes are still of the old one */
+    uint64_t generation;
+    uint64_t next_id;
+    uint64_t listed_us; /* when the list was last asked for */
+    uint64_t logged_us;
+    unsigned long long logged_drops;
+    tim3_broker_counters_t counters;
+} broker_t;
+
+/*  ---------------------------------------------------------------------------------- time and counters  */
+
+static uint64_t microseconds (clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime (clock, &time);
+    return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_nsec / 1000;
+}
+
+static void count (atomic_ullong *counter)
+{
+    atomic_fetch_add_explicit (counter, 1, memory_order_relaxed);
+}
+
+static void log_drops (broker_t *self, uint64_t now_us)
+{
+    const tim3_broker_counters_t *at = &self->counters;
+    unsigned long long drops = at->malformed + at->not_allowed + at->no_route + at->overloaded +
+                               at->answers_stray + at->answers_dropped;
+    if (now_us < self->logged_us + LOG_EVERY_US)
+        return;
+    self->logged_us = now_us;
+    if (drops == self->logged_drops)
+        return;
+    self->logged_drops = drops;
+    tim3_log (TIM3_INFO, "front counters",
+              "requests=%llu answers=%llu malformed=%llu not_allowed=%llu no_route=%llu overloaded=%llu "
+              "answers_stray=%llu answers_dropped=%llu",
+              at->requests, at->answers, at->malformed, at->not_allowed, at->no_route, at->overloaded,
+              at->answers_stray, at->answers_dropped);
+}
+
+/*  -------------------------------------------------------------------------------------------- sockets  */
+
+/*  Clients are not authenticated, so the front never listens beyond this host.  */
+static bool stays_here (const char *endpoint)
+{
+    return strncmp (endpoint, "ipc://", 6) == 0 || strncmp (endpoint, "tcp://127.", 10) == 0 ||
+           strncmp (endpoint, "tcp://[::1]:", 12) == 0;
+}
+
+static void bind_front (broker_t *self, const char *endpoint)
+{
+    if (!stays_here (endpoint))
+        tim3_fatal (TIM3_EXIT_PERMANENT,
+                    "router/front: %s could be reached from other hosts without authentication; "
+                    "use ipc:// or tcp://127.0.0.1:PORT",
+                    endpoint);
+    self->clients.front = tim3_socket_new (self->context, ZMQ_ROUTER, self->queue_messages, TIM3_FRAME_MAX);
+    tim3_socket_set (self->clients.front, ZMQ_ROUTER_MANDATORY, 1);
+    /* a client that comes back under its routing id is heard at once */
+    tim3_socket_set (self->clients.front, ZMQ_ROUTER_HANDOVER, 1);
+    if (zmq_bind (self->clients.front, endpoint) != 0)
+        tim3_fatal (TIM3_EXIT_RETRY,
+                    "cannot bind the front %s: %s; is the address free and the folder there?", endpoint,
+                    zmq_strerror (errno));
+}
+
+/*  With IMMEDIATE, a peer that is not there takes nothing, rather than swallowing it.  */
+static void connect_link (broker_t *self, link_t *link)
+{
+    link->socket = tim3_socket_new (self->context, ZMQ_DEALER, self->queue_messages, REPLY_FRAME_MAX);
+    tim3_socket_set (link->socket, ZMQ_IMMEDIATE, 1);
+    tim3_socket_set (link->socket, ZMQ_RECONNECT_IVL, 50);
+    tim3_socket_set (link->socket, ZMQ_RECONNECT_IVL_MAX, 500);
+    if (zmq_connect (link->socket, link->endpoint) != 0)
+        tim3_log (TIM3_ERROR, "cannot connect", "endpoint=%s why=\"%s\"", link->endpoint,
+                  zmq_strerror (errno));
+}
+
+/*  -------------------------------------------------------------------------------------- to the clients  */
+
+static atomic_ullong *counter_of (broker_t *self, tim3_result_t code)
+{
+    switch (code) {
+    case TIM3_NO_ROUTE:
+        return &self->counters.no_route;
+    case TIM3_OVERLOADED:
+        return &self->counters.overloaded;
+    case TIM3_NOT_ALLOWED:
+    case TIM3_UNKNOWN_MESSAGE:
+        return &self->counters.not_allowed;
+    default:
+        return &self->counters.malformed;
+    }
+}
+
+/*  Answers a client's message with an error.  */
+static void refuse (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *asked,
+                    tim3_error_t *error)
+{
+    tim3_envelope_t envelope = {
+        .type = TIM3_MSG_ERROR,
+        .id = self->next_id++,
+        .sender = "router.-.0",
+        .recipient = "client",
+        .time_us = microseconds (CLOCK_REALTIME),
+        .reply_to = asked->id,
+        .trace = asked->trace,
+    };
+    error->request = asked->type <= UINT16_MAX ? asked->type : 0;
+    count (counter_of (self, (tim3_result_t) error->code));
+    tim3_envelope_write (tim3_clients_open (&self->clients, from->bytes, from->size), &envelope, error);
+}
+
+/*  --------------------------------------------------------------------------------------- to the agents  */
+
+static void refuse_overloaded (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *asked)
+{
+    tim3_error_t error;
+    tim3_error_fill (&error, TIM3_OVERLOADED,
+                     "%s takes no messages now: it is starting or its queue is full; ask again",
+                     asked->recipient);
+    refuse (self, from, asked, &error);
+}
+
+/*  The frame could not be sent: everyone in it is told.  */
+static void bounce (broker_t *self, const tim3_buffer_t *frame)
+{
+    const uint8_t *at = frame->data;
+    tim3_envelope_t envelope;
+    tim3_fault_t fault;
+    tim3_client_id_t from;
+    while (tim3_envelope_read (&at, frame->data + frame->size, &envelope, &fault) == 1) {
+        if (envelope.via_size == 0)
+            continue; /* the broker's own question, which it asks again anyway */
+        memcpy (from.bytes, envelope.via, envelope.via_size);
+        from.size = envelope.via_size;
+        refuse_overloaded (self, &from, &envelope);
+    }
+}
+
+static void flush_link (broker_t *self, link_t *link)
+{
+    if (link->frame.size == 0)
+        return;
+    if (tim3_socket_send (link->socket, &link->frame)) {
+        link->ready = READY_NO;
+        bounce (self, &link->frame);
+    }
+    tim3_socket_release (&link->frame);
+}
+
+static void flush_links (broker_t *self)
+{
+    for (unsigned i = 0; i < self->link_count; i++)
+        flush_link (self, self->links[i]);
+}
+
+/*  Asked once a round for each link, as it costs a system call.  */
+static bool is_ready (void *context, unsigned number)
+{
+    broker_t *self = context;
+    link_t *link = self->links[number];
+    if (link->ready == READY_UNKNOWN)
+        link->ready = tim3_socket_ready (link->socket) ? READY_YES : READY_NO;
+    return link->ready == READY_YES;
+}
+
+static void pass_on (broker_t *self, link_t *link, const tim3_client_id_t *from, tim3_envelope_t *envelope)
+{
+    if (link->frame.size > 0 && link->frame.size + envelope->body_size + HEAD_MAX > TIM3_SOCKET_FRAME_GOAL)
+        flush_link (self, link);
+    strcpy (envelope->sender, "client");
+    memcpy (envelope->via, from->bytes, from->size);
+    envelope->via_size = (uint8_t) from->size;
+    envelope->reply_to = 0;
+    tim3_envelope_write_raw (&link->frame, envelope);
+    count (&self->counters.requests);
+}
+
+/*  ------------------------------------------------------------------------------------------- registry  */
+
+static void ask_for_list (broker_t *self, uint64_t now_us)
+{
+    link_t *link = self->links[OWN_LINK];
+    tim3_envelope_t envelope = {
+        .type = TIM3_MSG_LIST,
+        .id = self->next_id++,
+        .sender = "router.-.0",
+        .recipient = "router.-.0",
+        .time_us = microseconds (CLOCK_REALTIME),
+    };
+    tim3_envelope_write (&link->frame, &envelope, "");
+    self->listed_us = now_us;
+}
+
+static void take_list (broker_t *self, const tim3_envelope_t *envelope)
+{
+    tim3_fault_t fault;
+    self->arena.used = 0;
+    self->agents_fresh = tim3_decode_map (envelope->body, envelope->body_size, &tim3_shape_agents,
+                                          &self->agents, &self->arena, &fault) == 0;
+}
+
+static void set_items (broker_t *self)
+{
+    self->items[0] = (zmq_pollitem_t){.fd = self->stop, .events = ZMQ_POLLIN};
+    self->items[1] = (zmq_pollitem_t){.socket = self->clients.front, .events = ZMQ_POLLIN};
+    for (unsigned i = 0; i < self->link_count; i++)
+        self->items[2 + i] = (zmq_pollitem_t){.socket = self->links[i]->socket, .events = ZMQ_POLLIN};
+}
+
+static unsigned link_to (broker_t *self, const char *endpoint)
+{
+    for (unsigned i = 0; i < self->link_count; i++)
+        if (strcmp (self->links[i]->endpoint, endpoint) == 0)
+            return i;
+    TIM3_ASSERT (self->link_count < LINKS_MAX);
+    link_t *link = tim3_alloc (sizeof *link);
+    strncpy (link->endpoint, endpoint, sizeof link->endpoint - 1);
+    connect_link (self, link);
+    self->links[self->link_count] = link;
+    return self->link_count++;
+}
+
+static void close_link (link_t *link)
+{
+    zmq_close (link->socket);
+    tim3_buffer_free (&link->frame);
+    free (link);
+}
+
+/*  Closes the links that the list no longer names, and makes the others close ranks.  */
+static void close_unwanted (broker_t *self, const tim3_agent_t *agents)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < self->link_count; i++)
+        self->links[i]->wanted = i == OWN_LINK;
+    for (uint32_t i = 0; i < self->agents.items.count; i++)
+        for (unsigned j = 0; j < self->link_count; j++)
+            if (strcmp (self->links[j]->endpoint, agents[i].endpoint) == 0)
+                self->links[j]->wanted = true;
+    for (unsigned i = 0; i < self->link_count; i++)
+        if (self->links[i]->wanted)
+            self->links[kept++] = self->links[i];
+        else
+            close_link (self->links[i]);
+    self->link_count = kept;
+}
+
+/*  Makes links and routes what the list says. The own core is reached whatever the list says.  */
+static void follow_list (broker_t *self)
+{
+    const tim3_agent_t *agents = self->agents.items.items;
+    if (!self->agents_fresh)
+        return;
+    self->agents_fresh = false;
+    if (self->agents.generation == self->generation)
+        return;
+    self->generation = self->agents.generation;
+    close_unwanted (self, agents);
+    tim3_routes_clear (&self->routes);
+    tim3_routes_add (&self->routes, s_name, true, OWN_LINK);
+    for (uint32_t i = 0; i < self->agents.items.count; i++)
+        if (agents[i].role != TIM3_ROLE_ROUTER)
+            tim3_routes_add (&self->routes, agents[i].name, agents[i].alive,
+                             link_to (self, agents[i].endpoint));
+    set_items (self);
+}
+
+/*  ---------------------------------------------------------------------------------- answers of agents  */
+
+static void take_answer (broker_t *self, unsigned link, tim3_envelope_t *envelope)
+{
+    const tim3_message_t *message = tim3_message (envelope->type);
+    if (!message || message->class != TIM3_CLASS_REPLY) {
+        count (&self->counters.answers_stray);
+        return;
+    }
+    if (envelope->via_size > 0) {
+        tim3_buffer_t *frame = tim3_clients_open (&self->clients, envelope->via, envelope->via_size);
+        envelope->via_size = 0;
+        tim3_envelope_write_raw (frame, envelope);
+        count (&self->counters.answers);
+        return;
+    }
+    if (link == OWN_LINK && envelope->type == TIM3_MSG_AGENTS)
+        take_list (self, envelope);
+    else
+        count (&self->counters.answers_stray);
+}
+
+static void take_answers (broker_t *self, unsigned link, const uint8_t *data, size_t size)
+{
+    const uint8_t *at = data;
+    tim3_envelope_t envelope;
+    tim3_fault_t fault;
+    int more;
+    while ((more = tim3_envelope_read (&at, data + size, &envelope, &fault)) == 1)
+        take_answer (self, link, &envelope);
+    if (more < 0)
+        count (&self->counters.answers_stray);
+}
+
+static bool receive_answers (broker_t *self, unsigned link)
+{
+    void *socket = self->links[link]->socket;
+    zmq_msg_t payload;
+    zmq_msg_init (&payload);
+    bool got = zmq_msg_recv (&payload, socket, ZMQ_DONTWAIT) >= 0;
+    if (got && zmq_msg_more (&payload)) {
+        count (&self->counters.answers_stray);
+        tim3_socket_drain (socket);
+    } else if (got) {
+        take_answers (self, link, zmq_msg_data (&payload), zmq_msg_size (&payload));
+    }
+    zmq_msg_close (&payload);
+    return got;
+}
+
+/*  -------------------------------------------------------------------------------- requests of clients  */
+
+/*  Whether clients may send this, and to such an agent. Fills error and the parsed address.  */
+static bool admit (const tim3_envelope_t *envelope, tim3_address_t *to, tim3_error_t *error)
+{
+    const tim3_message_t *message = tim3_message (envelope->type);
+    if (!message || message->class != TIM3_CLASS_REQUEST)
+        tim3_error_fill (error, TIM3_UNKNOWN_MESSAGE,
+                         "no request has the number %llu; see the table of messages",
+                         (unsigned long long) envelope->type);
+    else if (!(message->from & TIM3_FROM_CLIENT))
+        tim3_error_fill (error, TIM3_NOT_ALLOWED, "clients may not send %s", message->name);
+    else if (!tim3_address_parse (envelope->recipient, to))
+        tim3_error_fill (error, TIM3_INVALID_FIELD,
+                         "recipient must be role, role.asset or role.asset.shard, as in coordinator.TIM3");
+    else if (!(message->to & 1u << to->role))
+        tim3_error_fill (error, TIM3_UNKNOWN_MESSAGE, "%s is no message for a %s", message->name,
+                         tim3_role_name (to->role));
+    else if (envelope->body_size > TIM3_FRAME_MAX - HEAD_MAX)
+        tim3_error_fill (error, TIM3_TOO_LARGE, "the body is larger than %d bytes",
+                         TIM3_FRAME_MAX - HEAD_MAX);
+    else
+        return true;
+    return false;
+}
+
+static void refuse_no_route (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *asked)
+{
+    uint64_t now_us = microseconds (CLOCK_MONOTONIC);
+    tim3_error_t error;
+    tim3_error_fill (&error, TIM3_NO_ROUTE,
+                     "no agent is there for %s: start it, or name an asset that it serves", asked->recipient);
+    refuse (self, from, asked, &error);
+    if (now_us >= self->listed_us + LIST_SOONEST_US)
+        ask_for_list (self, now_us);
+}
+
+static void take_request (broker_t *self, const tim3_client_id_t *from, tim3_envelope_t *envelope)
+{
+    tim3_hint_t hint = {envelope->account, from->bytes, from->size, is_ready, self};
+    tim3_address_t to;
+    tim3_error_t error;
+    unsigned link;
+
+    if (!admit (envelope, &to, &error)) {
+        refuse (self, from, envelope, &error);
+        return;
+    }
+    tim3_result_t result = tim3_routes_choose (&self->routes, &to, &hint, &link);
+    if (result == TIM3_OK)
+        pass_on (self, self->links[link], from, envelope);
+    else if (result == TIM3_OVERLOADED)
+        refuse_overloaded (self, from, envelope);
+    else
+        refuse_no_route (self, from, envelope);
+}
+
+static void refuse_rest (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *envelope,
+                         const tim3_fault_t *fault)
+{
+    tim3_error_t error;
+    tim3_error_fill (&error, fault->code, "%s: %s; the rest of the frame was not looked at",
+                     tim3_result_text (fault->code), fault->field);
+    refuse (self, from, envelope, &error);
+}
+
+static void take_requests (broker_t *self, const tim3_client_id_t *from, const uint8_t *data, size_t size)
+{
+    const uint8_t *at = data;
+    tim3_envelope_t envelope = {0};
+    tim3_fault_t fault = {TIM3_MALFORMED, "nothing in it"};
+    int more;
+
+    for (int taken = 0; (more = tim3_envelope_read (&at, data + size, &envelope, &fault)) == 1; taken++) {
+        if (taken == TIM3_ENVELOPES_MAX) {
+            fault = (tim3_fault_t){TIM3_TOO_LARGE, "number of envelopes"};
+            break;
+        }
+        take_request (self, from, &envelope);
+    }
+    if (more != 0 || size == 0)
+        refuse_rest (self, from, &envelope, &fault);
+}
+
+/*  A routing id that does not fit the way back: the client can be told, but not served.  */
+static void refuse_client (broker_t *self, const tim3_client_id_t *from)
+{
+    tim3_envelope_t nothing = {0};
+    tim3_error_t error;
+    tim3_error_fill (&error, TIM3_TOO_LARGE, "the connection's routing id is longer than %d bytes",
+                     TIM3_VIA_MAX);
+    refuse (self, from, &nothing, &error);
+}
+
+static void take_message (broker_t *self, const tim3_client_id_t *from, zmq_msg_t *payload)
+{
+    if (zmq_msg_more (payload)) {
+        count (&self->counters.malformed);
+        tim3_socket_drain (self->clients.front);
+    } else if (from->size > TIM3_VIA_MAX) {
+        refuse_client (self, from);
+    } else {
+        take_requests (self, from, zmq_msg_data (payload), zmq_msg_size (payload));
+    }
+}
+
+static bool receive_requests (broker_t *self)
+{
+    zmq_msg_t payload;
+    tim3_client_id_t from;
+    int size = zmq_recv (self->clients.front, from.bytes, sizeof from.bytes, ZMQ_DONTWAIT);
+    if (size < 0)
+        return false;
+    from.size = (size_t) size;
+    zmq_msg_init (&payload);
+    if (zmq_msg_recv (&payload, self->clients.front, ZMQ_DONTWAIT) >= 0)
+        take_message (self, &from, &payload);
+    zmq_msg_close (&payload);
+    return true;
+}
+
+/*  -------------------------------------------------------------------------------------------- the loop  */
+
+static void run_round (broker_t *self)
+{
+    for (unsigned i = 0; i < self->link_count; i++) {
+        self->links[i]->ready = READY_UNKNOWN;
+        for (int frames = 0; frames < FRAMES_PER_ROUND && receive_answers (self, i); frames++)
+            ;
+    }
+    follow_list (self);
+    for (int frames = 0; frames < FRAMES_PER_ROUND && receive_requests (self); frames++)
+        ;
+    flush_links (self);
+    tim3_clients_flush (&self->clients);
+    atomic_store (&self->counters.answers_dropped, self->clients.dropped);
+}
+
+static void *run (void *argument)
+{
+    broker_t *self = argument;
+    while (!self->items[0].revents) {
+        uint64_t now_us = microseconds (CLOCK_MONOTONIC);
+        if (now_us >= self->listed_us + LIST_EVERY_US)
+            ask_for_list (self, now_us);
+        run_round (self);
+        log_drops (self, now_us);
+        if (zmq_poll (self->items, (int) self->link_count + 2, LIST_EVERY_US / 1000) < 0 && errno != EINTR)
+            tim3_fatal (TIM3_EXIT_RETRY, "the front cannot wait for messages: %s", zmq_strerror (errno));
+    }
+    return NULL;
+}
+
+/*  --------------------------------------------------------------------------------------- life and death  */
+
+/*  Signals are for the agent's own thread.  */
+static void start_thread (broker_t *self)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset (&all);
+    pthread_sigmask (SIG_SETMASK, &all, &before);
+    int error = pthread_create (&self->thread, NULL, run, self);
+    pthread_sigmask (SIG_SETMASK, &before, NULL);
+    if (error)
+        tim3_fatal (TIM3_EXIT_RETRY, "cannot start the front's thread: %s", strerror (error));
+}
+
+void *tim3_broker_new (const tim3_place_t *place)
+{
+    broker_t *self = tim3_alloc (sizeof *self);
+    size_t list_size = (TIM3_ROUTES_MAX + 1) * sizeof (tim3_agent_t);
+
+    self->next_id = 1;
+    self->queue_messages = (int) tim3_config_u64 (place->config, "router", "queue_messages", NULL);
+    self->arena = (tim3_arena_t){tim3_alloc (list_size), list_size, 0};
+    self->stop = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    self->context = zmq_ctx_new ();
+    TIM3_ASSERT (self->stop >= 0 && self->context);
+    bind_front (self, place->front);
+    tim3_routes_add (&self->routes, s_name, true, link_to (self, place->endpoint));
+    set_items (self);
+    start_thread (self);
+    tim3_log (TIM3_INFO, "front open", "endpoint=%s", place->front);
+    return self;
+}
+
+void tim3_broker_destroy (void **self)
+{
+    broker_t *broker = *self;
+    if (!broker)
+        return;
+    eventfd_write (broker->stop, 1);
+    pthread_join (broker->thread, NULL);
+    for (unsigned i = 0; i < broker->link_count; i++)
+        close_link (broker->links[i]);
+    tim3_clients_clear (&broker->clients);
+    zmq_close (broker->clients.front);
+    zmq_ctx_term (broker->context);
+    close (broker->stop);
+    free (broker->arena.data);
+    free (broker);
+    *self = NULL;
+}
+
+const tim3_broker_counters_t *tim3_broker_counters (const void *self)
+{
+    return &((const broker_t *) self)->counters;
+}

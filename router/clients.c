@@ -1,0 +1,41 @@
+/*  clients.c - what is to go back to clients, gathered into one frame for each.  */
+#include "clients.h"
+#include "sockets.h"
+
+#include <string.h>
+#include <zmq.h>
+
+static void flush (tim3_clients_t *self, tim3_client_t *client)
+{
+    if (client->frame.size == 0)
+        return;
+    if (zmq_send (self->front, client->id.bytes, client->id.size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        tim3_socket_send (self->front, &client->frame))
+        self->dropped++;
+    tim3_socket_release (&client->frame);
+}
+
+void tim3_clients_flush (tim3_clients_t *self)
+{
+    for (unsigned i = 0; i < TIM3_CLIENTS; i++)
+        flush (self, &self->places[i]);
+}
+
+tim3_buffer_t *tim3_clients_open (tim3_clients_t *self, const uint8_t *id, size_t id_size)
+{
+    tim3_client_t *client = &self->places[tim3_hash64 (id, id_size, 0) % TIM3_CLIENTS];
+    bool same = client->id.size == id_size && memcmp (client->id.bytes, id, id_size) == 0;
+    if (!same || client->frame.size >= TIM3_SOCKET_FRAME_GOAL)
+        flush (self, client);
+    if (!same) {
+        memcpy (client->id.bytes, id, id_size);
+        client->id.size = id_size;
+    }
+    return &client->frame;
+}
+
+void tim3_clients_clear (tim3_clients_t *self)
+{
+    for (unsigned i = 0; i < TIM3_CLIENTS; i++)
+        tim3_buffer_free (&self->places[i].frame);
+}

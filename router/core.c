@@ -1,0 +1,227 @@
+/*  core.c - the router's core: answers what is asked of the registry and of the event log.  */
+#include "core.h"
+#include "registry.h"
+#include "subscribers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const tim3_settings_t *settings;
+    bool started;
+    tim3_registry_t registry;
+    tim3_event_log_t log;
+    tim3_subscribers_t subscribers;
+} router_t;
+
+static void *router_new (const tim3_settings_t *settings)
+{
+    router_t *self = tim3_alloc (sizeof *self);
+    self->settings = settings;
+    return self;
+}
+
+static void router_destroy (void **self)
+{
+    router_t *router = *self;
+    if (!router)
+        return;
+    tim3_registry_clear (&router->registry);
+    tim3_event_log_clear (&router->log);
+    free (router);
+    *self = NULL;
+}
+
+/*  What is in the store is read with the first call that has a store.  */
+static router_t *started (void *self, tim3_env_t *env)
+{
+    router_t *router = self;
+    if (!router->started) {
+        tim3_registry_start (&router->registry, tim3_env_store (env), tim3_env_now (env),
+                             router->settings->heartbeat_us);
+        tim3_event_log_start (&router->log, tim3_env_store (env));
+        router->started = true;
+    }
+    return router;
+}
+
+/*  ---------------------------------------------------------------------------------------- registry  */
+
+static const char *why_not (tim3_result_t code)
+{
+    switch (code) {
+    case TIM3_SUPERSEDED:
+        return "a newer incarnation has registered under this name; this one must stop";
+    case TIM3_OVERLOADED:
+        return "the registry is full; deregister agents that are no longer used";
+    case TIM3_NOT_FOUND:
+        return "this incarnation is not registered; register it";
+    default:
+        return "name must be role.asset.shard and agree with role, asset and shard; endpoint and incarnation "
+               "must be given";
+    }
+}
+
+static void answer_registered (router_t *router, tim3_env_t *env, tim3_result_t code, const char *name)
+{
+    tim3_registered_t registered = {.generation = router->registry.generation};
+    if (code)
+        tim3_env_refuse (env, code, NULL, "%s: %s", name, why_not (code));
+    else
+        tim3_env_reply (env, TIM3_MSG_REGISTERED, &registered);
+}
+
+static void on_register (void *self, tim3_env_t *env, const void *body)
+{
+    const tim3_register_t *given = body;
+    router_t *router = started (self, env);
+    const char *culprit = "";
+    tim3_result_t code = tim3_registry_put (&router->registry, tim3_env_store (env), tim3_env_now (env),
+                                            &given->agents, &culprit);
+    answer_registered (router, env, code, culprit);
+}
+
+static void on_heartbeat (void *self, tim3_env_t *env, const void *body)
+{
+    const tim3_heartbeat_t *given = body;
+    router_t *router = started (self, env);
+    tim3_result_t code = tim3_registry_touch (&router->registry, tim3_env_now (env), given);
+    answer_registered (router, env, code, given->name);
+}
+
+static void on_deregister (void *self, tim3_env_t *env, const void *body)
+{
+    const tim3_deregister_t *given = body;
+    router_t *router = started (self, env);
+    tim3_result_t code =
+        tim3_registry_remove (&router->registry, tim3_env_store (env), given->name, given->incarnation);
+    answer_registered (router, env, code, given->name);
+}
+
+static void answer_agents (router_t *router, tim3_env_t *env, const tim3_discover_t *wanted)
+{
+    tim3_agents_t agents = {.generation = router->registry.generation};
+    tim3_agent_t *items = NULL;
+    if (router->registry.count > 0) {
+        items = tim3_arena_take (tim3_env_arena (env), router->registry.count * sizeof *items);
+        if (!items) {
+            tim3_env_refuse (env, TIM3_OVERLOADED, NULL, "the list is too long to answer; ask for one role");
+            return;
+        }
+    }
+    agents.items = (tim3_list_t){items, tim3_registry_find (&router->registry, wanted, items)};
+    tim3_env_reply (env, TIM3_MSG_AGENTS, &agents);
+}
+
+static void on_discover (void *self, tim3_env_t *env, const void *body)
+{
+    answer_agents (started (self, env), env, body);
+}
+
+static void on_list (void *self, tim3_env_t *env, const void *body)
+{
+    static const tim3_discover_t all;
+    (void) body;
+    answer_agents (started (self, env), env, &all);
+}
+
+/*  --------------------------------------------------------------------------------------- event log  */
+
+/*  Only the agent itself publishes under its name.  */
+static bool is_source (tim3_env_t *env, const tim3_publish_t *publish, tim3_address_t *source)
+{
+    return strcmp (tim3_env_message (env)->sender, publish->source) == 0 &&
+           tim3_address_parse (publish->source, source) && source->shard >= 0;
+}
+
+static void on_publish (void *self, tim3_env_t *env, const void *body)
+{
+    const tim3_publish_t *publish = body;
+    router_t *router = started (self, env);
+    tim3_published_t published;
+    tim3_address_t source;
+
+    if (!is_source (env, publish, &source)) {
+        tim3_env_refuse (env, TIM3_NOT_ALLOWED, NULL, "source must be the sender's own address");
+        return;
+    }
+    tim3_result_t code = tim3_event_log_check (&router->log, publish, &source, tim3_env_arena (env));
+    if (code) {
+        tim3_env_refuse (env, code, NULL, "items must be events that %s may emit, numbered from 1, whole",
+                         tim3_role_name (source.role));
+        return;
+    }
+    memset (&published, 0, sizeof published);
+    memcpy (published.source, publish->source, sizeof published.source);
+    published.seq = tim3_event_log_append (&router->log, tim3_env_store (env), publish, &source);
+    tim3_env_reply (env, TIM3_MSG_PUBLISHED, &published);
+    tim3_subscribers_pump (&router->subscribers, env, &router->log);
+}
+
+static void on_subscribe (void *self, tim3_env_t *env, const void *body)
+{
+    router_t *router = started (self, env);
+    tim3_subscribers_ask (&router->subscribers, env, &router->log, body);
+    tim3_subscribers_pump (&router->subscribers, env, &router->log);
+}
+
+/*  ---------------------------------------------------------------------------- time, health and table  */
+
+static void router_tick (void *self, tim3_env_t *env)
+{
+    router_t *router = started (self, env);
+    tim3_registry_tick (&router->registry, tim3_env_store (env), tim3_env_now (env));
+    tim3_subscribers_lapse (&router->subscribers, tim3_env_now (env));
+    tim3_subscribers_pump (&router->subscribers, env, &router->log);
+}
+
+static void router_health (void *self, tim3_env_t *env, tim3_report_t *report)
+{
+    const tim3_registry_t *registry = &started (self, env)->registry;
+    uint64_t now_us = tim3_env_now (env);
+    for (unsigned i = 0; i < registry->count; i++) {
+        const tim3_agent_t *entry = registry->entries[i];
+        if (!entry->alive)
+            tim3_report_reason (report, "agent_silent", 20,
+                                "%s has been silent for %llu s; look into its log and start it again",
+                                entry->name, (unsigned long long) (now_us - entry->seen_us) / 1000000);
+    }
+}
+
+static void router_stats (void *self, tim3_env_t *env, tim3_report_t *report)
+{
+    const router_t *router = started (self, env);
+    unsigned alive = tim3_registry_alive (&router->registry);
+    tim3_report_metric (report, "agents_alive", alive);
+    tim3_report_metric (report, "agents_dead", router->registry.count - alive);
+    tim3_report_metric (report, "registry_generation", router->registry.generation);
+    tim3_report_metric (report, "log_end_offset", router->log.end);
+    tim3_report_metric (report, "events_appended", router->log.appended);
+    tim3_report_metric (report, "events_duplicate", router->log.duplicates);
+    tim3_report_metric (report, "event_gaps", router->log.gaps);
+    tim3_report_metric (report, "events_sent", router->subscribers.sent);
+    tim3_report_metric (report, "subscriptions", router->subscribers.count);
+}
+
+static const tim3_handler_t s_handlers[] = {
+    {TIM3_MSG_REGISTER, on_register},
+    {TIM3_MSG_UPDATE, on_register},
+    {TIM3_MSG_HEARTBEAT, on_heartbeat},
+    {TIM3_MSG_DEREGISTER, on_deregister},
+    {TIM3_MSG_DISCOVER, on_discover},
+    {TIM3_MSG_LIST, on_list},
+    {TIM3_MSG_PUBLISH, on_publish},
+    {TIM3_MSG_SUBSCRIBE, on_subscribe},
+    {0, NULL},
+};
+
+const tim3_core_t tim3_router_core = {
+    .role = TIM3_ROLE_ROUTER,
+    .capabilities = "routing registry event_log",
+    .new = router_new,
+    .destroy = router_destroy,
+    .handlers = s_handlers,
+    .tick = router_tick,
+    .health = router_health,
+    .stats = router_stats,
+};

@@ -1,0 +1,121 @@
+/*  event_log.c - the one ordered log of all events, kept in the store.  */
+#include "event_log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void tim3_event_log_start (tim3_event_log_t *self, tim3_store_t *store)
+{
+    tim3_key_t key = tim3_key_u64 (UINT64_MAX);
+    tim3_event_item_t last;
+    memset (self, 0, sizeof *self);
+    self->scratch = tim3_alloc (tim3_body_size_max ());
+    bool any = tim3_store_seek (store, TIM3_TABLE_LOG, TIM3_SEEK_LE, &key, &last);
+    self->end = any ? tim3_key_read_u64 (&key, 0) + 1 : 1;
+}
+
+void tim3_event_log_clear (tim3_event_log_t *self)
+{
+    free (self->scratch);
+    self->scratch = NULL;
+}
+
+/*  ---------------------------------------------------------------------------------------- appending  */
+
+/*  The body is decoded once here, so that no subscriber ever meets one that it cannot read.  */
+static tim3_result_t check_item (tim3_event_log_t *self, const tim3_event_item_t *item,
+                                 const tim3_address_t *source, tim3_arena_t *arena)
+{
+    const tim3_message_t *message = tim3_message (item->type);
+    tim3_fault_t fault;
+    if (!message || message->class != TIM3_CLASS_EVENT || !(message->from & 1u << source->role))
+        return TIM3_NOT_ALLOWED;
+    if (item->seq == 0)
+        return TIM3_INVALID_FIELD;
+    if (tim3_decode_map (item->body.data, item->body.size, message->shape, self->scratch, arena, &fault))
+        return TIM3_INVALID_FIELD;
+    return TIM3_OK;
+}
+
+tim3_result_t tim3_event_log_check (tim3_event_log_t *self, const tim3_publish_t *publish,
+                                    const tim3_address_t *source, tim3_arena_t *arena)
+{
+    const tim3_event_item_t *items = publish->items.items;
+    for (uint32_t i = 0; i < publish->items.count; i++) {
+        tim3_result_t code = check_item (self, &items[i], source, arena);
+        if (code)
+            return code;
+    }
+    return TIM3_OK;
+}
+
+static void append_one (tim3_event_log_t *self, tim3_store_t *store, const tim3_publish_t *publish,
+                        const tim3_event_item_t *item, const char *asset)
+{
+    tim3_event_item_t event = *item;
+    tim3_key_t key = tim3_key_u64 (self->end);
+    event.offset = self->end;
+    memcpy (event.source, publish->source, sizeof event.source);
+    event.store = publish->store;
+    snprintf (event.topic, sizeof event.topic, "%s.%s", tim3_message (item->type)->name, asset);
+    tim3_store_write (store, TIM3_TABLE_LOG, &key, &event);
+    self->end++;
+    self->appended++;
+}
+
+uint64_t tim3_event_log_append (tim3_event_log_t *self, tim3_store_t *store, const tim3_publish_t *publish,
+                                const tim3_address_t *source)
+{
+    const tim3_event_item_t *items = publish->items.items;
+    tim3_key_t key = tim3_key_text (publish->source);
+    tim3_log_source_t last;
+    uint64_t end_before = self->end;
+
+    tim3_key_add_id (&key, &publish->store);
+    bool known = tim3_store_read (store, TIM3_TABLE_LOG_SOURCE, &key, &last);
+    if (!known && publish->items.count > 0)
+        last.seq = items[0].seq - 1; /* what came before was before this log's time */
+    for (uint32_t i = 0; i < publish->items.count; i++) {
+        if (items[i].seq <= last.seq) {
+            self->duplicates++;
+            continue;
+        }
+        if (items[i].seq - last.seq > 1) {
+            self->gaps++;
+            break;
+        }
+        append_one (self, store, publish, &items[i], source->asset);
+        last.seq = items[i].seq;
+    }
+    if (self->end != end_before)
+        tim3_store_write (store, TIM3_TABLE_LOG_SOURCE, &key, &last);
+    return last.seq;
+}
+
+/*  ------------------------------------------------------------------------------------------ reading  */
+
+void tim3_event_log_read (const tim3_event_log_t *self, tim3_store_t *store, uint64_t from, const char *topic,
+                          uint64_t most, tim3_stretch_t *stretch)
+{
+    size_t topic_size = strlen (topic);
+    size_t bytes = 0;
+    tim3_key_t key = tim3_key_u64 (from);
+
+    if (most > TIM3_STRETCH_EVENTS_MAX)
+        most = TIM3_STRETCH_EVENTS_MAX;
+    stretch->count = 0;
+    stretch->next = from;
+    for (unsigned scanned = 0; scanned < TIM3_STRETCH_SCAN_MAX && stretch->next < self->end; scanned++) {
+        tim3_event_item_t *item = &stretch->items[stretch->count];
+        if (stretch->count == most || bytes >= TIM3_STRETCH_BYTES_MAX)
+            return;
+        if (!tim3_store_seek (store, TIM3_TABLE_LOG, scanned ? TIM3_SEEK_GT : TIM3_SEEK_GE, &key, item))
+            return;
+        stretch->next = item->offset + 1;
+        if (strncmp (item->topic, topic, topic_size) != 0)
+            continue;
+        bytes += item->body.size;
+        stretch->count++;
+    }
+}

@@ -1,0 +1,54 @@
+/*  routes.h - which agent takes a message: a table made from the registry's list, and the choice.
+
+    A full address means exactly that agent. Of several coordinators the account (or the client) picks one by
+    rendezvous hash, so that one account stays with one coordinator as long as that is there and takes
+   messages. Of several shards of a ledger the account's slot decides. Where an asset is left out, the role
+   must be one that only one asset (or none) has.
+*/
+#ifndef TIM3_ROUTES_H
+#define TIM3_ROUTES_H
+
+#include "wire/messages.h"
+
+#define TIM3_ROUTES_MAX 512
+
+typedef struct {
+    tim3_address_t address;
+    uint64_t seed; /* hash of the name */
+    unsigned link; /* the caller's number for the connection to the agent's endpoint */
+    bool alive;
+} tim3_route_t;
+
+/*  Routes of one role and asset stand together.  */
+typedef struct {
+    unsigned first;
+    unsigned count;
+    unsigned shards;
+} tim3_route_group_t;
+
+typedef struct {
+    tim3_route_t items[TIM3_ROUTES_MAX];
+    tim3_route_group_t groups[TIM3_ROUTES_MAX];
+    unsigned count;
+    unsigned group_count;
+} tim3_routes_t;
+
+void tim3_routes_clear (tim3_routes_t *self);
+/*  Adds an agent; agents come in the order of their names. What is no full address, or too many, is left out.
+ */
+void tim3_routes_add (tim3_routes_t *self, const char *name, bool alive, unsigned link);
+
+/*  What the choice among several goes by.  */
+typedef struct {
+    const char *account; /* "" when the sender gave none */
+    const uint8_t *client;
+    size_t client_size;
+    bool (*ready) (void *context, unsigned link); /* whether a connection takes a message now */
+    void *context;
+} tim3_hint_t;
+
+/*  OK with the link; NO_ROUTE when no such agent is there; OVERLOADED when it is but takes nothing now.  */
+tim3_result_t tim3_routes_choose (const tim3_routes_t *self, const tim3_address_t *to,
+                                  const tim3_hint_t *hint, unsigned *link);
+
+#endif

@@ -1,0 +1,70 @@
+/*  sockets.c - what the broker's sockets have in common: bounds, time-outs, and sending a gathered frame.  */
+#include "sockets.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <zmq.h>
+
+#define BUFFER_KEPT (64 * 1024)
+#define LINGER_MS 200
+#define HANDSHAKE_MS 5000
+#define HEARTBEAT_MS 5000
+#define HEARTBEAT_TIMEOUT_MS 15000
+
+void tim3_socket_set (void *socket, int option, int value)
+{
+    if (zmq_setsockopt (socket, option, &value, sizeof value) != 0)
+        tim3_fatal (TIM3_EXIT_PERMANENT, "cannot set socket option %d: %s", option, zmq_strerror (errno));
+}
+
+void *tim3_socket_new (void *context, int type, int queue, int64_t frame_max)
+{
+    void *socket = zmq_socket (context, type);
+    if (!socket)
+        tim3_fatal (TIM3_EXIT_RETRY, "cannot make a socket: %s; raise the limit of open files",
+                    zmq_strerror (errno));
+    tim3_socket_set (socket, ZMQ_LINGER, LINGER_MS);
+    tim3_socket_set (socket, ZMQ_SNDHWM, queue);
+    tim3_socket_set (socket, ZMQ_RCVHWM, queue);
+    tim3_socket_set (socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    tim3_socket_set (socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
+    tim3_socket_set (socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
+    if (zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max) != 0)
+        tim3_fatal (TIM3_EXIT_PERMANENT, "cannot bound frames: %s", zmq_strerror (errno));
+    return socket;
+}
+
+int tim3_socket_send (void *socket, const tim3_buffer_t *buffer)
+{
+    zmq_msg_t message;
+    TIM3_ASSERT (zmq_msg_init_size (&message, buffer->size) == 0);
+    memcpy (zmq_msg_data (&message), buffer->data, buffer->size);
+    if (zmq_msg_send (&message, socket, ZMQ_DONTWAIT) >= 0)
+        return 0;
+    zmq_msg_close (&message);
+    return -1;
+}
+
+void tim3_socket_release (tim3_buffer_t *buffer)
+{
+    if (buffer->capacity > BUFFER_KEPT)
+        tim3_buffer_free (buffer);
+    tim3_buffer_clear (buffer);
+}
+
+void tim3_socket_drain (void *socket)
+{
+    zmq_msg_t part;
+    zmq_msg_init (&part);
+    while (zmq_msg_recv (&part, socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_more (&part))
+        ;
+    zmq_msg_close (&part);
+}
+
+bool tim3_socket_ready (void *socket)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    return zmq_getsockopt (socket, ZMQ_EVENTS, &events, &size) == 0 && events & ZMQ_POLLOUT;
+}

@@ -1,0 +1,9 @@
+/*  main.c - tim3-state-manager.  */
+#include "core.h"
+#include "agent/shell.h"
+
+int main (int argc, char **argv)
+{
+    static const tim3_program_t program = {&tim3_state_manager_core, NULL, NULL};
+    return tim3_agent_main (argc, argv, &program);
+}

@@ -1,0 +1,219 @@
+"""Starts real agents in a temporary folder, kills and restarts them, and runs tests.
+
+    with Cluster(assets={"TIM3": 6}, coordinators=2) as cluster:
+        client = cluster.client()
+        cluster.kill("lock_manager.TIM3.0")        # SIGKILL; start it again with cluster.start(...)
+        cluster.audit()                            # raises AssertionError when it does not add up
+
+A test is a function test_*; main() runs those of a file (or those named on the command line) and prints one
+line each, then "N passed, N failed". Nothing sleeps to wait for a state: poll() waits with a deadline.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+from tim3_wire import Client, NoAnswer, Refused, number
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.environ.get("TIM3_BIN", os.path.join(ROOT, "build", "bin"))
+
+
+def poll(condition, timeout=20.0, what="condition"):
+    """Waits until condition() is true, and returns its value."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
+        time.sleep(0.02)
+
+
+class Cluster:
+    def __init__(self, assets=None, coordinators=2, settings=None, collateral_decimals=18):
+        self.assets = assets or {"TIM3": 6}
+        self.dir = tempfile.mkdtemp(prefix="t3-")
+        self.config = os.path.join(self.dir, "tim3.cfg")
+        self.processes = {}
+        self.commands = {}
+        self.clients = []
+        agents = dict(heartbeat_ms=200, sweep_after_ms=1000, sweep_most_ms=4000, retry_ms=200, map_size_mb=1024)
+        agents.update(settings or {})
+        with open(self.config, "w") as out:
+            out.write("agents\n" + "".join(f"    {k} = {v}\n" for k, v in agents.items()))
+            out.write(f"collateral\n    name = USDA\n    decimals = {collateral_decimals}\nasset\n")
+            for name, decimals in self.assets.items():
+                out.write(f"    {name}\n        decimals = {decimals}\n        coordinators = {coordinators}\n")
+        subprocess.run([os.path.join(ROOT, "scripts", "keygen"), self.dir, *self.assets], check=True,
+                       stdout=subprocess.DEVNULL)
+        listing = subprocess.run([self.exe("tim3-router"), "--config", self.config, "--list-agents"],
+                                 check=True, capture_output=True, text=True).stdout
+        for line in listing.splitlines():
+            executable, address, asset, shard = line.split()
+            self.add(executable, address, asset, shard)
+
+    @staticmethod
+    def exe(name):
+        return os.path.join(BIN, name)
+
+    def add(self, executable, address, asset, shard):
+        self.commands[address] = [self.exe(executable), "--config", self.config, "--data", self.dir,
+                                  "--asset", asset, "--shard", str(shard)]
+
+    def __enter__(self):
+        for address in self.commands:
+            self.start(address)
+        self.wait_ready()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        for client in self.clients:
+            client.close()
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        if kind is not None:
+            self.show_logs()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def show_logs(self):
+        for name in sorted(os.listdir(self.dir)):
+            if name.endswith(".log"):
+                lines = open(os.path.join(self.dir, name), errors="replace").read().splitlines()
+                notable = [line for line in lines if "level=error" in line or "level=warn" in line
+                           or "ERROR" in line]
+                for line in notable[-5:]:
+                    print(f"    {name}: {line}")
+
+    def start(self, address, crash_at=None):
+        env = dict(os.environ)
+        env.pop("TIM3_CRASH_AT", None)
+        if crash_at:
+            env["TIM3_CRASH_AT"] = crash_at
+        with open(os.path.join(self.dir, address + ".log"), "ab") as log:
+            self.processes[address] = subprocess.Popen(self.commands[address], stderr=log, stdout=log, env=env)
+
+    def running(self, address):
+        return self.processes[address].poll() is None
+
+    def kill(self, address, how=signal.SIGKILL):
+        process = self.processes[address]
+        if process.poll() is None:
+            process.send_signal(how)
+        process.wait(timeout=15)
+        return process.returncode
+
+    def restart(self, address):
+        self.kill(address)
+        self.start(address)
+
+    def delete_store(self, address):
+        shutil.rmtree(os.path.join(self.dir, "store", address))
+
+    def front(self):
+        return f"ipc://{self.dir}/run/front.sock"
+
+    def endpoint(self, address):
+        return f"ipc://{self.dir}/run/{address}.sock"
+
+    def client(self, endpoint=None, sender="client"):
+        client = Client(endpoint or self.front(), sender)
+        self.clients.append(client)
+        return client
+
+    def close(self, client):
+        self.clients.remove(client)
+        client.close()
+
+    def ctl(self, *arguments, check=True, timeout=120):
+        """Runs tim3ctl; returns the finished process."""
+        command = [self.exe("tim3ctl"), "--endpoint", self.front(), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+        if check:
+            assert done.returncode == 0, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def ctl_json(self, *arguments, **more):
+        return json.loads(self.ctl("--json", *arguments, **more).stdout)
+
+    def wait_ready(self, timeout=20.0):
+        """Until the registry lists every running agent as alive."""
+        client = self.client()
+        wanted = {address for address in self.commands if address in self.processes and self.running(address)}
+
+        def ready():
+            try:
+                items = client.ask_once("router.-", "List", {}, timeout=0.5)["items"]
+            except (NoAnswer, Refused):
+                return False
+            return wanted <= {item["name"] for item in items if item["alive"]}
+        poll(ready, timeout, "all agents alive")
+        self.close(client)
+
+    def picture(self, client, asset):
+        """The totals that have to agree; None while something is in flight or not yet derived."""
+        supply = client.ask("token_manager." + asset, "GetSupply", {})
+        locks = client.ask("lock_manager." + asset, "GetLockTotals", {})
+        vaults = {v["vault"]: number(v["total"]) for v in client.ask("mock_usda.USDA", "ListVaults", {})["items"]}
+        metrics = client.ask("state_manager.-", "GetMetrics", dict(asset=asset))["items"]
+        found = dict(vault=vaults[asset], locked=number(locks["locked"]) * number(locks["scale"]),
+                     supply=number(supply["supply"]), scale=number(locks["scale"]))
+        assert found["locked"] >= found["supply"] * found["scale"] or supply["unsettled"] or locks["unsettled"]
+        if supply["unsettled"] or locks["unsettled"]:
+            return None
+        if supply["event_seq"] and (not metrics or metrics[0]["token_seq"] != supply["event_seq"]
+                                    or metrics[0]["lock_seq"] != locks["event_seq"]):
+            return None
+        found["positions"] = number(metrics[0]["balances"]) if metrics else 0
+        return found
+
+    def pages(self, client, route, kind, body):
+        cursor = ""
+        while True:
+            page = client.ask(route, kind, dict(body, cursor=cursor, limit=1000))
+            yield from page["items"]
+            cursor = page["cursor"]
+            if not cursor:
+                return
+
+    def audit(self, timeout=60.0):
+        """Everything settled, every total equal, every account's collateral accounted for."""
+        client = self.client()
+        for asset in self.assets:
+            found = poll(lambda: self.picture(client, asset), timeout, f"a settled {asset}")
+            balances = sum(number(a["balance"])
+                           for a in self.pages(client, "token_manager." + asset, "ListBalances", {}))
+            assert found["vault"] == found["locked"], (asset, found)
+            assert found["locked"] == found["supply"] * found["scale"], (asset, found)
+            assert balances == found["supply"] == found["positions"], (asset, balances, found)
+        holdings = sum(number(h["available"]) for h in self.pages(client, "mock_usda.USDA", "ListHoldings", {}))
+        vaults = sum(number(v["total"]) for v in client.ask("mock_usda.USDA", "ListVaults", {})["items"])
+        issued = number(client.ask("mock_usda.USDA", "GetCollateralTotals", {})["issued"])
+        assert holdings + vaults == issued, (holdings, vaults, issued)
+        self.close(client)
+
+
+def main():
+    """Runs the tests of the calling file."""
+    space = sys.modules["__main__"].__dict__
+    wanted = sys.argv[1:]
+    names = [name for name in space if name.startswith("test_") and (not wanted or name in wanted)]
+    failed = 0
+    for name in names:
+        begun = time.monotonic()
+        try:
+            space[name]()
+            print(f"ok   {name} ({time.monotonic() - begun:.1f} s)", flush=True)
+        except Exception:
+            failed += 1
+            traceback.print_exc(file=sys.stdout)
+            print(f"FAIL {name} ({time.monotonic() - begun:.1f} s)", flush=True)
+    print(f"{len(names) - failed} passed, {failed} failed", flush=True)
+    sys.exit(1 if failed else 0)

@@ -1,0 +1,150 @@
+"""A TIM3 client in Python, written from docs/PROTOCOL.md alone: pyzmq for transport, msgpack for encoding.
+
+It shares no code with the C client, so that it tests the protocol and not our reading of it.
+"""
+import itertools
+import os
+import time
+
+import msgpack
+import zmq
+
+VERSION = 1
+# Numbers as docs/PROTOCOL.md lists them.
+TYPES = dict(
+    Error=1, Info=2, Health=4, Stats=6, ConfigGet=8, Mint=20, Redeem=21, Transfer=22, Transaction=23,
+    GetTransaction=24, ListTransactions=25, Lock=40, Locked=41, LockRefused=42, Settle=43, Release=45,
+    Released=46, GetLock=47, ListLocks=49, GetLockTotals=51, TokenMint=60, Minted=61, Voided=62, Resolve=63,
+    ResolveRefused=64, TokenBurn=65, Burned=66, SettleBurn=67, TokenTransfer=68, Transferred=69, GetBalance=70,
+    ListBalances=72, GetSupply=74, ListHistory=76, GetRecord=78, ListRecords=79, Control=80, Faucet=100,
+    CollateralTransfer=101, VaultLock=103, VaultLocked=104, VaultRefused=105, VaultUnlock=106,
+    VaultUnlocked=107, GetHolding=108, ListHoldings=110, ListVaults=112, GetCollateralTotals=114,
+    GetPosition=120, ListPositions=122, GetMetrics=124, GetSystemHealth=126, Register=140, Heartbeat=142,
+    Deregister=144, Discover=145, List=147, Publish=160, Subscribe=162, Events=163)
+
+
+def amount(value):
+    """An amount on the wire: 16 bytes, big-endian."""
+    return value.to_bytes(16, "big")
+
+
+def number(data):
+    """The amount in 16 bytes."""
+    return int.from_bytes(data, "big")
+
+
+class Refused(Exception):
+    def __init__(self, body):
+        super().__init__(f"{body['name']}: {body['text']}")
+        self.name = body["name"]
+        self.code = body["code"]
+        self.advice = body["advice"]
+        self.body = body
+
+
+class NoAnswer(Exception):
+    pass
+
+
+class Client:
+    """One connection: to the router's front door, or straight to an agent's socket."""
+
+    def __init__(self, endpoint, sender="client"):
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+        self.socket.connect(endpoint)
+        self.sender = sender
+        self.ids = itertools.count(int.from_bytes(os.urandom(6), "big"))
+        self.inbox = {}
+
+    def close(self):
+        self.socket.close()
+        self.context.term()
+
+    def envelope(self, route, kind, body, account="", trace=None):
+        identity = next(self.ids)
+        metadata = {"account": account} if account else {}
+        kind = TYPES[kind] if isinstance(kind, str) else kind
+        now = int(time.time() * 1e6)
+        data = msgpack.packb([VERSION, kind, identity, self.sender, route, now, 0, trace, metadata, body])
+        return identity, data
+
+    def send(self, route, kind, body, account=""):
+        identity, data = self.envelope(route, kind, body, account)
+        self.socket.send(data)
+        return identity
+
+    def receive(self, timeout):
+        """Takes one ZeroMQ message; files its envelopes by the id that they answer."""
+        if not self.socket.poll(int(timeout * 1000)):
+            return False
+        unpacker = msgpack.Unpacker(raw=False, strict_map_key=False)
+        unpacker.feed(self.socket.recv())
+        for envelope in unpacker:
+            self.inbox.setdefault(envelope[6], []).append((envelope[1], envelope[9]))
+        return True
+
+    def answer(self, identity, timeout):
+        """The next answer to that id: (type, body)."""
+        deadline = time.monotonic() + timeout
+        while not self.inbox.get(identity):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise NoAnswer()
+            self.receive(left)
+        answers = self.inbox[identity]
+        first = answers.pop(0)
+        if not answers:
+            del self.inbox[identity]
+        return first
+
+    def ask_once(self, route, kind, body, account="", timeout=1.0):
+        kind, answer = self.answer(self.send(route, kind, body, account), timeout)
+        if kind == TYPES["Error"]:
+            raise Refused(answer)
+        return answer
+
+    def ask(self, route, kind, body, account="", timeout=15.0):
+        """Asks until there is an answer: sending the same request again is always safe."""
+        deadline = time.monotonic() + timeout
+        wait = 0.3
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise NoAnswer()
+            try:
+                return self.ask_once(route, kind, body, account, min(wait, left))
+            except NoAnswer:
+                wait = min(2 * wait, 2.0)
+            except Refused as refusal:
+                if refusal.advice not in ("retry_same_id", "unknown"):
+                    raise
+                time.sleep(0.05)
+
+    # The commands that a client has.
+    def faucet(self, account, units, request_id, **more):
+        body = dict(account=account, amount=amount(units), request_id=request_id)
+        return self.ask("mock_usda.USDA", "Faucet", body, account, **more)
+
+    def mint(self, account, units, request_id, asset="TIM3", **more):
+        body = dict(account=account, amount=amount(units), request_id=request_id)
+        return self.ask("coordinator." + asset, "Mint", body, account, **more)
+
+    def redeem(self, account, units, request_id, asset="TIM3", **more):
+        body = dict(account=account, amount=amount(units), request_id=request_id)
+        return self.ask("coordinator." + asset, "Redeem", body, account, **more)
+
+    def transfer(self, account, to, units, request_id, asset="TIM3", **more):
+        body = dict(account=account, to=to, amount=amount(units), request_id=request_id)
+        return self.ask("coordinator." + asset, "Transfer", body, account, **more)
+
+    def balance(self, account, asset="TIM3", **more):
+        return number(self.ask("token_manager." + asset, "GetBalance", dict(account=account), account,
+                               **more)["balance"])
+
+    def holding(self, account, **more):
+        return number(self.ask("mock_usda.USDA", "GetHolding", dict(account=account), account,
+                               **more)["available"])

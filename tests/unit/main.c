@@ -1,0 +1,19 @@
+/*  main.c - runs every suite of unit tests. CK_FORK=no keeps all in one process (valgrind, a debugger);
+    CK_RUN_SUITE=name runs one suite.  */
+#include "suites.h"
+
+#include <stdio.h>
+
+int main (void)
+{
+    SRunner *runner = srunner_create (NULL);
+#define X(name) srunner_add_suite (runner, suite_##name ());
+    TIM3_SUITES (X)
+#undef X
+    srunner_run_all (runner, CK_ENV);
+    int run = srunner_ntests_run (runner);
+    int failed = srunner_ntests_failed (runner);
+    srunner_free (runner);
+    printf ("unit: %d tests, %d failed\n", run, failed);
+    return run > 0 && failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,866 @@
+/*  core.c - the token ledger of one asset: balances, supply, mints, burns, voids, transfers, controls.
+
+    Every transaction is decided once and recorded under its tx for ever, refusals included; asking again returns
+    the recorded outcome. A mint needs the lock manager's receipt. A mint that is not done is made
+    impossible (voided) before a void receipt is handed out, and a completed one never gets one.
+    A burn stays pending until the lock manager's release receipt arrives; the sweep pushes it there.
+
+    Order of checks. All: field rules, receipt, known tx (same fields: the recorded outcome; other fields:
+    id_reused). Then, by what is asked:
+        mint      asset_paused, account_frozen, cap_exceeded, amount_overflow
+        burn      asset_paused, account_frozen, insufficient_funds
+        transfer  asset_paused, account_frozen (sender, then receiver), insufficient_funds, amount_overflow
+*/
+#include "core.h"
+#include "agent/page.h"
+#include "agent/rules.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SWEEP_MOST 256
+#define CONTROL_ACCOUNT "!control" /* no account can be called that */
+
+typedef struct {
+    const tim3_settings_t *settings;
+    uint64_t bad_receipts;
+    uint64_t swept;
+} self_t;
+
+/*  A decision that refuses: the result and its operands.  */
+typedef struct {
+    tim3_result_t code;
+    tim3_amount_t available;
+    tim3_amount_t needed;
+} verdict_t;
+
+static const verdict_t s_fine = {TIM3_OK, 0, 0};
+
+/*  ---------------------------------------------------------------------------------------------- the store  */
+
+static tim3_key_t ledger_key (void)
+{
+    return tim3_key_text ("ledger");
+}
+
+static void read_ledger (const self_t *self, tim3_env_t *env, tim3_ledger_t *ledger)
+{
+    tim3_key_t key = ledger_key ();
+    if (!tim3_store_read (tim3_env_store (env), TIM3_TABLE_LEDGER, &key, ledger))
+        ledger->cap = self->settings->cap;
+}
+
+static void write_ledger (tim3_env_t *env, const tim3_ledger_t *ledger)
+{
+    tim3_key_t key = ledger_key ();
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_LEDGER, &key, ledger);
+}
+
+/*  An account that is not there yet has its name and nothing else.  */
+static bool read_account (tim3_env_t *env, const char *name, tim3_account_t *account)
+{
+    tim3_key_t key = tim3_key_text (name);
+    bool found = tim3_store_read (tim3_env_store (env), TIM3_TABLE_ACCOUNT, &key, account);
+    if (!found)
+        strcpy (account->account, name);
+    return found;
+}
+
+static void write_account (tim3_env_t *env, const tim3_account_t *account)
+{
+    tim3_key_t key = tim3_key_text (account->account);
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_ACCOUNT, &key, account);
+}
+
+/*  Reads an account that is about to change, and counts it in the ledger when it is new.  */
+static void take_account (tim3_env_t *env, const char *name, tim3_account_t *account, tim3_ledger_t *ledger)
+{
+    if (!read_account (env, name, account))
+        ledger->accounts++;
+}
+
+static bool read_record (tim3_env_t *env, const tim3_id_t *tx, tim3_transaction_t *record)
+{
+    tim3_key_t key = tim3_key_id (tx);
+    return tim3_store_read (tim3_env_store (env), TIM3_TABLE_RECORD, &key, record);
+}
+
+static void write_record (tim3_env_t *env, const tim3_transaction_t *record)
+{
+    tim3_key_t key = tim3_key_id (&record->tx);
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_RECORD, &key, record);
+}
+
+static tim3_transaction_t new_record (tim3_env_t *env, tim3_tx_kind_t kind, const tim3_id_t *tx,
+                                      const char *account, const char *to, tim3_amount_t amount)
+{
+    tim3_transaction_t record = {.kind = (uint8_t) kind, .tx = *tx, .amount = amount};
+    strcpy (record.account, account);
+    strcpy (record.to, to);
+    record.status = TIM3_TX_STATUS_COMPLETED;
+    record.time_us = tim3_env_now (env);
+    return record;
+}
+
+static bool same_request (const tim3_transaction_t *record, tim3_tx_kind_t kind, const char *account,
+                          const char *to, tim3_amount_t amount)
+{
+    return record->kind == kind && record->amount == amount && strcmp (record->account, account) == 0
+           && strcmp (record->to, to) == 0;
+}
+
+/*  Adds an entry to the history of an account whose balance has just been changed.  */
+static void write_history (tim3_env_t *env, tim3_account_t *account, const tim3_transaction_t *record,
+                           unsigned kind, const char *other)
+{
+    tim3_entry_t entry = {.number = ++account->entries, .tx = record->tx, .kind = (uint8_t) kind};
+    tim3_key_t key = tim3_key_text (account->account);
+    tim3_key_add_u64 (&key, entry.number);
+    strcpy (entry.other, other);
+    entry.amount = record->amount;
+    entry.balance = account->balance;
+    entry.time_us = record->time_us;
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_HISTORY, &key, &entry);
+    write_account (env, account);
+}
+
+/*  ------------------------------------------------------------------------------------------- refusals  */
+
+/*  Records that a transaction will never happen under this tx.  */
+static void write_failure (tim3_env_t *env, tim3_transaction_t *record, tim3_ledger_t *ledger,
+                           const verdict_t *verdict)
+{
+    static const tim3_mark_t mark;
+    tim3_key_t key = tim3_key_text (record->account);
+    tim3_transaction_failed_t event = {.tx = record->tx, .kind = record->kind, .amount = record->amount};
+
+    record->status = TIM3_TX_STATUS_FAILED;
+    record->code = verdict->code;
+    record->available = verdict->available;
+    record->needed = verdict->needed;
+    ledger->refused++;
+    write_record (env, record);
+    write_ledger (env, ledger);
+    tim3_key_add_id (&key, &record->tx);
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_FAILED_BY_ACCOUNT, &key, &mark);
+    strcpy (event.account, record->account);
+    event.code = record->code;
+    tim3_env_emit (env, TIM3_MSG_TRANSACTION_FAILED, &event);
+}
+
+static verdict_t check_open (tim3_env_t *env, const tim3_ledger_t *ledger, const char *account, const char *to)
+{
+    tim3_account_t sides[2];
+    if (ledger->paused)
+        return (verdict_t){TIM3_ASSET_PAUSED, 0, 0};
+    read_account (env, account, &sides[0]);
+    read_account (env, to[0] ? to : account, &sides[1]);
+    if (sides[0].frozen || sides[1].frozen)
+        return (verdict_t){TIM3_ACCOUNT_FROZEN, 0, 0};
+    return s_fine;
+}
+
+static verdict_t check_funds (tim3_env_t *env, const char *account, tim3_amount_t amount)
+{
+    tim3_account_t holder;
+    read_account (env, account, &holder);
+    if (holder.balance < amount)
+        return (verdict_t){TIM3_INSUFFICIENT_FUNDS, holder.balance, amount};
+    return s_fine;
+}
+
+static void answer_failure (tim3_env_t *env, const tim3_transaction_t *record)
+{
+    tim3_rule_refuse (env, (tim3_result_t) record->code, &record->tx, record->available, record->needed);
+}
+
+/*  ------------------------------------------------------------------------------------------- receipts  */
+
+static tim3_claim_t claim (const self_t *self, tim3_receipt_kind_t kind, const tim3_id_t *tx,
+                           const char *account, tim3_amount_t amount, uint64_t extra)
+{
+    return (tim3_claim_t){kind, self->settings->asset, *tx, account, amount, extra};
+}
+
+static tim3_mac_t make_receipt (const self_t *self, tim3_receipt_kind_t kind, const tim3_transaction_t *record)
+{
+    tim3_claim_t made = claim (self, kind, &record->tx, record->account, record->amount, 0);
+    return tim3_receipt_make (&self->settings->evidence_key, &made);
+}
+
+/*  Refuses the message at hand when the receipt does not hold.  */
+static bool check_receipt (self_t *self, tim3_env_t *env, const tim3_claim_t *made, const tim3_mac_t *receipt)
+{
+    if (tim3_receipt_check (&self->settings->evidence_key, made, receipt))
+        return true;
+    self->bad_receipts++;
+    tim3_env_refuse (env, TIM3_BAD_RECEIPT, &made->tx, NULL);
+    return false;
+}
+
+static bool check_fields (tim3_env_t *env, const tim3_id_t *tx, const char *account, tim3_amount_t amount)
+{
+    return tim3_rule_account (env, tx, account) && tim3_rule_amount (env, tx, amount);
+}
+
+/*  ------------------------------------------------------------------------------------------------- mint  */
+
+static verdict_t judge_mint (tim3_env_t *env, const tim3_ledger_t *ledger, const tim3_receipt_t *ask)
+{
+    tim3_amount_t sum;
+    verdict_t open = check_open (env, ledger, ask->account, "");
+    if (open.code)
+        return open;
+    if (!tim3_amount_add (ledger->supply, ask->amount, &sum) || sum > ledger->cap) {
+        tim3_amount_t room = ledger->cap > ledger->supply ? ledger->cap - ledger->supply : 0;
+        return (verdict_t){TIM3_CAP_EXCEEDED, room, ask->amount};
+    }
+    /* a balance is never more than the supply, so only the total of all mints is left to overflow */
+    if (!tim3_amount_add (ledger->minted, ask->amount, &sum))
+        return (verdict_t){TIM3_AMOUNT_OVERFLOW, TIM3_AMOUNT_MAX - ledger->minted, ask->amount};
+    return s_fine;
+}
+
+static void apply_mint (tim3_env_t *env, tim3_ledger_t *ledger, tim3_transaction_t *record)
+{
+    tim3_account_t account;
+    tim3_token_changed_t event = {.tx = record->tx, .amount = record->amount};
+
+    take_account (env, record->account, &account, ledger);
+    TIM3_ASSERT (tim3_amount_add (account.balance, record->amount, &account.balance));
+    TIM3_ASSERT (tim3_amount_add (ledger->supply, record->amount, &ledger->supply));
+    TIM3_ASSERT (tim3_amount_add (ledger->minted, record->amount, &ledger->minted));
+    ledger->mints++;
+    record->balance = account.balance;
+    record->supply = ledger->supply;
+    write_history (env, &account, record, TIM3_ENTRY_KIND_MINT, "");
+    write_record (env, record);
+    write_ledger (env, ledger);
+    strcpy (event.account, record->account);
+    event.balance = record->balance;
+    event.supply = record->supply;
+    tim3_env_emit (env, TIM3_MSG_TOKEN_MINTED, &event);
+}
+
+static void answer_minted (self_t *self, tim3_env_t *env, const tim3_transaction_t *record)
+{
+    tim3_minted_t reply = {.tx = record->tx, .amount = record->amount, .balance = record->balance};
+    strcpy (reply.account, record->account);
+    reply.supply = record->supply;
+    reply.time_us = record->time_us;
+    reply.receipt = make_receipt (self, TIM3_RECEIPT_KIND_MINT, record);
+    tim3_env_reply (env, TIM3_MSG_MINTED, &reply);
+}
+
+/*  Proves that the mint asked for will never happen. mint carries its fields; record is what took the tx.  */
+static void answer_voided (self_t *self, tim3_env_t *env, const tim3_transaction_t *mint,
+                           const tim3_transaction_t *record)
+{
+    bool own = same_request (record, TIM3_TX_KIND_MINT, mint->account, "", mint->amount);
+    tim3_refusal_t reply = {.tx = mint->tx, .amount = mint->amount};
+    strcpy (reply.account, mint->account);
+    reply.code = own ? record->code : TIM3_ID_REUSED;
+    reply.available = own ? record->available : 0;
+    reply.needed = own ? record->needed : 0;
+    reply.receipt = make_receipt (self, TIM3_RECEIPT_KIND_VOID, mint);
+    tim3_env_reply (env, TIM3_MSG_VOIDED, &reply);
+}
+
+static void answer_mint (self_t *self, tim3_env_t *env, const tim3_transaction_t *mint,
+                         const tim3_transaction_t *record)
+{
+    bool minted = record->kind == TIM3_TX_KIND_MINT && record->status == TIM3_TX_STATUS_COMPLETED;
+    if (!minted)
+        answer_voided (self, env, mint, record);
+    else if (same_request (record, TIM3_TX_KIND_MINT, mint->account, "", mint->amount))
+        answer_minted (self, env, record);
+    else
+        tim3_env_refuse (env, TIM3_ID_REUSED, &mint->tx, NULL);
+}
+
+static void on_mint (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_receipt_t *ask = body;
+    tim3_claim_t lock = claim (self, TIM3_RECEIPT_KIND_LOCK, &ask->tx, ask->account, ask->amount, 0);
+    tim3_transaction_t mint = new_record (env, TIM3_TX_KIND_MINT, &ask->tx, ask->account, "", ask->amount);
+    tim3_transaction_t record;
+    tim3_ledger_t ledger;
+
+    if (!check_fields (env, &ask->tx, ask->account, ask->amount)
+        || !check_receipt (self, env, &lock, &ask->receipt))
+        return;
+    if (!read_record (env, &ask->tx, &record)) {
+        read_ledger (self, env, &ledger);
+        verdict_t verdict = judge_mint (env, &ledger, ask);
+        record = mint;
+        if (verdict.code)
+            write_failure (env, &record, &ledger, &verdict);
+        else
+            apply_mint (env, &ledger, &record);
+    }
+    answer_mint (self, env, &mint, &record);
+}
+
+/*  ----------------------------------------------------------------------------------------------- resolve  */
+
+/*  Decides now: what has not been minted never will be.  */
+static void resolve (self_t *self, tim3_env_t *env, const tim3_transaction_t *mint, const verdict_t *verdict)
+{
+    tim3_transaction_t record;
+    tim3_ledger_t ledger;
+    if (!read_record (env, &mint->tx, &record)) {
+        read_ledger (self, env, &ledger);
+        record = *mint;
+        write_failure (env, &record, &ledger, verdict);
+    }
+    answer_mint (self, env, mint, &record);
+}
+
+static void on_resolve (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_receipt_t *ask = body;
+    static const verdict_t voided = {TIM3_VOIDED, 0, 0};
+    tim3_claim_t lock = claim (self, TIM3_RECEIPT_KIND_LOCK, &ask->tx, ask->account, ask->amount, 0);
+
+    if (!check_fields (env, &ask->tx, ask->account, ask->amount)
+        || !check_receipt (self, env, &lock, &ask->receipt))
+        return;
+    tim3_transaction_t mint = new_record (env, TIM3_TX_KIND_MINT, &ask->tx, ask->account, "", ask->amount);
+    resolve (self, env, &mint, &voided);
+}
+
+static void on_resolve_refused (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_refusal_t *ask = body;
+    verdict_t verdict = {(tim3_result_t) ask->code, ask->available, ask->needed};
+    tim3_claim_t refusal =
+        claim (self, TIM3_RECEIPT_KIND_REFUSAL, &ask->tx, ask->account, ask->amount, ask->code);
+
+    if (!check_fields (env, &ask->tx, ask->account, ask->amount)
+        || !check_receipt (self, env, &refusal, &ask->receipt))
+        return;
+    tim3_transaction_t mint = new_record (env, TIM3_TX_KIND_MINT, &ask->tx, ask->account, "", ask->amount);
+    resolve (self, env, &mint, &verdict);
+}
+
+/*  -------------------------------------------------------------------------------------------------- burn  */
+
+static tim3_key_t due_key (const tim3_transaction_t *record)
+{
+    tim3_key_t key = tim3_key_u64 (record->due_us);
+    tim3_key_add_id (&key, &record->tx);
+    return key;
+}
+
+static void set_due (const self_t *self, tim3_env_t *env, tim3_transaction_t *record)
+{
+    static const tim3_mark_t mark;
+    record->due_us = tim3_rule_next_due (self->settings, tim3_env_now (env), record->attempts);
+    tim3_key_t key = due_key (record);
+    tim3_store_write (tim3_env_store (env), TIM3_TABLE_BURN_DUE, &key, &mark);
+}
+
+static void clear_due (tim3_env_t *env, tim3_transaction_t *record)
+{
+    tim3_key_t key = due_key (record);
+    tim3_store_delete (tim3_env_store (env), TIM3_TABLE_BURN_DUE, &key);
+    record->due_us = 0;
+}
+
+static void apply_burn (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, tim3_transaction_t *record)
+{
+    tim3_account_t account;
+    tim3_token_changed_t event = {.tx = record->tx, .amount = record->amount};
+
+    take_account (env, record->account, &account, ledger);
+    TIM3_ASSERT (tim3_amount_sub (account.balance, record->amount, &account.balance));
+    TIM3_ASSERT (tim3_amount_sub (ledger->supply, record->amount, &ledger->supply));
+    /* burned never exceeds minted, releasing never exceeds burned */
+    TIM3_ASSERT (tim3_amount_add (ledger->burned, record->amount, &ledger->burned));
+    TIM3_ASSERT (tim3_amount_add (ledger->releasing, record->amount, &ledger->releasing));
+    ledger->burns++;
+    ledger->unsettled++;
+    record->status = TIM3_TX_STATUS_PENDING;
+    record->balance = account.balance;
+    record->supply = ledger->supply;
+    set_due (self, env, record);
+    write_history (env, &account, record, TIM3_ENTRY_KIND_REDEEM, "");
+    write_record (env, record);
+    write_ledger (env, ledger);
+    strcpy (event.account, record->account);
+    event.balance = record->balance;
+    event.supply = record->supply;
+    tim3_env_emit (env, TIM3_MSG_TOKEN_BURNED, &event);
+}
+
+static void answer_burned (self_t *self, tim3_env_t *env, const tim3_transaction_t *record)
+{
+    tim3_minted_t reply = {.tx = record->tx, .amount = record->amount, .balance = record->balance};
+    strcpy (reply.account, record->account);
+    reply.supply = record->supply;
+    reply.time_us = record->time_us;
+    reply.receipt = make_receipt (self, TIM3_RECEIPT_KIND_BURN, record);
+    tim3_env_reply (env, TIM3_MSG_BURNED, &reply);
+}
+
+static void on_burn (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_lock_t *ask = body;
+    tim3_transaction_t record;
+    tim3_ledger_t ledger;
+
+    if (!check_fields (env, &ask->tx, ask->account, ask->amount))
+        return;
+    if (!read_record (env, &ask->tx, &record)) {
+        read_ledger (self, env, &ledger);
+        record = new_record (env, TIM3_TX_KIND_REDEEM, &ask->tx, ask->account, "", ask->amount);
+        verdict_t verdict = check_open (env, &ledger, ask->account, "");
+        if (!verdict.code)
+            verdict = check_funds (env, ask->account, ask->amount);
+        if (verdict.code)
+            write_failure (env, &record, &ledger, &verdict);
+        else
+            apply_burn (self, env, &ledger, &record);
+    }
+    if (!same_request (&record, TIM3_TX_KIND_REDEEM, ask->account, "", ask->amount))
+        tim3_env_refuse (env, TIM3_ID_REUSED, &ask->tx, NULL);
+    else if (record.status == TIM3_TX_STATUS_FAILED)
+        answer_failure (env, &record);
+    else
+        answer_burned (self, env, &record);
+}
+
+/*  The collateral of a burn is out of the vault: the redemption is complete.  */
+static void settle_burn (self_t *self, tim3_env_t *env, tim3_transaction_t *record)
+{
+    tim3_ledger_t ledger;
+    if (record->status != TIM3_TX_STATUS_PENDING)
+        return;
+    read_ledger (self, env, &ledger);
+    TIM3_ASSERT (tim3_amount_sub (ledger.releasing, record->amount, &ledger.releasing));
+    TIM3_ASSERT (ledger.unsettled > 0);
+    ledger.unsettled--;
+    clear_due (env, record);
+    record->status = TIM3_TX_STATUS_COMPLETED;
+    write_record (env, record);
+    write_ledger (env, &ledger);
+}
+
+/*  Whether a release receipt belongs to a burn of this ledger; fills record.  */
+static bool find_released (self_t *self, tim3_env_t *env, const tim3_id_t *tx, const char *account,
+                           tim3_amount_t amount, const tim3_mac_t *receipt, tim3_transaction_t *record)
+{
+    tim3_claim_t release =
+        claim (self, TIM3_RECEIPT_KIND_RELEASE, tx, account, amount, TIM3_RELEASE_REASON_BURN);
+    if (!check_receipt (self, env, &release, receipt))
+        return false;
+    if (read_record (env, tx, record) && same_request (record, TIM3_TX_KIND_REDEEM, account, "", amount)
+        && record->status != TIM3_TX_STATUS_FAILED)
+        return true;
+    tim3_env_refuse (env, TIM3_WRONG_STATE, tx, NULL);
+    return false;
+}
+
+static void on_settle_burn (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_receipt_t *ask = body;
+    tim3_transaction_t record;
+    tim3_settled_t reply = {.tx = ask->tx};
+    if (!find_released (self, env, &ask->tx, ask->account, ask->amount, &ask->receipt, &record))
+        return;
+    settle_burn (self, env, &record);
+    tim3_env_reply (env, TIM3_MSG_SETTLED, &reply);
+}
+
+/*  The lock manager's answer to a push of the sweep.  */
+static void on_released (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_release_t *answer = body;
+    tim3_transaction_t record;
+    if (find_released (self, env, &answer->tx, answer->account, answer->amount, &answer->receipt, &record))
+        settle_burn (self, env, &record);
+}
+
+/*  -------------------------------------------------------------------------------------------- transfer  */
+
+static verdict_t judge_transfer (tim3_env_t *env, const tim3_ledger_t *ledger, const tim3_token_transfer_t *ask)
+{
+    verdict_t verdict = check_open (env, ledger, ask->account, ask->to);
+    return verdict.code ? verdict : check_funds (env, ask->account, ask->amount);
+}
+
+static void apply_transfer (tim3_env_t *env, tim3_ledger_t *ledger, tim3_transaction_t *record)
+{
+    tim3_account_t from;
+    tim3_account_t to;
+    tim3_token_transferred_t event = {.tx = record->tx, .amount = record->amount};
+
+    take_account (env, record->account, &from, ledger);
+    take_account (env, record->to, &to, ledger);
+    TIM3_ASSERT (tim3_amount_sub (from.balance, record->amount, &from.balance));
+    /* both together are never more than the supply */
+    TIM3_ASSERT (tim3_amount_add (to.balance, record->amount, &to.balance));
+    ledger->transfers++;
+    record->balance = from.balance;
+    record->to_balance = to.balance;
+    record->supply = ledger->supply;
+    write_history (env, &from, record, TIM3_ENTRY_KIND_SENT, record->to);
+    write_history (env, &to, record, TIM3_ENTRY_KIND_RECEIVED, record->account);
+    write_record (env, record);
+    write_ledger (env, ledger);
+    strcpy (event.account, record->account);
+    strcpy (event.to, record->to);
+    event.balance = from.balance;
+    event.to_balance = to.balance;
+    event.supply = ledger->supply;
+    tim3_env_emit (env, TIM3_MSG_TOKEN_TRANSFERRED, &event);
+}
+
+static void answer_transferred (tim3_env_t *env, const tim3_transaction_t *record)
+{
+    tim3_transferred_t reply = {.tx = record->tx, .amount = record->amount, .balance = record->balance};
+    strcpy (reply.account, record->account);
+    strcpy (reply.to, record->to);
+    reply.to_balance = record->to_balance;
+    reply.supply = record->supply;
+    reply.time_us = record->time_us;
+    tim3_env_reply (env, TIM3_MSG_TRANSFERRED, &reply);
+}
+
+static void on_transfer (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_token_transfer_t *ask = body;
+    tim3_transaction_t record;
+    tim3_ledger_t ledger;
+
+    if (!check_fields (env, &ask->tx, ask->account, ask->amount)
+        || !tim3_rule_account (env, &ask->tx, ask->to))
+        return;
+    if (strcmp (ask->account, ask->to) == 0) {
+        tim3_env_refuse (env, TIM3_SAME_ACCOUNT, &ask->tx, NULL);
+        return;
+    }
+    if (!read_record (env, &ask->tx, &record)) {
+        read_ledger (self, env, &ledger);
+        record = new_record (env, TIM3_TX_KIND_TRANSFER, &ask->tx, ask->account, ask->to, ask->amount);
+        verdict_t verdict = judge_transfer (env, &ledger, ask);
+        if (verdict.code)
+            write_failure (env, &record, &ledger, &verdict);
+        else
+            apply_transfer (env, &ledger, &record);
+    }
+    if (!same_request (&record, TIM3_TX_KIND_TRANSFER, ask->account, ask->to, ask->amount))
+        tim3_env_refuse (env, TIM3_ID_REUSED, &ask->tx, NULL);
+    else if (record.status == TIM3_TX_STATUS_FAILED)
+        answer_failure (env, &record);
+    else
+        answer_transferred (env, &record);
+}
+
+/*  -------------------------------------------------------------------------------------------- controls  */
+
+static void set_frozen (tim3_env_t *env, tim3_ledger_t *ledger, const char *name, bool frozen)
+{
+    tim3_account_t account;
+    take_account (env, name, &account, ledger);
+    account.frozen = frozen;
+    write_account (env, &account);
+}
+
+static void apply_control (tim3_env_t *env, tim3_ledger_t *ledger, const tim3_transaction_t *record)
+{
+    tim3_token_controlled_t event = {.tx = record->tx, .control = record->control, .amount = record->amount};
+    switch (record->control) {
+    case TIM3_CONTROL_PAUSE:
+    case TIM3_CONTROL_UNPAUSE:
+        ledger->paused = record->control == TIM3_CONTROL_PAUSE;
+        break;
+    case TIM3_CONTROL_FREEZE:
+    case TIM3_CONTROL_UNFREEZE:
+        set_frozen (env, ledger, record->account, record->control == TIM3_CONTROL_FREEZE);
+        break;
+    case TIM3_CONTROL_CAP:
+        ledger->cap = record->amount;
+        break;
+    default:
+        TIM3_ASSERT (!"a control that is not in the table");
+    }
+    write_record (env, record);
+    write_ledger (env, ledger);
+    strcpy (event.account, record->account);
+    tim3_env_emit (env, TIM3_MSG_TOKEN_CONTROLLED, &event);
+}
+
+static bool same_control (const tim3_transaction_t *a, const tim3_transaction_t *b)
+{
+    return a->kind == b->kind && a->control == b->control && a->amount == b->amount
+           && strcmp (a->account, b->account) == 0;
+}
+
+static void on_control (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_control_t *ask = body;
+    bool freezing = ask->control == TIM3_CONTROL_FREEZE || ask->control == TIM3_CONTROL_UNFREEZE;
+    tim3_transaction_t record;
+    tim3_ledger_t ledger;
+
+    if (!tim3_rule_request_id (env, ask->request_id)
+        || (freezing && !tim3_rule_account (env, NULL, ask->account)))
+        return;
+    tim3_id_t tx = tim3_tx_id (self->settings->asset, CONTROL_ACCOUNT, ask->request_id);
+    tim3_transaction_t control = new_record (env, TIM3_TX_KIND_CONTROL, &tx, freezing ? ask->account : "", "",
+                                             ask->control == TIM3_CONTROL_CAP ? ask->amount : 0);
+    control.control = ask->control;
+    if (!read_record (env, &tx, &record)) {
+        read_ledger (self, env, &ledger);
+        record = control;
+        apply_control (env, &ledger, &record);
+    }
+    if (same_control (&record, &control))
+        tim3_env_reply (env, TIM3_MSG_TRANSACTION, &record);
+    else
+        tim3_env_refuse (env, TIM3_ID_REUSED, &tx, NULL);
+}
+
+/*  --------------------------------------------------------------------------------------------- queries  */
+
+static void on_get_balance (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_account_only_t *ask = body;
+    tim3_account_t account;
+    (void) state;
+    if (!tim3_rule_account (env, NULL, ask->account))
+        return;
+    read_account (env, ask->account, &account);
+    tim3_env_reply (env, TIM3_MSG_BALANCE, &account);
+}
+
+static void on_list_balances (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_list_page_t *ask = body;
+    tim3_balances_t reply = {0};
+    tim3_account_t account;
+    tim3_page_t page;
+    (void) state;
+    if (!tim3_page_begin (&page, env, ask->cursor, ask->limit, TIM3_TABLE_ACCOUNT, NULL, sizeof account))
+        return;
+    while (tim3_page_next (&page, &account))
+        tim3_page_add (&page, &account);
+    tim3_page_end (&page, &reply.items, reply.cursor);
+    tim3_env_reply (env, TIM3_MSG_BALANCES, &reply);
+}
+
+static void on_get_supply (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    tim3_ledger_t ledger;
+    (void) body;
+    read_ledger (self, env, &ledger);
+    ledger.event_seq = tim3_env_event_seq (env);
+    tim3_env_reply (env, TIM3_MSG_SUPPLY, &ledger);
+}
+
+static void on_list_history (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_list_history_t *ask = body;
+    tim3_key_t prefix = tim3_key_text (ask->account);
+    tim3_history_t reply = {0};
+    tim3_entry_t entry;
+    tim3_page_t page;
+    (void) state;
+    if (!tim3_rule_account (env, NULL, ask->account)
+        || !tim3_page_begin (&page, env, ask->cursor, ask->limit, TIM3_TABLE_HISTORY, &prefix, sizeof entry))
+        return;
+    if (ask->newest_first)
+        tim3_page_reverse (&page);
+    while (tim3_page_next (&page, &entry))
+        tim3_page_add (&page, &entry);
+    tim3_page_end (&page, &reply.items, reply.cursor);
+    tim3_env_reply (env, TIM3_MSG_HISTORY, &reply);
+}
+
+static void on_get_record (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_tx_only_t *ask = body;
+    tim3_transaction_t record;
+    (void) state;
+    if (read_record (env, &ask->tx, &record))
+        tim3_env_reply (env, TIM3_MSG_TRANSACTION, &record);
+    else
+        tim3_env_refuse (env, TIM3_NOT_FOUND, &ask->tx, NULL);
+}
+
+/*  Records of an account come from its history, then from its refusals: 'h' or 'f' in front of the cursor.  */
+static tim3_table_t record_source (const tim3_list_transactions_t *ask)
+{
+    if (ask->account[0] == '\0')
+        return TIM3_TABLE_RECORD;
+    bool failed = ask->cursor[0] ? ask->cursor[0] == 'f' : ask->status == TIM3_TX_STATUS_FAILED;
+    return failed ? TIM3_TABLE_FAILED_BY_ACCOUNT : TIM3_TABLE_HISTORY;
+}
+
+/*  Reads the next record of whichever source.  */
+static bool next_record (tim3_env_t *env, tim3_page_t *page, tim3_table_t source, const char *account,
+                         tim3_transaction_t *record)
+{
+    tim3_entry_t entry;
+    tim3_mark_t mark;
+    if (source == TIM3_TABLE_RECORD)
+        return tim3_page_next (page, record);
+    if (source == TIM3_TABLE_HISTORY)
+        return tim3_page_next (page, &entry) && read_record (env, &entry.tx, record);
+    if (!tim3_page_next (page, &mark))
+        return false;
+    tim3_id_t tx = tim3_key_read_id (tim3_page_key (page), strlen (account) + 1);
+    return read_record (env, &tx, record);
+}
+
+static void end_records (const tim3_page_t *page, tim3_table_t source, const tim3_list_transactions_t *ask,
+                         tim3_transactions_t *reply)
+{
+    char cursor[TIM3_CURSOR_MAX + 1];
+    bool more_failed = source == TIM3_TABLE_HISTORY && ask->status == 0;
+    tim3_page_end (page, &reply->items, cursor);
+    if (source == TIM3_TABLE_RECORD)
+        strcpy (reply->cursor, cursor);
+    else if (cursor[0])
+        snprintf (reply->cursor, sizeof reply->cursor, "%c%.*s", source == TIM3_TABLE_HISTORY ? 'h' : 'f',
+                  TIM3_CURSOR_MAX - 1, cursor);
+    else if (more_failed)
+        strcpy (reply->cursor, "f");
+}
+
+static void on_list_records (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_list_transactions_t *ask = body;
+    tim3_table_t source = record_source (ask);
+    tim3_key_t prefix = tim3_key_text (ask->account);
+    bool whole = source == TIM3_TABLE_RECORD;
+    const char *cursor = !whole && ask->cursor[0] ? ask->cursor + 1 : ask->cursor;
+    tim3_transactions_t reply = {0};
+    tim3_transaction_t record;
+    tim3_page_t page;
+    (void) state;
+    if (!tim3_page_begin (&page, env, cursor, ask->limit, source, whole ? NULL : &prefix, sizeof record))
+        return;
+    while (next_record (env, &page, source, ask->account, &record))
+        if (ask->status == 0 || record.status == ask->status)
+            tim3_page_add (&page, &record);
+    end_records (&page, source, ask, &reply);
+    tim3_env_reply (env, TIM3_MSG_TRANSACTIONS, &reply);
+}
+
+/*  ------------------------------------------------------------------------------------------------ sweep  */
+
+/*  Pushes a burn whose release is not confirmed to the lock manager.  */
+static void push (self_t *self, tim3_env_t *env, tim3_transaction_t *record)
+{
+    char address[TIM3_ADDRESS_MAX + 1];
+    tim3_release_t release = {.reason = TIM3_RELEASE_REASON_BURN, .tx = record->tx, .amount = record->amount};
+
+    clear_due (env, record);
+    record->attempts++;
+    set_due (self, env, record);
+    write_record (env, record);
+    strcpy (release.account, record->account);
+    release.receipt = make_receipt (self, TIM3_RECEIPT_KIND_BURN, record);
+    tim3_address_format (TIM3_ROLE_LOCK_MANAGER, self->settings->asset,
+                         (int) tim3_account_shard (record->account, self->settings->shards), address);
+    tim3_env_send (env, address, TIM3_MSG_RELEASE, &release);
+    self->swept++;
+}
+
+static void tick (void *state, tim3_env_t *env)
+{
+    self_t *self = state;
+    tim3_key_t key = tim3_key_empty ();
+    tim3_transaction_t record;
+    tim3_mark_t mark;
+    uint64_t now = tim3_env_now (env);
+
+    for (int i = 0; i < SWEEP_MOST; i++) {
+        if (!tim3_store_seek (tim3_env_store (env), TIM3_TABLE_BURN_DUE, TIM3_SEEK_GT, &key, &mark))
+            return;
+        if (!tim3_rule_is_due (self->settings, now, tim3_key_read_u64 (&key, 0)))
+            return;
+        tim3_id_t tx = tim3_key_read_id (&key, 8);
+        TIM3_ASSERT (read_record (env, &tx, &record) || tim3_store_error (tim3_env_store (env)));
+        push (self, env, &record);
+    }
+}
+
+static void health (void *state, tim3_env_t *env, tim3_report_t *report)
+{
+    self_t *self = state;
+    tim3_ledger_t ledger;
+    read_ledger (self, env, &ledger);
+    if (ledger.paused)
+        tim3_report_reason (report, "paused", 5, "the asset is paused");
+    if (ledger.unsettled > 10000)
+        tim3_report_reason (report, "unsettled", 10, "%llu redemptions wait for their release",
+                            (unsigned long long) ledger.unsettled);
+}
+
+static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
+{
+    self_t *self = state;
+    tim3_ledger_t ledger;
+    read_ledger (self, env, &ledger);
+    tim3_report_metric (report, "supply_units", ledger.supply);
+    tim3_report_metric (report, "mints", ledger.mints);
+    tim3_report_metric (report, "burns", ledger.burns);
+    tim3_report_metric (report, "transfers", ledger.transfers);
+    tim3_report_metric (report, "failed", ledger.refused);
+    tim3_report_metric (report, "unsettled", ledger.unsettled);
+    tim3_report_metric (report, "swept", self->swept);
+    tim3_report_metric (report, "bad_receipts", self->bad_receipts);
+}
+
+static void *new (const tim3_settings_t *settings)
+{
+    self_t *self = tim3_alloc (sizeof *self);
+    self->settings = settings;
+    return self;
+}
+
+static void destroy (void **self)
+{
+    free (*self);
+    *self = NULL;
+}
+
+static const tim3_handler_t s_handlers[] = {
+    {TIM3_MSG_TOKEN_MINT, on_mint},
+    {TIM3_MSG_RESOLVE, on_resolve},
+    {TIM3_MSG_RESOLVE_REFUSED, on_resolve_refused},
+    {TIM3_MSG_TOKEN_BURN, on_burn},
+    {TIM3_MSG_SETTLE_BURN, on_settle_burn},
+    {TIM3_MSG_RELEASED, on_released},
+    {TIM3_MSG_TOKEN_TRANSFER, on_transfer},
+    {TIM3_MSG_CONTROL, on_control},
+    {TIM3_MSG_GET_BALANCE, on_get_balance},
+    {TIM3_MSG_LIST_BALANCES, on_list_balances},
+    {TIM3_MSG_GET_SUPPLY, on_get_supply},
+    {TIM3_MSG_LIST_HISTORY, on_list_history},
+    {TIM3_MSG_GET_RECORD, on_get_record},
+    {TIM3_MSG_LIST_RECORDS, on_list_records},
+    {0, NULL}};
+
+const tim3_core_t tim3_token_manager_core = {.role = TIM3_ROLE_TOKEN_MANAGER,
+                                             .capabilities = "tokens controls",
+                                             .new = new,
+                                             .destroy = destroy,
+                                             .handlers = s_handlers,
+                                             .tick = tick,
+                                             .health = health,
+                                             .stats = stats};
