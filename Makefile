@@ -59,4 +59,49 @@ $(BUILD)/bin/tim3-protocol-doc: $(call obj,scripts/protocol_doc.c) $(BUILD)/libt
 	@echo '  LD   $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+# Unit tests link the cores without their mains, and the client library.
+UNIT = $(wildcard tests/unit/*.c) $(CORES) $(filter-out client/tim3ctl.c,$(wildcard client/tim3ctl_csv.c))
+$(BUILD)/bin/tim3-unit: $(call obj,$(UNIT)) $(BUILD)/libtim3client.a $(BUILD)/libtim3.a
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs check)
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+.PHONY: deps check unit memcheck demo docs format lint clean help
+
+deps: ## install what is missing to build, run and test (Debian packages)
+	@scripts/install-deps
+
+check: deps ## build and run all tests; the last line counts them
+	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit
+	@tests/run $(BUILD)
+
+unit: $(BUILD)/bin/tim3-unit ## run the unit tests alone
+	$(BUILD)/bin/tim3-unit
+
+memcheck: $(BUILD)/bin/tim3-unit ## run the unit tests under valgrind
+	CK_FORK=no valgrind -q --leak-check=full --errors-for-leak-kinds=definite \
+	    --show-leak-kinds=definite --error-exitcode=9 $(BUILD)/bin/tim3-unit
+
+demo: deps ## start everything in a temporary folder, work, kill agents, audit, stop
+	@$(MAKE) --no-print-directory all
+	@TIM3_BIN=$(abspath $(BUILD)/bin) scripts/demo
+
+docs: all ## write the generated documents anew: docs/PROTOCOL.md and docs/CONFIG.md
+	$(BUILD)/bin/tim3-protocol-doc > docs/PROTOCOL.md
+	(cat scripts/config/CONFIG.head.md; $(BUILD)/bin/tim3-router --list-keys) > docs/CONFIG.md
+
+SOURCES = $(wildcard */*.[ch] */*/*.[ch])
+format: ## lay the sources out as .clang-format says
+	clang-format -i $(filter-out common/wire/messages.h,$(SOURCES))
+
+lint: ## look for mistakes with cppcheck
+	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
+	    --suppress=missingInclude -I common -I client $(wildcard $(ROLES:%=%/*.c)) $(COMMON) $(wildcard client/*.c)
+
+clean: ## remove everything made
+	rm -rf build
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12

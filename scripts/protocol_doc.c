@@ -267,8 +267,8 @@ static const limit_t s_limits[] = {{"bytes in a frame", TIM3_FRAME_MAX},
 static void print_limits (void)
 {
     printf ("## Limits\n\n"
-            "What is larger is refused, before any memory is taken for it. A larger frame ends the connection\n"
-            "without an answer.\n\n"
+            "What is larger is refused, before any memory is taken for it. A larger frame ends the\n"
+            "connection without an answer.\n\n"
             "| most | |\n|---|---|\n");
     for (const limit_t *limit = s_limits; limit->what; limit++)
         printf ("| %s | %llu |\n", limit->what, limit->value);

@@ -233,6 +233,10 @@ static unsigned judge (tim3_host_t *self, tim3_report_t *report, tim3_health_rep
     if (backlog > BACKLOG_WARN)
         tim3_report_reason (report, "event_backlog", 10, "%llu events wait for the bus",
                             (unsigned long long) backlog);
+    if (self->publisher.lost > 0)
+        tim3_report_reason (report, "event_log_behind", 100,
+                            "the event log lacks %llu events that this agent no longer has; was it restored alone?",
+                            (unsigned long long) self->publisher.lost);
     if (self->options.endpoint[0] && !self->registrar.registered)
         tim3_report_reason (report, "not_registered", 10, "the registry does not answer");
     if (self->core->health)
@@ -401,6 +405,14 @@ static void remember (tim3_host_t *self)
         tim3_buffer_append (&self->asked, &to, sizeof to);
 }
 
+/*  The rest of a frame is not looked at; who sent it is told with the first envelope that was not taken.  */
+static void refuse_rest (tim3_host_t *self, tim3_result_t code, const char *what)
+{
+    self->counters.malformed++;
+    if (self->env.message->id != 0)
+        tim3_env_refuse (&self->env, code, NULL, "the envelope's %s cannot be taken", what);
+}
+
 void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8_t *data, size_t size)
 {
     const uint8_t *at = data;
@@ -423,11 +435,10 @@ void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8
         remember (self);
         dispatch (self, &envelope);
     }
-    if (more < 0) {
-        self->counters.malformed++;
-        if (envelope.id != 0)
-            tim3_env_refuse (&self->env, fault.code, NULL, "the envelope's %s cannot be read", fault.field);
-    }
+    if (more < 0)
+        refuse_rest (self, fault.code, fault.field);
+    else if (more > 0 && tim3_envelope_read (&at, data + size, &envelope, &fault) != 0)
+        refuse_rest (self, TIM3_TOO_LARGE, "place in so long a frame");
     self->env.message = NULL;
     self->env.origin = NULL;
 }

@@ -82,6 +82,8 @@ void tim3_publisher_send (tim3_publisher_t *self, tim3_env_t *env, const char *s
 
 void tim3_publisher_acked (tim3_publisher_t *self, const tim3_published_t *published, uint64_t now_us)
 {
+    if (published->seq < self->trimmed)
+        self->lost = self->trimmed - published->seq;
     if (published->seq <= self->acked || published->seq > self->last)
         return;
     self->acked = published->seq;

@@ -14,6 +14,7 @@ typedef struct {
     uint64_t sent;    /* all up to this one have been sent */
     uint64_t acked;   /* all up to this one are durable on the bus */
     uint64_t trimmed; /* all up to this one are deleted here */
+    uint64_t lost;    /* the bus has less than was deleted here: it was restored from an old copy */
     uint64_t asked_us;
     uint64_t trimmed_us;
     tim3_buffer_t scratch;

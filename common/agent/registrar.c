@@ -128,7 +128,7 @@ bool tim3_registrar_handle (tim3_registrar_t *self, tim3_env_t *env, const tim3_
         on_registered (self, env, body);
         return true;
     case TIM3_MSG_AGENTS:
-        if (envelope->reply_to != self->list_id)
+        if (self->list_id == 0 || envelope->reply_to != self->list_id)
             return false;
         on_agents (self, body);
         return true;

@@ -445,6 +445,9 @@ static void parse_arguments (shell_t *self, int argc, char **argv)
             exit (TIM3_EXIT_USAGE);
         }
     }
+    /* the endpoint is told to other processes, which have other working directories */
+    if (arguments->data && !(arguments->data = realpath (arguments->data, NULL)))
+        tim3_fatal (TIM3_EXIT_PERMANENT, "cannot use the folder given by --data: %s", strerror (errno));
     bool only_config = arguments->check_config || arguments->list_agents;
     if (optind < argc || !arguments->config_path || (!only_config && !arguments->data)) {
         usage (self->program, stderr);

@@ -14,6 +14,6 @@ int main (void)
     int run = srunner_ntests_run (runner);
     int failed = srunner_ntests_failed (runner);
     srunner_free (runner);
-    printf ("unit: %d tests, %d failed\n", run, failed);
+    printf ("%d passed, %d failed\n", run - failed, failed);
     return run > 0 && failed == 0 ? 0 : 1;
 }

@@ -525,7 +525,7 @@ END_TEST
 
 START_TEST (test_sums_saturate)
 {
-    changed (TIM3_MSG_TOKEN_MINTED, "alice", TIM3_AMOUNT_MAX, 5, 5);
+    changed (TIM3_MSG_TOKEN_MINTED, "alice", TIM3_AMOUNT_MAX - 1, 5, 5);
     changed (TIM3_MSG_TOKEN_MINTED, "alice", 2, 7, 7);
     deliver_all ();
     ck_assert (position ("alice").minted == TIM3_AMOUNT_MAX);

@@ -1,0 +1,442 @@
+/*  tim3ctl_audit.c - audit: asks every ledger, waits for one consistent picture, and checks that
+
+        vault == locked * scale    locked == supply    supply == sum of balances == sum of positions
+
+    for each asset, and for the collateral token that all holdings and all vaults make up what was issued.
+
+    The ledgers are asked one after the other while they may be at work. Figures are taken before and after the
+    lists are summed up; when both are equal, nothing changed between, so all of it was true at one instant. It
+    counts as settled when no transaction is on its way and the state manager has applied the last events.  */
+#include "tim3ctl_commands.h"
+#include "tim3ctl_print.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define TIMEOUT_S 30
+#define ASSETS_MAX 64
+
+/*  What the ledgers say, without the lists.  */
+typedef struct {
+    tim3_lock_totals_t locks;
+    tim3_ledger_t ledger;
+    tim3_asset_metrics_t metrics;
+    tim3_vault_t vault;
+} figures_t;
+
+typedef struct {
+    char asset[TIM3_ASSET_MAX + 1];
+    unsigned decimals;
+    figures_t figures;
+    tim3_amount_t balances;
+    uint64_t accounts;
+    tim3_amount_t positions;
+    uint64_t position_count;
+    bool agrees;
+    char why[320]; /* what disagrees, or what a consistent picture still lacks */
+} asset_audit_t;
+
+typedef struct {
+    tim3_collateral_totals_t totals;
+    tim3_amount_t holdings;
+    uint64_t accounts;
+    tim3_amount_t vaults;
+    bool agrees;
+    char why[320];
+} collateral_audit_t;
+
+typedef struct {
+    tim3ctl_t *ctl;
+    uint64_t until_us;
+    unsigned collateral_decimals;
+} audit_t;
+
+static bool say (char *why, size_t size, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
+
+static bool say (char *why, size_t size, const char *format, ...)
+{
+    va_list arguments;
+    va_start (arguments, format);
+    vsnprintf (why, size, format, arguments);
+    va_end (arguments);
+    return false;
+}
+
+/*  ------------------------------------------------------------------------------------------- figures  */
+
+/*  Asks one ledger and copies its answer. False with why filled.  */
+static bool take (audit_t *self, asset_audit_t *audit, const char *role, tim3_type_t type, void *out)
+{
+    char route[TIM3_ADDRESS_MAX + 1];
+    tim3_error_t error;
+    snprintf (route, sizeof route, "%s.%s", role, audit->asset);
+    const void *reply = tim3ctl_try (self->ctl, route, "", type, NULL, &error);
+    if (!reply)
+        return say (audit->why, sizeof audit->why, "%s: %s: %s", route, error.name, error.text);
+    memcpy (out, reply, tim3_message (tim3_message (type)->reply)->shape->size);
+    return true;
+}
+
+static bool take_metrics (audit_t *self, asset_audit_t *audit, tim3_asset_metrics_t *out)
+{
+    tim3_get_metrics_t body = {0};
+    tim3_error_t error;
+    strcpy (body.asset, audit->asset);
+    const tim3_metrics_t *reply = tim3ctl_try (self->ctl, "state_manager.-", "", TIM3_MSG_GET_METRICS, &body, &error);
+    if (!reply)
+        return say (audit->why, sizeof audit->why, "state_manager.-: %s: %s", error.name, error.text);
+    const tim3_asset_metrics_t *item = reply->items.items;
+    for (uint32_t i = 0; i < reply->items.count; i++, item++)
+        if (strcmp (item->asset, audit->asset) == 0)
+            *out = *item;
+    return true;
+}
+
+static bool take_vault (audit_t *self, asset_audit_t *audit, tim3_vault_t *out)
+{
+    tim3_error_t error;
+    const char *route = tim3ctl_collateral_route (self->ctl);
+    const tim3_vaults_t *reply = tim3ctl_try (self->ctl, route, "", TIM3_MSG_LIST_VAULTS, NULL, &error);
+    if (!reply)
+        return say (audit->why, sizeof audit->why, "%s: %s: %s", route, error.name, error.text);
+    const tim3_vault_t *item = reply->items.items;
+    for (uint32_t i = 0; i < reply->items.count; i++, item++)
+        if (strcmp (item->vault, audit->asset) == 0)
+            *out = *item;
+    return true;
+}
+
+static bool take_figures (audit_t *self, asset_audit_t *audit, figures_t *figures)
+{
+    memset (figures, 0, sizeof *figures);
+    return take (self, audit, "lock_manager", TIM3_MSG_GET_LOCK_TOTALS, &figures->locks) &&
+           take (self, audit, "token_manager", TIM3_MSG_GET_SUPPLY, &figures->ledger) &&
+           take_metrics (self, audit, &figures->metrics) && take_vault (self, audit, &figures->vault);
+}
+
+static bool figures_equal (const figures_t *a, const figures_t *b)
+{
+    return a->locks.event_seq == b->locks.event_seq && a->locks.locked == b->locks.locked &&
+           a->locks.unsettled == b->locks.unsettled && a->ledger.event_seq == b->ledger.event_seq &&
+           a->ledger.supply == b->ledger.supply && a->ledger.unsettled == b->ledger.unsettled &&
+           a->metrics.token_seq == b->metrics.token_seq && a->metrics.lock_seq == b->metrics.lock_seq &&
+           a->metrics.balances == b->metrics.balances && a->vault.total == b->vault.total &&
+           a->vault.locks == b->vault.locks && a->vault.unlocks == b->vault.unlocks;
+}
+
+/*  --------------------------------------------------------------------------------------------- sums  */
+
+typedef struct {
+    const char *member;
+    tim3_amount_t sum;
+    uint64_t count;
+    bool overflow;
+} sum_t;
+
+static bool add_item (void *arg, const tim3_shape_t *shape, const void *item)
+{
+    sum_t *sum = arg;
+    tim3_amount_t amount;
+    memcpy (&amount, (const uint8_t *) item + tim3ctl_field (shape, sum->member)->offset, sizeof amount);
+    sum->count++;
+    sum->overflow |= !tim3_amount_add (sum->sum, amount, &sum->sum);
+    return true;
+}
+
+static bool sum_up (audit_t *self, const char *route, tim3_type_t type, const void *body, sum_t *sum, char *why,
+                    size_t size)
+{
+    if (tim3ctl_walk (self->ctl, route, "", type, body, 0, add_item, sum) != TIM3CTL_DONE)
+        return say (why, size, "%s could not be read to its end", tim3_message (type)->name);
+    return !sum->overflow || say (why, size, "the sum of %s is more than 2^128 - 1", sum->member);
+}
+
+static bool take_sums (audit_t *self, asset_audit_t *audit)
+{
+    char route[TIM3_ADDRESS_MAX + 1];
+    tim3_list_page_t page = {0};
+    tim3_list_positions_t list = {0};
+    sum_t balances = {.member = "balance"};
+    sum_t positions = {.member = "balance"};
+    tim3_address_format (TIM3_ROLE_TOKEN_MANAGER, audit->asset, -1, route);
+    strcpy (list.asset, audit->asset);
+    if (!sum_up (self, route, TIM3_MSG_LIST_BALANCES, &page, &balances, audit->why, sizeof audit->why) ||
+        !sum_up (self, "state_manager.-", TIM3_MSG_LIST_POSITIONS, &list, &positions, audit->why, sizeof audit->why))
+        return false;
+    audit->balances = balances.sum;
+    audit->accounts = balances.count;
+    audit->positions = positions.sum;
+    audit->position_count = positions.count;
+    return true;
+}
+
+/*  ------------------------------------------------------------------------------------------- judging  */
+
+static tim3_amount_t in_collateral (const asset_audit_t *audit, tim3_amount_t amount)
+{
+    tim3_amount_t product;
+    return tim3_amount_mul (amount, audit->figures.locks.scale, &product) ? product : TIM3_AMOUNT_MAX;
+}
+
+/*  Work that is on its way makes figures differ rightly.  */
+static bool settled (asset_audit_t *audit)
+{
+    const figures_t *figures = &audit->figures;
+    if (figures->locks.unsettled || figures->ledger.unsettled)
+        return say (audit->why, sizeof audit->why, "still on their way: %llu locks and releases, %llu burns",
+                    (unsigned long long) figures->locks.unsettled, (unsigned long long) figures->ledger.unsettled);
+    if (figures->metrics.token_seq != figures->ledger.event_seq ||
+        figures->metrics.lock_seq != figures->locks.event_seq)
+        return say (audit->why, sizeof audit->why,
+                    "the state manager has applied event %llu of %llu of the token manager, %llu of %llu of the lock "
+                    "manager",
+                    (unsigned long long) figures->metrics.token_seq, (unsigned long long) figures->ledger.event_seq,
+                    (unsigned long long) figures->metrics.lock_seq, (unsigned long long) figures->locks.event_seq);
+    return true;
+}
+
+/*  What holds at every instant, settled or not.  */
+static bool backed (asset_audit_t *audit)
+{
+    if (audit->figures.locks.locked < audit->figures.ledger.supply)
+        return say (audit->why, sizeof audit->why, "NOT BACKED: less is locked than there are tokens");
+    if (audit->figures.vault.total < in_collateral (audit, audit->figures.locks.locked))
+        return say (audit->why, sizeof audit->why, "NOT BACKED: the vault holds less than is locked");
+    return true;
+}
+
+static bool adds_up (asset_audit_t *audit)
+{
+    const figures_t *figures = &audit->figures;
+    if (figures->vault.total != in_collateral (audit, figures->locks.locked))
+        return say (audit->why, sizeof audit->why, "vault and locked differ");
+    if (figures->locks.locked != figures->ledger.supply)
+        return say (audit->why, sizeof audit->why, "locked and supply differ");
+    if (audit->balances != figures->ledger.supply)
+        return say (audit->why, sizeof audit->why, "supply and the sum of balances differ");
+    if (audit->positions != figures->ledger.supply || figures->metrics.balances != figures->ledger.supply)
+        return say (audit->why, sizeof audit->why, "supply and the sum of positions differ");
+    return true;
+}
+
+/*  One look at an asset. True when it was consistent; agrees then says what it showed.  */
+static bool look_at_asset (audit_t *self, asset_audit_t *audit)
+{
+    figures_t after;
+    if (!take_figures (self, audit, &audit->figures) || !take_sums (self, audit) ||
+        !take_figures (self, audit, &after))
+        return false;
+    if (!figures_equal (&audit->figures, &after))
+        return say (audit->why, sizeof audit->why, "the ledgers are at work: figures change while they are read");
+    if (!backed (audit))
+        return true;
+    if (!settled (audit))
+        return false;
+    audit->agrees = adds_up (audit);
+    return true;
+}
+
+static bool look_at_collateral (audit_t *self, collateral_audit_t *audit)
+{
+    const char *route = tim3ctl_collateral_route (self->ctl);
+    tim3_list_page_t page = {0};
+    tim3_error_t error;
+    sum_t holdings = {.member = "available"};
+    sum_t vaults = {.member = "total"};
+    const tim3_collateral_totals_t *totals =
+        tim3ctl_try (self->ctl, route, "", TIM3_MSG_GET_COLLATERAL_TOTALS, NULL, &error);
+    if (!totals)
+        return say (audit->why, sizeof audit->why, "%s: %s: %s", route, error.name, error.text);
+    audit->totals = *totals;
+    if (!sum_up (self, route, TIM3_MSG_LIST_HOLDINGS, &page, &holdings, audit->why, sizeof audit->why))
+        return false;
+    const tim3_vaults_t *list = tim3ctl_try (self->ctl, route, "", TIM3_MSG_LIST_VAULTS, NULL, &error);
+    for (uint32_t i = 0; list && i < list->items.count; i++)
+        add_item (&vaults, &tim3_shape_vault, (const tim3_vault_t *) list->items.items + i);
+    if (list)
+        totals = tim3ctl_try (self->ctl, route, "", TIM3_MSG_GET_COLLATERAL_TOTALS, NULL, &error);
+    if (!list || !totals)
+        return say (audit->why, sizeof audit->why, "%s: %s: %s", route, error.name, error.text);
+    audit->holdings = holdings.sum;
+    audit->accounts = holdings.count;
+    audit->vaults = vaults.sum;
+    if (totals->operations != audit->totals.operations)
+        return say (audit->why, sizeof audit->why, "the collateral token is at work: figures change while they are read");
+    audit->agrees = holdings.sum + vaults.sum == audit->totals.issued && !vaults.overflow;
+    if (!audit->agrees)
+        say (audit->why, sizeof audit->why, "holdings and vaults do not make up what was issued");
+    return true;
+}
+
+/*  True while there is time to look again.  */
+static bool again (const audit_t *self)
+{
+    static const struct timespec nap = {0, 200000000};
+    if (tim3ctl_interrupted () || tim3ctl_now_us () >= self->until_us)
+        return false;
+    nanosleep (&nap, NULL);
+    return true;
+}
+
+/*  ------------------------------------------------------------------------------------------ printing  */
+
+static void print_amount (const char *name, tim3_amount_t amount, unsigned decimals, const char *more)
+{
+    char text[TIM3_AMOUNT_TEXT_MAX];
+    printf ("  %-12s %28s  %s\n", name, tim3_amount_format (amount, decimals, text), more);
+}
+
+static void print_asset (const audit_t *self, const asset_audit_t *audit)
+{
+    char more[64];
+    const figures_t *figures = &audit->figures;
+    tim3_amount_t scale = figures->locks.scale;
+    printf ("%s\n", audit->asset);
+    print_amount ("vault", figures->vault.total, self->collateral_decimals, self->ctl->collateral);
+    print_amount ("  converted", scale ? figures->vault.total / scale : 0, audit->decimals, audit->asset);
+    print_amount ("locked", figures->locks.locked, audit->decimals, audit->asset);
+    print_amount ("supply", figures->ledger.supply, audit->decimals, audit->asset);
+    print_amount ("in flight", figures->locks.in_flight, audit->decimals, "locked, not yet settled");
+    snprintf (more, sizeof more, "in %llu accounts", (unsigned long long) audit->accounts);
+    print_amount ("balances", audit->balances, audit->decimals, more);
+    snprintf (more, sizeof more, "in %llu positions", (unsigned long long) audit->position_count);
+    print_amount ("positions", audit->positions, audit->decimals, more);
+    printf ("  %s%s\n\n", audit->agrees ? "agrees: every token is backed" : "DOES NOT AGREE: ",
+            audit->agrees ? "" : audit->why);
+}
+
+static void print_collateral (const audit_t *self, const collateral_audit_t *audit)
+{
+    char more[64];
+    printf ("%s\n", self->ctl->collateral);
+    snprintf (more, sizeof more, "in %llu accounts", (unsigned long long) audit->accounts);
+    print_amount ("holdings", audit->holdings, self->collateral_decimals, more);
+    print_amount ("vaults", audit->vaults, self->collateral_decimals, "");
+    print_amount ("issued", audit->totals.issued, self->collateral_decimals, "");
+    printf ("  %s%s\n", audit->agrees ? "agrees: holdings and vaults are what was issued" : "DOES NOT AGREE: ",
+            audit->agrees ? "" : audit->why);
+}
+
+static json_t *asset_json (const asset_audit_t *audit)
+{
+    const figures_t *figures = &audit->figures;
+    return json_pack ("{s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:o}", "asset", audit->asset,
+                      "agrees", audit->agrees, "why", audit->agrees ? "" : audit->why, "vault",
+                      tim3ctl_json_amount (figures->vault.total), "scale",
+                      tim3ctl_json_amount (figures->locks.scale), "locked",
+                      tim3ctl_json_amount (figures->locks.locked), "supply",
+                      tim3ctl_json_amount (figures->ledger.supply), "in_flight",
+                      tim3ctl_json_amount (figures->locks.in_flight), "balances",
+                      tim3ctl_json_amount (audit->balances), "accounts", (json_int_t) audit->accounts, "positions",
+                      tim3ctl_json_amount (audit->positions), "position_count", (json_int_t) audit->position_count,
+                      "metrics_balances", tim3ctl_json_amount (figures->metrics.balances));
+}
+
+static json_t *collateral_json (const audit_t *self, const collateral_audit_t *audit)
+{
+    return json_pack ("{s:s, s:b, s:s, s:o, s:o, s:o, s:I}", "collateral", self->ctl->collateral, "agrees",
+                      audit->agrees, "why", audit->agrees ? "" : audit->why, "holdings",
+                      tim3ctl_json_amount (audit->holdings), "vaults", tim3ctl_json_amount (audit->vaults), "issued",
+                      tim3ctl_json_amount (audit->totals.issued), "accounts", (json_int_t) audit->accounts);
+}
+
+/*  ------------------------------------------------------------------------------------------- running  */
+
+static bool known (const asset_audit_t *audits, unsigned count, const char *asset)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp (audits[i].asset, asset) == 0)
+            return true;
+    return false;
+}
+
+static bool add_asset (asset_audit_t *audits, unsigned *count, const char *asset)
+{
+    if (!tim3_asset_valid (asset)) {
+        tim3ctl_misused ("'%s' is no name of an asset", asset);
+        return false;
+    }
+    if (*count < ASSETS_MAX && !known (audits, *count, asset))
+        strcpy (audits[(*count)++].asset, asset);
+    return true;
+}
+
+static bool registered_assets (tim3ctl_t *ctl, asset_audit_t *audits, unsigned *count)
+{
+    unsigned agent_count;
+    tim3_agent_t *agents = tim3ctl_registry (ctl, &agent_count);
+    if (!agents)
+        return false;
+    for (unsigned i = 0; i < agent_count; i++)
+        if (agents[i].role == TIM3_ROLE_TOKEN_MANAGER || agents[i].role == TIM3_ROLE_LOCK_MANAGER)
+            add_asset (audits, count, agents[i].asset);
+    free (agents);
+    if (*count > 0)
+        return true;
+    fputs ("no ledger is registered; give --asset, or check scripts/supervisor status\n", stderr);
+    ctl->exit = TIM3CTL_REFUSED;
+    return false;
+}
+
+static bool choose_assets (tim3ctl_t *ctl, asset_audit_t *audits, unsigned *count)
+{
+    unsigned given = ctl->line.counts[TIM3CTL_OPTION_ASSET];
+    ctl->exit = TIM3CTL_USAGE;
+    for (unsigned i = 0; i < given; i++)
+        if (!add_asset (audits, count, ctl->line.values[TIM3CTL_OPTION_ASSET][i]))
+            return false;
+    return given > 0 || registered_assets (ctl, audits, count);
+}
+
+static void print_json (const audit_t *self, const asset_audit_t *audits, unsigned count,
+                        const collateral_audit_t *collateral, bool agrees)
+{
+    json_t *array = json_array ();
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new (array, asset_json (&audits[i]));
+    tim3ctl_json_print (json_pack ("{s:b, s:o, s:o}", "agrees", agrees, "assets", array, "collateral",
+                                   collateral_json (self, collateral)));
+}
+
+static bool audit_all (audit_t *self, asset_audit_t *audits, unsigned count)
+{
+    collateral_audit_t collateral = {0};
+    bool agrees = true;
+    for (unsigned i = 0; i < count; i++) {
+        while (!look_at_asset (self, &audits[i]) && again (self))
+            ;
+        agrees = agrees && audits[i].agrees;
+        if (!self->ctl->json)
+            print_asset (self, &audits[i]);
+    }
+    while (!look_at_collateral (self, &collateral) && again (self))
+        ;
+    agrees = agrees && collateral.agrees;
+    if (self->ctl->json)
+        print_json (self, audits, count, &collateral, agrees);
+    else
+        print_collateral (self, &collateral);
+    return agrees;
+}
+
+int tim3ctl_audit (tim3ctl_t *ctl)
+{
+    audit_t self = {.ctl = ctl};
+    unsigned count = 0;
+    char route[TIM3_ADDRESS_MAX + 1];
+    self.until_us = tim3ctl_now_us () + tim3ctl_timeout_ms (ctl, TIMEOUT_S) * 1000;
+    asset_audit_t *audits = calloc (ASSETS_MAX, sizeof *audits);
+    bool ready = audits && choose_assets (ctl, audits, &count) &&
+                 tim3ctl_decimals (ctl, tim3ctl_collateral_route (ctl), &self.collateral_decimals);
+    for (unsigned i = 0; ready && i < count; i++) {
+        tim3_address_format (TIM3_ROLE_TOKEN_MANAGER, audits[i].asset, -1, route);
+        ready = tim3ctl_decimals (ctl, route, &audits[i].decimals);
+    }
+    int code = ctl->exit;
+    if (ready)
+        code = audit_all (&self, audits, count) ? TIM3CTL_DONE : TIM3CTL_REFUSED;
+    free (audits);
+    return code;
+}
