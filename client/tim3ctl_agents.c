@@ -1,14 +1,15 @@
 /*  tim3ctl_agents.c - commands about the agents themselves: registry, health, info, stats, config.  */
 #include "tim3ctl_commands.h"
 #include "tim3ctl_print.h"
+#include "base/log.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /*  ----------------------------------------------------------------------------------- asking all of them  */
 
-/*  Prints what one agent answered; adds to array for JSON.  */
-typedef void (show_fn) (const tim3ctl_t *ctl, const char *name, const void *body, tim3ctl_table_t *table);
+/*  Adds what one agent answered to a table.  */
+typedef void (show_fn) (const char *name, const void *body, tim3ctl_table_t *table);
 
 typedef struct {
     tim3_type_t type;
@@ -16,103 +17,143 @@ typedef struct {
     show_fn *show;
 } question_t;
 
-static void add_json (json_t *array, const char *name, const tim3_shape_t *shape, const void *body)
-{
-    json_t *value = tim3ctl_json (shape, body);
-    json_object_set_new (value, "agent", json_string (name));
-    json_array_append_new (array, value);
-}
+/*  One agent that is asked, and its part of what is printed.  */
+typedef struct {
+    char name[TIM3_ADDRESS_MAX + 1];
+    bool alive;
+    tim3ctl_table_t *table;
+    json_t *json;
+} asked_t;
 
-static int take_answer (tim3ctl_t *ctl, const question_t *question, const tim3_answer_t *answer,
-                        tim3ctl_table_t *table, json_t *array)
-{
-    const char *name = answer->tag;
-    add_json (array, name, tim3_message (answer->type)->shape, answer->body);
-    if (answer->error) {
-        fprintf (stderr, "%s: %s: %s\n", name, answer->error->name, answer->error->text);
-        return answer->error->code == TIM3_NO_ANSWER ? TIM3CTL_NO_ANSWER : TIM3CTL_REFUSED;
-    }
-    question->show (ctl, name, answer->body, table);
-    return TIM3CTL_DONE;
-}
-
-/*  Asks count agents at once; an agent that does not answer holds up nobody else's answer.  */
-static int ask_named (tim3ctl_t *ctl, const question_t *question, char names[][TIM3_ADDRESS_MAX + 1],
-                      unsigned count, tim3ctl_table_t *table, json_t *array)
-{
-    int code = TIM3CTL_DONE;
-    tim3_client_t *client = tim3ctl_client (ctl);
-    if (!client)
-        return ctl->exit;
-    for (unsigned i = 0; i < count; i++)
-        tim3_client_submit (client, names[i], "", question->type, NULL, names[i]);
-    while (tim3_client_outstanding (client) > 0 && !tim3ctl_interrupted ()) {
-        const tim3_answer_t *answer = tim3_client_poll (client, 1000);
-        int one = answer ? take_answer (ctl, question, answer, table, array) : TIM3CTL_DONE;
-        code = one > code ? one : code;
-    }
-    return code;
-}
-
-static int ask_registered (tim3ctl_t *ctl, const question_t *question, tim3ctl_table_t *table, json_t *array)
-{
+typedef struct {
+    const question_t *question;
+    asked_t *agents;
     unsigned count;
-    unsigned alive = 0;
-    tim3_agent_t *agents = tim3ctl_registry (ctl, &count);
-    if (!agents)
-        return ctl->exit;
-    char (*names)[TIM3_ADDRESS_MAX + 1] = calloc (count + 1, sizeof *names);
-    int code = names ? TIM3CTL_DONE : TIM3CTL_REFUSED;
-    for (unsigned i = 0; names && i < count; i++) {
-        if (agents[i].alive) {
-            strcpy (names[alive++], agents[i].name);
+    tim3ctl_table_t *table; /* of all, in the order of agents */
+    json_t *array;
+    int code;
+} inquiry_t;
+
+static void worse (inquiry_t *self, int code)
+{
+    if (code > self->code)
+        self->code = code;
+}
+
+static void take_answer (inquiry_t *self, const tim3_answer_t *answer)
+{
+    asked_t *asked = answer->tag;
+    asked->json = tim3ctl_json (tim3_message (answer->type)->shape, answer->body);
+    json_object_set_new (asked->json, "agent", json_string (asked->name));
+    if (!answer->error) {
+        self->question->show (asked->name, answer->body, asked->table);
+        return;
+    }
+    fprintf (stderr, "%s: %s: %s\n", asked->name, answer->error->name, answer->error->text);
+    worse (self, answer->error->code == TIM3_NO_ANSWER ? TIM3CTL_NO_ANSWER : TIM3CTL_REFUSED);
+}
+
+/*  Asks all at once: an agent that does not answer holds up nobody else's answer.  */
+static void ask_all (tim3ctl_t *ctl, inquiry_t *self)
+{
+    tim3_client_t *client = tim3ctl_client (ctl);
+    for (unsigned i = 0; i < self->count; i++) {
+        asked_t *asked = &self->agents[i];
+        asked->table = tim3ctl_table_new (self->question->columns);
+        if (asked->alive) {
+            tim3_client_submit (client, asked->name, "", self->question->type, NULL, asked);
             continue;
         }
-        fprintf (stderr, "%s: no sign of life\n", agents[i].name);
-        code = TIM3CTL_REFUSED;
+        fprintf (stderr, "%s: no sign of life\n", asked->name);
+        worse (self, TIM3CTL_REFUSED);
     }
-    int asked = ask_named (ctl, question, names, alive, table, array);
-    free (names);
+    while (tim3_client_outstanding (client) > 0 && !tim3ctl_interrupted ()) {
+        const tim3_answer_t *answer = tim3_client_poll (client, 1000);
+        if (answer)
+            take_answer (self, answer);
+    }
+}
+
+static void gather (inquiry_t *self)
+{
+    self->table = tim3ctl_table_new (self->question->columns);
+    self->array = json_array ();
+    for (unsigned i = 0; i < self->count; i++) {
+        tim3ctl_table_move (self->table, self->agents[i].table);
+        tim3ctl_table_destroy (&self->agents[i].table);
+        if (self->agents[i].json)
+            json_array_append_new (self->array, self->agents[i].json);
+    }
+}
+
+static int compare_names (const void *a, const void *b)
+{
+    return strcmp (((const asked_t *) a)->name, ((const asked_t *) b)->name);
+}
+
+/*  Whom to ask: the one that is named, or all that are registered. False after saying why not.  */
+static bool choose_agents (tim3ctl_t *ctl, inquiry_t *self)
+{
+    unsigned count = 1;
+    bool named = ctl->argument_count == 1;
+    tim3_agent_t *agents = named ? NULL : tim3ctl_registry (ctl, &count);
+    if (!tim3ctl_client (ctl) || (!named && !agents))
+        return false;
+    self->agents = tim3_alloc ((count + 1) * sizeof *self->agents);
+    self->count = count;
+    for (unsigned i = 0; i < count; i++) {
+        asked_t *asked = &self->agents[i];
+        snprintf (asked->name, sizeof asked->name, "%s", named ? ctl->arguments[0] : agents[i].name);
+        asked->alive = named || agents[i].alive;
+    }
+    qsort (self->agents, count, sizeof *self->agents, compare_names);
     free (agents);
-    return asked > code ? asked : code;
+    return true;
+}
+
+/*  Fills table and array; false after saying why nobody could be asked.  */
+static bool inquire (tim3ctl_t *ctl, inquiry_t *self)
+{
+    if (!choose_agents (ctl, self))
+        return false;
+    ask_all (ctl, self);
+    gather (self);
+    return true;
+}
+
+static void inquiry_end (inquiry_t *self)
+{
+    json_decref (self->array);
+    tim3ctl_table_destroy (&self->table);
+    free (self->agents);
 }
 
 static int ask_agents (tim3ctl_t *ctl, const question_t *question)
 {
-    char names[1][TIM3_ADDRESS_MAX + 1];
-    tim3ctl_table_t *table = tim3ctl_table_new (question->columns);
-    json_t *array = json_array ();
-    int code;
-    if (ctl->argument_count == 1) {
-        snprintf (names[0], sizeof names[0], "%s", ctl->arguments[0]);
-        code = ask_named (ctl, question, names, 1, table, array);
-    } else {
-        code = ask_registered (ctl, question, table, array);
-    }
+    inquiry_t inquiry = {.question = question};
+    if (!inquire (ctl, &inquiry))
+        return ctl->exit;
     if (ctl->json)
-        tim3ctl_json_print (json_incref (array));
-    else if (tim3ctl_table_rows (table) > 0)
-        tim3ctl_table_print (table);
-    json_decref (array);
-    tim3ctl_table_destroy (&table);
-    return code;
+        tim3ctl_json_print (json_incref (inquiry.array));
+    else if (tim3ctl_table_rows (inquiry.table) > 0)
+        tim3ctl_table_print (inquiry.table);
+    inquiry_end (&inquiry);
+    return inquiry.code;
 }
 
 /*  --------------------------------------------------------------------------------------- what they say  */
 
-static void show_info (const tim3ctl_t *ctl, const char *name, const void *body, tim3ctl_table_t *table)
+static void show_info (const char *name, const void *body, tim3ctl_table_t *table)
 {
-    (void) ctl;
     (void) name;
     tim3ctl_table_record (table, &tim3_shape_info_reply, body, 0);
 }
 
-static void show_stats (const tim3ctl_t *ctl, const char *name, const void *body, tim3ctl_table_t *table)
+static void show_stats (const char *name, const void *body, tim3ctl_table_t *table)
 {
     const tim3_stats_reply_t *stats = body;
     const tim3_metric_t *metric = stats->metrics.items;
     char text[TIM3_AMOUNT_TEXT_MAX];
-    (void) ctl;
     for (uint32_t i = 0; i < stats->metrics.count; i++, metric++) {
         tim3ctl_table_cell (table, "%s", name);
         tim3ctl_table_cell (table, "%s", metric->name);
@@ -120,11 +161,10 @@ static void show_stats (const tim3ctl_t *ctl, const char *name, const void *body
     }
 }
 
-static void show_config (const tim3ctl_t *ctl, const char *name, const void *body, tim3ctl_table_t *table)
+static void show_config (const char *name, const void *body, tim3ctl_table_t *table)
 {
     const tim3_config_reply_t *config = body;
     const tim3_setting_t *setting = config->settings.items;
-    (void) ctl;
     for (uint32_t i = 0; i < config->settings.count; i++, setting++) {
         tim3ctl_table_cell (table, "%s", name);
         tim3ctl_table_cell (table, "%s", setting->key);
@@ -133,11 +173,10 @@ static void show_config (const tim3ctl_t *ctl, const char *name, const void *bod
     }
 }
 
-static void show_health (const tim3ctl_t *ctl, const char *name, const void *body, tim3ctl_table_t *table)
+static void show_health (const char *name, const void *body, tim3ctl_table_t *table)
 {
     const tim3_health_reply_t *health = body;
     const tim3_reason_t *reason = health->reasons.items;
-    (void) ctl;
     tim3ctl_table_cell (table, "%s", name);
     tim3ctl_table_cell (table, "%s", tim3_value_name (tim3_health_values, health->status));
     tim3ctl_table_cell (table, "%llu", (unsigned long long) health->score);
@@ -182,33 +221,40 @@ static void print_system (const tim3_health_reply_t *health)
     putchar ('\n');
 }
 
+/*  The state manager's judgement of the whole. NULL when it cannot be had.  */
+static json_t *ask_system (tim3ctl_t *ctl, int *code)
+{
+    tim3_error_t error;
+    const tim3_health_reply_t *health =
+        tim3ctl_try (ctl, "state_manager.-", "", TIM3_MSG_GET_SYSTEM_HEALTH, NULL, &error);
+    *code = health && health->status == TIM3_HEALTH_OK ? TIM3CTL_DONE : TIM3CTL_REFUSED;
+    if (!health) {
+        fprintf (stderr, "state_manager.-: %s: %s\n", error.name, error.text);
+        return json_null ();
+    }
+    if (!ctl->json)
+        print_system (health);
+    return tim3ctl_json (&tim3_shape_health_reply, health);
+}
+
 /*  Done only when the system says that it is well.  */
 int tim3ctl_health (tim3ctl_t *ctl)
 {
-    tim3_error_t error;
-    tim3ctl_table_t *table = tim3ctl_table_new (s_health.columns);
-    json_t *array = json_array ();
-    json_t *system = json_null ();
-    int code = TIM3CTL_REFUSED;
-    const tim3_health_reply_t *health =
-        tim3ctl_try (ctl, "state_manager.-", "", TIM3_MSG_GET_SYSTEM_HEALTH, NULL, &error);
-    if (health) {
-        code = health->status == TIM3_HEALTH_OK ? TIM3CTL_DONE : TIM3CTL_REFUSED;
-        system = tim3ctl_json (&tim3_shape_health_reply, health);
-        if (!ctl->json)
-            print_system (health);
-    } else {
-        fprintf (stderr, "state_manager.-: %s: %s\n", error.name, error.text);
+    inquiry_t inquiry = {.question = &s_health};
+    int code;
+    json_t *system = ask_system (ctl, &code);
+    if (!inquire (ctl, &inquiry)) {
+        json_decref (system);
+        return ctl->exit;
     }
-    int asked = ask_registered (ctl, &s_health, table, array);
+    worse (&inquiry, code);
     if (ctl->json)
-        tim3ctl_json_print (json_pack ("{s:o, s:O}", "system", json_incref (system), "agents", array));
+        tim3ctl_json_print (json_pack ("{s:O, s:O}", "system", system, "agents", inquiry.array));
     else
-        tim3ctl_table_print (table);
+        tim3ctl_table_print (inquiry.table);
     json_decref (system);
-    json_decref (array);
-    tim3ctl_table_destroy (&table);
-    return asked > code ? asked : code;
+    inquiry_end (&inquiry);
+    return inquiry.code;
 }
 
 /*  ----------------------------------------------------------------------------------------- registry  */

@@ -13,11 +13,6 @@ typedef struct {
     uint64_t heard_us;
 } reading_t;
 
-static bool is_text (const json_t *value)
-{
-    return json_is_string (value) || json_is_integer (value);
-}
-
 /*  name=value for the event's own fields, amounts in minor units.  */
 static void print_body (const json_t *body)
 {
@@ -27,7 +22,9 @@ static void print_body (const json_t *body)
     {
         if (json_is_string (value) && json_string_value (value)[0])
             printf (" %s=%s", name, json_string_value (value));
-        else if (is_text (value) && json_is_integer (value))
+        else if (json_is_integer (value) && strcmp (name, "code") == 0)
+            printf (" code=%s", tim3_result_name ((unsigned) json_integer_value (value)));
+        else if (json_is_integer (value))
             printf (" %s=%lld", name, (long long) json_integer_value (value));
     }
 }

@@ -42,6 +42,7 @@ typedef struct {
     uint64_t move_capacity;
     uint64_t *seen; /* hashes of (transaction, log index): a set, open addressing */
     uint64_t seen_size;
+    uint64_t seen_count;
     uint64_t rows;
     uint64_t mapped;
     uint64_t unmapped;

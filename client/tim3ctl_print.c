@@ -208,6 +208,14 @@ void tim3ctl_table_record (tim3ctl_table_t *self, const tim3_shape_t *shape, con
         tim3ctl_table_print (self);
 }
 
+void tim3ctl_table_move (tim3ctl_table_t *self, tim3ctl_table_t *from)
+{
+    TIM3_ASSERT (self->columns == from->columns);
+    for (unsigned i = 0; i < from->count; i++)
+        add_cell (self, from->cells[i]);
+    forget_cells (from);
+}
+
 unsigned tim3ctl_table_rows (const tim3ctl_table_t *self)
 {
     return self->count / self->columns;

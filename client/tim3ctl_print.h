@@ -37,6 +37,8 @@ void tim3ctl_table_cell (tim3ctl_table_t *self, const char *format, ...) __attri
 /*  A row from a struct: the fields that the columns name.  */
 void tim3ctl_table_record (tim3ctl_table_t *self, const tim3_shape_t *shape, const void *object,
                            unsigned decimals);
+/*  Moves the rows of one table to the end of another with the same columns.  */
+void tim3ctl_table_move (tim3ctl_table_t *self, tim3ctl_table_t *from);
 unsigned tim3ctl_table_rows (const tim3ctl_table_t *self);
 void tim3ctl_table_print (tim3ctl_table_t *self);
 

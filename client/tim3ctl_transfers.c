@@ -58,13 +58,14 @@ static void grow_seen (tim3ctl_transfers_t *self)
 /*  False when the same log entry was there already: under its request id it would be done once only.  */
 static bool first_time (tim3ctl_transfers_t *self, const tim3ctl_csv_row_t *row)
 {
-    if (self->move_count * 2 >= self->seen_size)
+    if (self->seen_count * 2 >= self->seen_size)
         grow_seen (self);
     uint64_t hash = tim3_hash64 (row->hash, sizeof row->hash, row->log_index) | 1;
     uint64_t *place = seen_place (self, hash);
     if (*place)
         return false;
     *place = hash;
+    self->seen_count++;
     return true;
 }
 
@@ -180,7 +181,11 @@ static void take_line (tim3ctl_transfers_t *self, const tim3ctl_csv_header_t *he
 
 static bool read_header (FILE *file, const char *path, char **line, size_t *size, tim3ctl_csv_header_t *header)
 {
-    const char *why = getline (line, size, file) < 0 ? "it is empty" : tim3ctl_csv_header (*line, header);
+    const char *why;
+    if (getline (line, size, file) >= 0)
+        why = tim3ctl_csv_header (*line, header);
+    else
+        why = ferror (file) ? strerror (errno) : "it is empty";
     if (why)
         tim3ctl_misused ("%s: %s", path, why);
     return !why;

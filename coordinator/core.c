@@ -44,6 +44,7 @@ typedef struct {
     tim3_transaction_t record; /* what will be answered */
     stage_t stage;
     tim3_mac_t receipt;        /* the latest one: evidence for the next step */
+    uint64_t first_id;         /* of its first message: answers to older ones were for another flight */
     uint64_t begun_us;
     uint64_t due_us; /* ask again */
     uint64_t attempts;
@@ -81,10 +82,18 @@ static flight_t *find_flight (const self_t *self, const tim3_id_t *tx)
     return flight;
 }
 
-/*  The flight of that transaction if it is in that stage; anything else is late, and of no use.  */
-static flight_t *find_in (const self_t *self, const tim3_id_t *tx, stage_t stage)
+/*  The flight that the message at hand answers. An answer that was late for one flight must not be taken for
+    one to the next under the same tx, which may have other fields.  */
+static flight_t *find_answered (const self_t *self, tim3_env_t *env, const tim3_id_t *tx)
 {
     flight_t *flight = find_flight (self, tx);
+    return flight && tim3_env_message (env)->reply_to >= flight->first_id ? flight : NULL;
+}
+
+/*  The same if it is in that stage; anything else is late, and of no use.  */
+static flight_t *find_in (const self_t *self, tim3_env_t *env, const tim3_id_t *tx, stage_t stage)
+{
+    flight_t *flight = find_answered (self, env, tx);
     return flight && flight->stage == stage ? flight : NULL;
 }
 
@@ -110,20 +119,20 @@ static tim3_receipt_t receipt_body (const flight_t *flight)
     return body;
 }
 
-static void ask_lock (const self_t *self, tim3_env_t *env, const flight_t *flight)
+static uint64_t ask_lock (const self_t *self, tim3_env_t *env, const flight_t *flight)
 {
     tim3_lock_t body = {.tx = flight->record.tx, .amount = flight->record.amount};
     strcpy (body.account, flight->record.account);
-    send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, body.account, TIM3_MSG_LOCK, &body);
+    return send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, body.account, TIM3_MSG_LOCK, &body);
 }
 
-static void ask_mint (const self_t *self, tim3_env_t *env, const flight_t *flight)
+static uint64_t ask_mint (const self_t *self, tim3_env_t *env, const flight_t *flight)
 {
     tim3_receipt_t body = receipt_body (flight);
-    send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_TOKEN_MINT, &body);
+    return send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_TOKEN_MINT, &body);
 }
 
-static void ask_record_refusal (const self_t *self, tim3_env_t *env, const flight_t *flight)
+static uint64_t ask_record_refusal (const self_t *self, tim3_env_t *env, const flight_t *flight)
 {
     tim3_refusal_t body = {.tx = flight->record.tx, .amount = flight->record.amount};
     strcpy (body.account, flight->record.account);
@@ -131,35 +140,35 @@ static void ask_record_refusal (const self_t *self, tim3_env_t *env, const fligh
     body.available = flight->record.available;
     body.needed = flight->record.needed;
     body.receipt = flight->receipt;
-    send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_RESOLVE_REFUSED, &body);
+    return send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_RESOLVE_REFUSED, &body);
 }
 
-static void ask_release (const self_t *self, tim3_env_t *env, const flight_t *flight)
+static uint64_t ask_release (const self_t *self, tim3_env_t *env, const flight_t *flight)
 {
     tim3_release_t body = {.tx = flight->record.tx, .amount = flight->record.amount};
     body.reason = flight->stage == VOIDING ? TIM3_RELEASE_REASON_VOID : TIM3_RELEASE_REASON_BURN;
     strcpy (body.account, flight->record.account);
     body.receipt = flight->receipt;
-    send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, body.account, TIM3_MSG_RELEASE, &body);
+    return send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, body.account, TIM3_MSG_RELEASE, &body);
 }
 
-static void ask_burn (const self_t *self, tim3_env_t *env, const flight_t *flight)
+static uint64_t ask_burn (const self_t *self, tim3_env_t *env, const flight_t *flight)
 {
     tim3_lock_t body = {.tx = flight->record.tx, .amount = flight->record.amount};
     strcpy (body.account, flight->record.account);
-    send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_TOKEN_BURN, &body);
+    return send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_TOKEN_BURN, &body);
 }
 
-static void ask_move (const self_t *self, tim3_env_t *env, const flight_t *flight)
+static uint64_t ask_move (const self_t *self, tim3_env_t *env, const flight_t *flight)
 {
     tim3_token_transfer_t body = {.tx = flight->record.tx, .amount = flight->record.amount};
     strcpy (body.account, flight->record.account);
     strcpy (body.to, flight->record.to);
-    send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_TOKEN_TRANSFER, &body);
+    return send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_TOKEN_TRANSFER, &body);
 }
 
-/*  What each stage asks, and may ask any number of times.  */
-typedef void (ask_fn) (const self_t *self, tim3_env_t *env, const flight_t *flight);
+/*  What each stage asks, and may ask any number of times. Returns the id of the message.  */
+typedef uint64_t (ask_fn) (const self_t *self, tim3_env_t *env, const flight_t *flight);
 static ask_fn *const s_asks[STATES] = {
     [LOCKING] = ask_lock, [MINTING] = ask_mint,     [REFUSING] = ask_record_refusal, [VOIDING] = ask_release,
     [BURNING] = ask_burn, [RELEASING] = ask_release, [MOVING] = ask_move};
@@ -168,7 +177,9 @@ static void push (const self_t *self, tim3_env_t *env, flight_t *flight)
 {
     uint64_t wait = self->settings->retry_us << (flight->attempts < 4 ? flight->attempts : 4);
     flight->due_us = tim3_env_now (env) + wait;
-    s_asks[flight->stage](self, env, flight);
+    uint64_t id = s_asks[flight->stage](self, env, flight);
+    if (flight->first_id == 0)
+        flight->first_id = id;
 }
 
 static void move (const self_t *self, tim3_env_t *env, flight_t *flight, stage_t next)
@@ -302,7 +313,7 @@ static void on_transfer (void *state, tim3_env_t *env, const void *body)
 static void on_locked (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_receipt_t *answer = body;
-    flight_t *flight = find_in (state, &answer->tx, LOCKING);
+    flight_t *flight = find_in (state, env, &answer->tx, LOCKING);
     if (!flight)
         return;
     flight->receipt = answer->receipt;
@@ -320,7 +331,7 @@ static void keep_refusal (flight_t *flight, const tim3_refusal_t *answer)
 static void on_lock_refused (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_refusal_t *answer = body;
-    flight_t *flight = find_in (state, &answer->tx, LOCKING);
+    flight_t *flight = find_in (state, env, &answer->tx, LOCKING);
     if (!flight)
         return;
     keep_refusal (flight, answer);
@@ -331,7 +342,7 @@ static void on_lock_refused (void *state, tim3_env_t *env, const void *body)
 static void on_minted (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_minted_t *answer = body;
-    flight_t *flight = find_in (state, &answer->tx, MINTING);
+    flight_t *flight = find_in (state, env, &answer->tx, MINTING);
     if (!flight)
         return;
     flight->receipt = answer->receipt;
@@ -346,7 +357,7 @@ static void on_minted (void *state, tim3_env_t *env, const void *body)
 static void on_voided (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_refusal_t *answer = body;
-    flight_t *flight = find_flight (state, &answer->tx);
+    flight_t *flight = find_answered (state, env, &answer->tx);
     if (!flight || (flight->stage != MINTING && flight->stage != REFUSING))
         return;
     keep_refusal (flight, answer);
@@ -356,7 +367,7 @@ static void on_voided (void *state, tim3_env_t *env, const void *body)
 static void on_burned (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_minted_t *answer = body;
-    flight_t *flight = find_in (state, &answer->tx, BURNING);
+    flight_t *flight = find_in (state, env, &answer->tx, BURNING);
     if (!flight)
         return;
     flight->receipt = answer->receipt;
@@ -370,7 +381,7 @@ static void on_released (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_release_t *answer = body;
     bool burn = answer->reason == TIM3_RELEASE_REASON_BURN;
-    flight_t *flight = find_in (state, &answer->tx, burn ? RELEASING : VOIDING);
+    flight_t *flight = find_in (state, env, &answer->tx, burn ? RELEASING : VOIDING);
     if (!flight)
         return;
     if (!burn) {
@@ -386,7 +397,7 @@ static void on_released (void *state, tim3_env_t *env, const void *body)
 static void on_transferred (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_transferred_t *answer = body;
-    flight_t *flight = find_in (state, &answer->tx, MOVING);
+    flight_t *flight = find_in (state, env, &answer->tx, MOVING);
     if (!flight)
         return;
     flight->record.balance = answer->balance;
@@ -601,7 +612,7 @@ static void on_error (void *state, tim3_env_t *env, const void *body)
     self_t *self = state;
     const tim3_error_t *error = body;
     ask_t *ask = find_ask (self, env);
-    flight_t *flight = find_flight (self, &error->tx);
+    flight_t *flight = find_answered (self, env, &error->tx);
     if (ask && error->request == TIM3_MSG_GET_RECORD && error->code == TIM3_NOT_FOUND)
         ask_for_lock (self, env, ask);
     else if (ask)

@@ -36,7 +36,8 @@ def poll(condition, timeout=20.0, what="condition"):
 
 
 class Cluster:
-    def __init__(self, assets=None, coordinators=2, settings=None, collateral_decimals=18):
+    def __init__(self, assets=None, coordinators=2, settings=None, collateral_decimals=18,
+                 sections=None):
         self.assets = assets or {"TIM3": 6}
         self.dir = tempfile.mkdtemp(prefix="t3-")
         self.config = os.path.join(self.dir, "tim3.cfg")
@@ -47,6 +48,8 @@ class Cluster:
         agents.update(settings or {})
         with open(self.config, "w") as out:
             out.write("agents\n" + "".join(f"    {k} = {v}\n" for k, v in agents.items()))
+            for section, keys in (sections or {}).items():
+                out.write(section + "\n" + "".join(f"    {k} = {v}\n" for k, v in keys.items()))
             out.write(f"collateral\n    name = USDA\n    decimals = {collateral_decimals}\nasset\n")
             for name, decimals in self.assets.items():
                 out.write(f"    {name}\n        decimals = {decimals}\n        coordinators = {coordinators}\n")

@@ -2,8 +2,10 @@
 
 It shares no code with the C client, so that it tests the protocol and not our reading of it.
 """
+import hashlib
 import itertools
 import os
+import struct
 import time
 
 import msgpack
@@ -12,15 +14,23 @@ import zmq
 VERSION = 1
 # Numbers as docs/PROTOCOL.md lists them.
 TYPES = dict(
-    Error=1, Info=2, Health=4, Stats=6, ConfigGet=8, Mint=20, Redeem=21, Transfer=22, Transaction=23,
-    GetTransaction=24, ListTransactions=25, Lock=40, Locked=41, LockRefused=42, Settle=43, Release=45,
-    Released=46, GetLock=47, ListLocks=49, GetLockTotals=51, TokenMint=60, Minted=61, Voided=62, Resolve=63,
-    ResolveRefused=64, TokenBurn=65, Burned=66, SettleBurn=67, TokenTransfer=68, Transferred=69, GetBalance=70,
-    ListBalances=72, GetSupply=74, ListHistory=76, GetRecord=78, ListRecords=79, Control=80, Faucet=100,
-    CollateralTransfer=101, VaultLock=103, VaultLocked=104, VaultRefused=105, VaultUnlock=106,
-    VaultUnlocked=107, GetHolding=108, ListHoldings=110, ListVaults=112, GetCollateralTotals=114,
-    GetPosition=120, ListPositions=122, GetMetrics=124, GetSystemHealth=126, Register=140, Heartbeat=142,
-    Deregister=144, Discover=145, List=147, Publish=160, Subscribe=162, Events=163)
+    Error=1, Info=2, InfoReply=3, Health=4, HealthReply=5, Stats=6, StatsReply=7, ConfigGet=8, ConfigReply=9,
+    Mint=20, Redeem=21, Transfer=22, Transaction=23, GetTransaction=24, ListTransactions=25, Transactions=26,
+    Lock=40, Locked=41, LockRefused=42, Settle=43, Settled=44, Release=45, Released=46, GetLock=47,
+    LockItem=48, ListLocks=49, Locks=50, GetLockTotals=51, LockTotals=52, TokenMint=60, Minted=61, Voided=62,
+    Resolve=63, ResolveRefused=64, TokenBurn=65, Burned=66, SettleBurn=67, TokenTransfer=68, Transferred=69,
+    GetBalance=70, Balance=71, ListBalances=72, Balances=73, GetSupply=74, Supply=75, ListHistory=76,
+    History=77, GetRecord=78, ListRecords=79, Control=80, Faucet=100, CollateralTransfer=101,
+    CollateralMoved=102, VaultLock=103, VaultLocked=104, VaultRefused=105, VaultUnlock=106, VaultUnlocked=107,
+    GetHolding=108, Holding=109, ListHoldings=110, Holdings=111, ListVaults=112, Vaults=113,
+    GetCollateralTotals=114, CollateralTotals=115, GetPosition=120, Position=121, ListPositions=122,
+    Positions=123, GetMetrics=124, Metrics=125, GetSystemHealth=126, Register=140, Registered=141,
+    Heartbeat=142, Update=143, Deregister=144, Discover=145, Agents=146, List=147, Publish=160, Published=161,
+    Subscribe=162, Events=163)
+NAMES = {value: key for key, value in TYPES.items()}
+RECEIPTS = dict(lock=1, refusal=2, mint=3, void=4, burn=5, release=6, vault_lock=7, vault_locked=8,
+                vault_refused=9, vault_unlock=10, vault_unlocked=11)
+VOID, BURN = 1, 2  # reasons of a release
 
 
 def amount(value):
@@ -31,6 +41,22 @@ def amount(value):
 def number(data):
     """The amount in 16 bytes."""
     return int.from_bytes(data, "big")
+
+
+def tx_id(asset, account, request_id):
+    """The id of a transaction, known before it is sent."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for text in (asset, account, request_id):
+        hashed.update(struct.pack(">H", len(text)) + text.encode())
+    return hashed.digest()
+
+
+def receipt(key, kind, asset, tx, account, units, extra=0):
+    """Evidence, as a holder of the key makes it."""
+    domain = b"tim3.receipt.1"
+    text = struct.pack("B", len(domain)) + domain + struct.pack("BB", RECEIPTS[kind], len(asset))
+    text += asset.encode() + tx + struct.pack("B", len(account)) + account.encode() + amount(units)
+    return hashlib.blake2b(text + struct.pack(">Q", extra), key=key, digest_size=32).digest()
 
 
 class Refused(Exception):
@@ -100,6 +126,11 @@ class Client:
         if not answers:
             del self.inbox[identity]
         return first
+
+    def outcome(self, route, kind, body, timeout=5.0):
+        """What came of one request, whatever it was: (name of the answer or of the refusal, its body)."""
+        kind, answer = self.answer(self.send(route, kind, body), timeout)
+        return (answer["name"] if kind == TYPES["Error"] else NAMES[kind]), answer
 
     def ask_once(self, route, kind, body, account="", timeout=1.0):
         kind, answer = self.answer(self.send(route, kind, body, account), timeout)

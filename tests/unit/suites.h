@@ -4,7 +4,8 @@
 
 #include <check.h>
 
-#define TIM3_SUITES(X) X (config) X (store) X (state_manager) X (router)
+#define TIM3_SUITES(X)                                                                                       \
+    X (amount) X (receipt) X (envelope) X (codec) X (config) X (store) X (state_manager) X (router)
 
 #define X(name) Suite *suite_##name (void);
 TIM3_SUITES (X)

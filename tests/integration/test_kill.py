@@ -1,0 +1,148 @@
+"""Agents die under load: one by one, all at once, at every commit; they are stopped and frozen. Nothing is lost,
+nothing happens twice, and everything is decided in the end.
+
+TIM3_KILLS sets how often each agent is killed (20), TIM3_SEED the order of it all.
+"""
+import os
+import random
+import signal
+import time
+
+import harness
+from harness import Cluster, poll
+from load import Load
+
+KILLS = int(os.environ.get("TIM3_KILLS", "20"))
+SEED = int(os.environ.get("TIM3_SEED", "1"))
+LEDGERS = ("mock_usda.USDA.0", "lock_manager.TIM3.0", "token_manager.TIM3.0")
+COORDINATORS = ["coordinator.TIM3.0", "coordinator.TIM3.1"]
+BOUNDARIES = 12  # commits after a start at which an agent is made to crash
+
+
+def loaded(cluster, **more):
+    load = Load(cluster, **more)
+    load.shards = COORDINATORS
+    load.start()
+    return load
+
+
+def test_each_agent_killed_at_random():
+    rng = random.Random(SEED)
+    with Cluster() as cluster:
+        victims = list(cluster.commands) * KILLS
+        rng.shuffle(victims)
+        load = loaded(cluster, seed=SEED)
+        for victim in victims:
+            time.sleep(rng.uniform(0.02, 0.12))
+            cluster.restart(victim)
+            load.check()
+        assert load.done > KILLS, f"only {load.done} requests were decided meanwhile"
+        load.finish()
+
+
+def test_all_killed_at_once():
+    rng = random.Random(SEED)
+    with Cluster() as cluster:
+        load = loaded(cluster, seed=SEED + 1)
+        for _ in range(5):
+            load.advance(rng.randint(100, 400))
+            for process in cluster.processes.values():
+                process.kill()
+            everyone = list(cluster.commands)
+            rng.shuffle(everyone)
+            for address in everyone:
+                cluster.restart(address)
+        load.advance(100)
+        load.finish()
+
+
+def small_workloads(load):
+    """Over and over: collateral, two mints and one that must fail, a transfer, a redemption; new accounts each
+    time, named after the case under test."""
+    turn = 0
+    while True:
+        turn += 1
+        holder = f"{load.case}.{turn}.a"
+        other = f"{load.case}.{turn}.b"
+        yield load.request("Faucet", holder, 1000 * load.scale)
+        yield load.request("Mint", holder, 100)
+        yield load.request("Mint", holder, 50)
+        yield load.request("Mint", holder, 10 ** 9, expect="insufficient_funds")
+        yield load.request("Transfer", holder, 30, other)
+        yield load.request("Redeem", holder, 20)
+
+
+def crash_at_every_commit(address):
+    """One run; each time the agent has crashed it is started with its next point of crash, and the work goes on."""
+    with Cluster(settings=dict(retry_ms=50, heartbeat_ms=100)) as cluster:
+        load = Load(cluster, outstanding=2, plan=small_workloads)
+        points = [f"{when}:{count}" for when in ("before_commit", "after_commit")
+                  for count in range(1, BOUNDARIES + 1)]
+        load.case = "start"
+        cluster.kill(address)
+        load.start()
+        for point in points:
+            load.case = point
+            cluster.start(address, crash_at=point)
+
+            def crashed():
+                load.check()
+                return not cluster.running(address)
+            poll(crashed, 30, f"{address} to crash at {point}")
+            assert cluster.processes[address].returncode == -signal.SIGKILL
+        cluster.start(address)
+        load.advance(12)
+        load.finish()
+
+
+def test_commit_boundaries_of_mock_usda():
+    crash_at_every_commit("mock_usda.USDA.0")
+
+
+def test_commit_boundaries_of_lock_manager():
+    crash_at_every_commit("lock_manager.TIM3.0")
+
+
+def test_commit_boundaries_of_token_manager():
+    crash_at_every_commit("token_manager.TIM3.0")
+
+
+def test_commit_boundaries_of_state_manager():
+    crash_at_every_commit("state_manager.-.0")
+
+
+def test_commit_boundaries_of_router():
+    crash_at_every_commit("router.-.0")
+
+
+def test_clean_stops():
+    with Cluster() as cluster:
+        load = loaded(cluster, seed=SEED + 2)
+        for address in cluster.commands:
+            load.advance(50)
+            begun = time.monotonic()
+            status = cluster.kill(address, signal.SIGTERM)
+            took = time.monotonic() - begun
+            assert status == 0, f"{address} ended with {status}"
+            assert took < 5, f"{address} took {took:.1f} s to stop"
+            cluster.start(address)
+        load.advance(50)
+        load.finish()
+
+
+def test_frozen_ledgers():
+    """Longer than the ledgers leave unfinished work alone: sweeps and retries meet the work itself."""
+    with Cluster() as cluster:
+        load = loaded(cluster, seed=SEED + 3)
+        for address in LEDGERS:
+            load.advance(50)
+            process = cluster.processes[address]
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(1.5)
+            process.send_signal(signal.SIGCONT)
+        load.advance(50)
+        load.finish()
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,169 @@
+"""Coordinators come and go under load: by hand, and with scripts/supervisor. Nothing is lost, nothing doubled.
+
+TIM3_SEED sets the order of it all.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+import harness
+from harness import Cluster, ROOT, poll
+from load import Load
+from tim3_wire import number
+
+SEED = int(os.environ.get("TIM3_SEED", "1"))
+SUPERVISOR = os.path.join(ROOT, "scripts", "supervisor")
+MOST = 4
+
+
+def shard(number_of_it):
+    return f"coordinator.TIM3.{number_of_it}"
+
+
+def completed(load, address):
+    metrics = load.queries.ask(address, "Stats", {})["metrics"]
+    return next(number(metric["value"]) for metric in metrics if metric["name"] == "completed")
+
+
+def all_work(load, count):
+    """Waits until each coordinator has completed something since it was started."""
+    def spread():
+        load.check()
+        return all(completed(load, shard(i)) > 0 for i in range(count))
+    poll(spread, 20, f"each of {count} coordinators to have completed something")
+
+
+def alive(load):
+    items = load.queries.ask("router.-", "List", {})["items"]
+    return {item["name"] for item in items if item["alive"] and item["name"].startswith("coordinator.")}
+
+
+def scale_by_hand(how):
+    with Cluster(coordinators=1) as cluster:
+        load = Load(cluster, seed=SEED, accounts=24)
+        load.start()
+        load.advance(200)
+        for i in range(1, MOST):
+            cluster.add("tim3-coordinator", shard(i), "TIM3", i)
+            cluster.start(shard(i))
+        cluster.wait_ready()
+        load.shards = [shard(i) for i in range(MOST)]
+        all_work(load, MOST)
+        load.advance(500)
+        load.shards = []
+        for i in reversed(range(1, MOST)):
+            cluster.kill(shard(i), how)
+            load.advance(50)
+        poll(lambda: alive(load) == {shard(0)}, 20, "the registry to know one coordinator")
+        load.advance(200)
+        load.finish()
+
+
+def test_scale_by_hand_with_clean_stops():
+    scale_by_hand(signal.SIGTERM)
+
+
+def test_scale_by_hand_with_kills():
+    scale_by_hand(signal.SIGKILL)
+
+
+def test_last_coordinator_is_replaced_by_another():
+    """The one that is there goes before the next one comes: whoever asked meanwhile is told so, and asks again."""
+    with Cluster(coordinators=1) as cluster:
+        load = Load(cluster, seed=SEED + 1)
+        load.start()
+        for i in range(1, MOST):
+            load.advance(100)
+            cluster.kill(shard(i - 1), signal.SIGTERM if i % 2 else signal.SIGKILL)
+            cluster.add("tim3-coordinator", shard(i), "TIM3", i)
+            cluster.start(shard(i))
+        load.advance(100)
+        load.finish()
+
+
+class Supervised(Cluster):
+    """A cluster whose processes s6 starts, through scripts/supervisor."""
+
+    def supervisor(self, *arguments, status=0):
+        done = subprocess.run([SUPERVISOR, *arguments, "--data", self.dir], capture_output=True, text=True,
+                              timeout=90, stdin=subprocess.DEVNULL, env=dict(os.environ, TIM3_BIN=harness.BIN))
+        assert done.returncode == status, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def status(self):
+        agents = json.loads(self.supervisor("status", "--json"))["agents"]
+        return {agent["address"]: agent for agent in agents}
+
+    def __enter__(self):
+        try:
+            self.supervisor("start", "--config", self.config)
+        except BaseException:
+            self.leave()
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.leave()
+
+    def leave(self):
+        for client in self.clients:
+            client.close()
+        self.supervisor("stop")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def processes_of(folder):
+    """Processes that have the folder in their command line, and supervising ones that work in it."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                command = file.read().replace(b"\0", b" ").decode(errors="replace")
+            if folder in command or os.readlink(f"/proc/{pid}/cwd").startswith(folder):
+                found.append((int(pid), command))
+        except OSError:
+            pass  # it has just ended, or is not ours
+    return found
+
+
+def killed_agent_comes_back(cluster, address):
+    before = cluster.status()[address]
+    os.kill(before["pid"], signal.SIGKILL)
+
+    def back():
+        now = status_of(cluster, address)
+        return now and now["state"] == "ready" and now["pid"] != before["pid"]
+    poll(back, 20, f"s6 to start {address} again")
+
+
+def status_of(cluster, address):
+    """status exits with 1 while an agent is not ready."""
+    done = subprocess.run([SUPERVISOR, "status", "--json", "--data", cluster.dir], capture_output=True, text=True,
+                          timeout=60, env=dict(os.environ, TIM3_BIN=harness.BIN))
+    return {agent["address"]: agent for agent in json.loads(done.stdout)["agents"]}.get(address)
+
+
+def test_scale_with_the_supervisor():
+    with Supervised(coordinators=1) as cluster:
+        load = Load(cluster, seed=SEED + 2, accounts=24)
+        load.start()
+        load.advance(200)
+        cluster.supervisor("scale", "coordinator", "TIM3", str(MOST))
+        assert {shard(i) for i in range(MOST)} <= set(cluster.status())
+        all_work(load, MOST)
+        for address in ("token_manager.TIM3.0", shard(2), "router.-.0"):
+            killed_agent_comes_back(cluster, address)
+            load.advance(100)
+        cluster.supervisor("scale", "coordinator", "TIM3", "1")
+        assert {a for a in cluster.status() if a.startswith("coordinator.")} == {shard(0)}
+        load.advance(200)
+        load.finish()
+        cluster.supervisor("stop")
+        cluster.supervisor("status", status=3)
+        assert processes_of(cluster.dir) == []
+
+
+if __name__ == "__main__":
+    harness.main()
