@@ -29,7 +29,7 @@
 #define QUIET_US SECOND_US        /* without events for so long: ask again */
 #define RENEW_US (10 * SECOND_US) /* a subscription lapses when it is not renewed for longer than that */
 #define SILENT_US (5 * SECOND_US) /* without an answer for so long: a reason for worry */
-#define LIST_US (2 * SECOND_US)   /* between two looks at the registry */
+#define LIST_US (SECOND_US / 2)   /* between two looks at the registry */
 #define SHORT_US (2 * SECOND_US)  /* ledgers may be out of order in the log for so long */
 #define LAG_MOST 10000
 

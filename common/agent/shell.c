@@ -210,15 +210,27 @@ static void follow_directory (shell_t *self)
     }
 }
 
+/*  An agent that the registry has not told of yet is looked for where all agents of this folder have their socket;
+    ZeroMQ connects as soon as it is there.  */
+static peer_t *reach (shell_t *self, const char *address)
+{
+    char usual[201];
+    const char *endpoint = find_endpoint (self, address);
+    if (!endpoint) {
+        snprintf (usual, sizeof usual, "ipc://%s/run/%s.sock", self->arguments.data, address);
+        endpoint = usual;
+    }
+    return add_peer (self, address, endpoint);
+}
+
 static void send_to_address (shell_t *self, const tim3_frame_t *frame)
 {
     peer_t *peer = find_peer (self, frame->address);
-    if (!peer) {
-        const char *endpoint = find_endpoint (self, frame->address);
-        peer = endpoint ? add_peer (self, frame->address, endpoint) : NULL;
-    }
     if (!peer)
-        self->unrouted++; /* the core finds its unfinished work again */
+        peer = reach (self, frame->address);
+    /* what is dropped here is found again by the core, as unfinished work */
+    if (!peer)
+        self->unrouted++;
     else if (zmq_send (peer->socket, frame->data, frame->size, ZMQ_DONTWAIT) < 0)
         self->sends_dropped++;
 }
@@ -532,11 +544,9 @@ static void make_host (shell_t *self)
 
 static void make_sockets (shell_t *self)
 {
-    char router[201];
     self->context = zmq_ctx_new ();
     bind_inbox (self);
-    snprintf (router, sizeof router, "ipc://%s/run/router.-.0.sock", self->arguments.data);
-    add_peer (self, "router.-.0", router);
+    reach (self, "router.-.0");
 }
 
 static void watch_signals (shell_t *self)

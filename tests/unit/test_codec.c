@@ -523,13 +523,15 @@ END_TEST
 
 START_TEST (test_depth_bombs)
 {
-    static const uint8_t tags[] = {0x91, 0x81, 0xdc, 0xdf};
-    for (unsigned i = 0; i < sizeof tags; i++) {
-        tim3_buffer_clear (&s_wire);
+    static const struct {
+        const char *bytes;
+        size_t size;
+    } nests[] = {{"\x91", 1}, {"\x81", 1}, {"\xdc\0\1", 3}, {"\xdd\0\0\0\1", 5}, {"\xdf\0\0\0\1", 5}};
+    for (unsigned i = 0; i < sizeof nests / sizeof nests[0]; i++) {
         put_head (&s_wire, 1);
         put_text (&s_wire, "unknown");
         for (int j = 0; j < 100000; j++)
-            tim3_buffer_append (&s_wire, (uint8_t[]){tags[i], 0, 0, 0, 1}, tags[i] > 0xdc ? 5 : tags[i] == 0xdc ? 3 : 1);
+            tim3_buffer_append (&s_wire, nests[i].bytes, nests[i].size);
         check_fault (&tim3_shape_tx_only, &s_wire, TIM3_MALFORMED, "");
     }
 }
