@@ -280,7 +280,8 @@ static void send_request (tim3_client_t *self, request_t *request)
 
 static void write_request (request_t *request, const char *route, const char *account, const void *body)
 {
-    tim3_envelope_t envelope = {.type = request->type, .id = request->id, .time_us = clock_us (CLOCK_REALTIME)};
+    tim3_envelope_t envelope = {
+        .type = request->type, .id = request->id, .time_us = clock_us (CLOCK_REALTIME)};
     snprintf (envelope.sender, sizeof envelope.sender, "client");
     snprintf (envelope.recipient, sizeof envelope.recipient, "%s", route);
     snprintf (envelope.account, sizeof envelope.account, "%s", account);
@@ -397,11 +398,11 @@ static void postpone (request_t *request, const tim3_error_t *error)
 }
 
 /*  Leaves only what has not been delivered: after a renewal the router may send some events twice. False
-    when there is nothing new, or something between is missing.  */
+    when nothing of it is new, or something before it is missing.  */
 static bool trim_events (const request_t *request, tim3_events_t *events)
 {
     uint64_t wanted = request->subscribe.from;
-    if (events->from > wanted || events->next < wanted)
+    if (events->from > wanted || (events->from < wanted && events->next <= wanted))
         return false;
     const tim3_event_item_t *item = events->items.items;
     while (events->items.count > 0 && item->offset < wanted) {
@@ -421,17 +422,20 @@ static const tim3_answer_t *take_events (tim3_client_t *self, request_t *request
     request->subscribe.from = events->next;
     request->send_us = now_us () + RENEW_US;
     request->refused_wait_us = REFUSED_WAIT_US;
-    if (events->credit < request->subscribe.credit / 4)
+    /* not before the router has stopped: it would begin anew, and send what is on its way again */
+    if (events->credit == 0)
         send_subscribe (self, request);
     return fill_answer (self, request, TIM3_MSG_EVENTS);
 }
 
-static tim3_type_t decode_body (tim3_client_t *self, const tim3_envelope_t *envelope, const request_t *request)
+static tim3_type_t decode_body (tim3_client_t *self, const tim3_envelope_t *envelope,
+                                const request_t *request)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
     tim3_fault_t fault = {TIM3_MALFORMED, "type"};
     self->arena.used = 0;
-    if (message && (envelope->type == TIM3_MSG_ERROR || envelope->type == tim3_message (request->type)->reply) &&
+    if (message &&
+        (envelope->type == TIM3_MSG_ERROR || envelope->type == tim3_message (request->type)->reply) &&
         tim3_decode_map (envelope->body, envelope->body_size, message->shape, self->body, &self->arena,
                          &fault) == 0)
         return (tim3_type_t) envelope->type;

@@ -117,8 +117,8 @@ static bool options_allowed (const tim3ctl_line_t *line, const tim3ctl_command_t
     for (unsigned i = 0; i < TIM3CTL_OPTIONS_END; i++) {
         if (line->counts[i] == 0 || allowed & (uint64_t) 1 << i)
             continue;
-        tim3ctl_misused ("'%s' takes no --%s; see tim3ctl help %s", command->name, tim3ctl_option_rows[i].name,
-                         command->name);
+        tim3ctl_misused ("'%s' takes no --%s; see tim3ctl help %s", command->name,
+                         tim3ctl_option_rows[i].name, command->name);
         return false;
     }
     return true;

@@ -18,47 +18,47 @@
 #define TIM3CTL_NO_ANSWER 3
 
 /*  O (NAME, "name", KIND, "ARGUMENT", "help"). Kinds: FLAG takes no argument, TEXT any, NUMBER digits.  */
-#define TIM3CTL_OPTIONS(O)                                                                                   \
-    O (ENDPOINT, "endpoint", TEXT, "ENDPOINT",                                                               \
-       "router's front; default $TIM3_ENDPOINT, else ipc://$TIM3_DATA/run/front.sock")                       \
-    O (ASSET, "asset", TEXT, "ASSET", "asset to act on; default $TIM3_ASSET, else TIM3")                     \
-    O (REQUEST_ID, "request-id", TEXT, "ID", "permanent id of the request; default: random, printed")        \
-    O (TIMEOUT, "timeout", NUMBER, "SECONDS", "give up after this long; default 10")                         \
-    O (JSON, "json", FLAG, "", "print JSON; amounts are texts of minor units")                               \
-    O (HELP, "help", FLAG, "", "explain the command")                                                        \
-    O (VERSION, "version", FLAG, "", "print the version")                                                    \
-    O (WAIT, "wait", FLAG, "", "keep asking until the transaction is final")                                 \
-    O (LIMIT, "limit", NUMBER, "N", "most items; default all")                                               \
-    O (ACCOUNT, "account", TEXT, "ACCOUNT", "only of this account")                                          \
-    O (STATE, "state", TEXT, "STATE", "only locks in this state, such as active")                            \
-    O (UNSETTLED, "unsettled", FLAG, "", "only locks that are not final")                                    \
-    O (STATUS, "status", TEXT, "STATUS", "only transactions that are pending, completed or failed")          \
-    O (NEWEST, "newest", FLAG, "", "newest first")                                                           \
-    O (FOLLOW, "follow", FLAG, "", "stay and print events as they happen, until Ctrl-C")                     \
-    O (FROM, "from", NUMBER, "OFFSET", "first event wanted; default 1")                                      \
-    O (TOPIC, "topic", TEXT, "PREFIX", "only topics that begin so, such as token.minted")                    \
-    O (MAP, "map", TEXT, "CONTRACT=ASSET", "which asset takes the rows of a contract; repeatable")           \
-    O (OUTSTANDING, "outstanding", NUMBER, "N", "requests under way at once")                                \
-    O (OPENING, "opening", FLAG, "", "print the opening balances that the file implies")                     \
-    O (CLIENTS, "clients", NUMBER, "N", "connections; default 1")                                            \
-    O (SECONDS, "seconds", NUMBER, "S", "length of the run; default 10")                                     \
-    O (COUNT, "count", NUMBER, "N", "operations instead of a length in seconds")                             \
-    O (ACCOUNTS, "accounts", NUMBER, "N", "accounts to spread the operations over")                          \
-    O (WORKLOAD, "workload", TEXT, "KIND", "mint, redeem, transfer or mixed; default mint, then redeem")     \
-    O (SEED, "seed", NUMBER, "N", "the same seed makes the same choices; default 1")                         \
+#define TIM3CTL_OPTIONS(O)                                                                               \
+    O (ENDPOINT, "endpoint", TEXT, "ENDPOINT",                                                           \
+       "router's front; default $TIM3_ENDPOINT, else ipc://$TIM3_DATA/run/front.sock")                   \
+    O (ASSET, "asset", TEXT, "ASSET", "asset to act on; default $TIM3_ASSET, else TIM3")                 \
+    O (REQUEST_ID, "request-id", TEXT, "ID", "permanent id of the request; default: random, printed")    \
+    O (TIMEOUT, "timeout", NUMBER, "SECONDS", "give up after this long; default 10")                     \
+    O (JSON, "json", FLAG, "", "print JSON; amounts are texts of minor units")                           \
+    O (HELP, "help", FLAG, "", "explain the command")                                                    \
+    O (VERSION, "version", FLAG, "", "print the version")                                                \
+    O (WAIT, "wait", FLAG, "", "keep asking until the transaction is final")                             \
+    O (LIMIT, "limit", NUMBER, "N", "most items; default all")                                           \
+    O (ACCOUNT, "account", TEXT, "ACCOUNT", "only of this account")                                      \
+    O (STATE, "state", TEXT, "STATE", "only locks in this state, such as active")                        \
+    O (UNSETTLED, "unsettled", FLAG, "", "only locks that are not final")                                \
+    O (STATUS, "status", TEXT, "STATUS", "only transactions that are pending, completed or failed")      \
+    O (NEWEST, "newest", FLAG, "", "newest first")                                                       \
+    O (FOLLOW, "follow", FLAG, "", "stay and print events as they happen, until Ctrl-C")                 \
+    O (FROM, "from", NUMBER, "OFFSET", "first event wanted; default 1")                                  \
+    O (TOPIC, "topic", TEXT, "PREFIX", "only topics that begin so, such as token.minted")                \
+    O (MAP, "map", TEXT, "CONTRACT=ASSET", "which asset takes the rows of a contract; repeatable")       \
+    O (OUTSTANDING, "outstanding", NUMBER, "N", "requests under way at once")                            \
+    O (OPENING, "opening", FLAG, "", "print the opening balances that the file implies")                 \
+    O (CLIENTS, "clients", NUMBER, "N", "connections; default 1")                                        \
+    O (SECONDS, "seconds", NUMBER, "S", "length of the run; default 10")                                 \
+    O (COUNT, "count", NUMBER, "N", "operations instead of a length in seconds")                         \
+    O (ACCOUNTS, "accounts", NUMBER, "N", "accounts to spread the operations over")                      \
+    O (WORKLOAD, "workload", TEXT, "KIND", "mint, redeem, transfer or mixed; default mint, then redeem") \
+    O (SEED, "seed", NUMBER, "N", "the same seed makes the same choices; default 1")                     \
     O (OPERATIONS, "operations", NUMBER, "N", "operations to do; default 1000")
 
 typedef enum {
 #define O(NAME, name, KIND, argument, help) TIM3CTL_OPTION_##NAME,
     TIM3CTL_OPTIONS (O)
 #undef O
-    TIM3CTL_OPTIONS_END
+        TIM3CTL_OPTIONS_END
 } tim3ctl_option_t;
 
 #define TIM3CTL_BIT(NAME) ((uint64_t) 1 << TIM3CTL_OPTION_##NAME)
 /*  Every command takes these.  */
-#define TIM3CTL_COMMON                                                                                       \
-    (TIM3CTL_BIT (ENDPOINT) | TIM3CTL_BIT (ASSET) | TIM3CTL_BIT (TIMEOUT) | TIM3CTL_BIT (JSON) |             \
+#define TIM3CTL_COMMON                                                                           \
+    (TIM3CTL_BIT (ENDPOINT) | TIM3CTL_BIT (ASSET) | TIM3CTL_BIT (TIMEOUT) | TIM3CTL_BIT (JSON) | \
      TIM3CTL_BIT (HELP))
 
 typedef enum { TIM3CTL_FLAG, TIM3CTL_TEXT, TIM3CTL_NUMBER } tim3ctl_option_kind_t;
@@ -180,6 +180,5 @@ int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_t
 
 /*  A copy of the registry's entries, to be freed. NULL after saying why.  */
 tim3_agent_t *tim3ctl_registry (tim3ctl_t *ctl, unsigned *count);
-
 
 #endif

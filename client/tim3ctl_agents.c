@@ -189,7 +189,8 @@ static void show_health (const char *name, const void *body, tim3ctl_table_t *ta
     }
 }
 
-static const question_t s_info = {TIM3_MSG_INFO, "name version schema uptime_us +pid +decimals store", show_info};
+static const question_t s_info = {TIM3_MSG_INFO, "name version schema uptime_us +pid +decimals store",
+                                  show_info};
 static const question_t s_stats = {TIM3_MSG_STATS, "agent metric +value", show_stats};
 static const question_t s_config = {TIM3_MSG_CONFIG_GET, "agent setting value meaning", show_config};
 static const question_t s_health = {TIM3_MSG_HEALTH, "agent status +score reason", show_health};

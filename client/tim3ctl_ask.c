@@ -44,9 +44,10 @@ tim3_client_t *tim3ctl_client (tim3ctl_t *ctl)
     if (!ctl->client)
         ctl->client = tim3_client_new (endpoint);
     if (!ctl->client) {
-        ctl->exit = tim3ctl_misused ("%s cannot be used as an endpoint (%s); give --endpoint ipc://FOLDER/front.sock "
-                                     "or tcp://HOST:PORT",
-                                     endpoint, zmq_strerror (errno));
+        ctl->exit =
+            tim3ctl_misused ("%s cannot be used as an endpoint (%s); give --endpoint ipc://FOLDER/front.sock "
+                             "or tcp://HOST:PORT",
+                             endpoint, zmq_strerror (errno));
         return NULL;
     }
     strcpy (ctl->connected, endpoint);
@@ -120,13 +121,15 @@ static int no_answer (const tim3ctl_t *ctl, const char *route, const char *text)
 {
     if (changes_something (ctl)) {
         fprintf (stderr,
-                 "no_answer: %s from %s at %s\nThe outcome is unknown: it may have been done or not. Ask again with "
+                 "no_answer: %s from %s at %s\nThe outcome is unknown: it may have been done or not. Ask "
+                 "again with "
                  "the same request id, it is never done twice:\n",
                  text, route, ctl->connected);
         print_again (ctl);
     } else {
-        fprintf (stderr, "no_answer: %s from %s at %s\nCheck that the agents run (scripts/supervisor status), and "
-                         "--endpoint or $TIM3_DATA.\n",
+        fprintf (stderr,
+                 "no_answer: %s from %s at %s\nCheck that the agents run (scripts/supervisor status), and "
+                 "--endpoint or $TIM3_DATA.\n",
                  text, route, ctl->connected);
     }
     return TIM3CTL_NO_ANSWER;
@@ -231,9 +234,10 @@ bool tim3ctl_amount (tim3ctl_t *ctl, const char *text, unsigned decimals, tim3_a
 {
     if (tim3_amount_parse (text, decimals, amount))
         return true;
-    ctl->exit = tim3ctl_misused ("'%s' is no amount: digits, with at most %u behind a point, such as 12%s; up to "
-                                 "2^128 - 1 minor units",
-                                 text, decimals, decimals ? ".5" : "");
+    ctl->exit =
+        tim3ctl_misused ("'%s' is no amount: digits, with at most %u behind a point, such as 12%s; up to "
+                         "2^128 - 1 minor units",
+                         text, decimals, decimals ? ".5" : "");
     return false;
 }
 
@@ -273,7 +277,7 @@ static bool hand_over (const tim3_field_t *field, const tim3_list_t *list, uint6
                        tim3ctl_each_fn *each, void *arg)
 {
     const uint8_t *item = list->items;
-    for (uint32_t i = 0; i < list->count && *left > 0; i++, item += field->record->size) {
+    for (uint32_t i = 0; i<list->count && * left> 0; i++, item += field->record->size) {
         --*left;
         if (!each (arg, field->record, item))
             return false;
@@ -299,7 +303,8 @@ int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_t
             break;
         const char *cursor = (const char *) answer + tim3ctl_field (reply, "cursor")->offset;
         strcpy (page.cursor, cursor);
-        more = hand_over (items, (const tim3_list_t *) (const void *) (answer + items->offset), &left, each, arg) &&
+        more = hand_over (items, (const tim3_list_t *) (const void *) (answer + items->offset), &left, each,
+                          arg) &&
                page.cursor[0];
     }
     tim3_buffer_free (&page.body);

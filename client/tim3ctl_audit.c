@@ -84,7 +84,8 @@ static bool take_metrics (audit_t *self, asset_audit_t *audit, tim3_asset_metric
     tim3_get_metrics_t body = {0};
     tim3_error_t error;
     strcpy (body.asset, audit->asset);
-    const tim3_metrics_t *reply = tim3ctl_try (self->ctl, "state_manager.-", "", TIM3_MSG_GET_METRICS, &body, &error);
+    const tim3_metrics_t *reply =
+        tim3ctl_try (self->ctl, "state_manager.-", "", TIM3_MSG_GET_METRICS, &body, &error);
     if (!reply)
         return say (audit->why, sizeof audit->why, "state_manager.-: %s: %s", error.name, error.text);
     const tim3_asset_metrics_t *item = reply->items.items;
@@ -145,8 +146,8 @@ static bool add_item (void *arg, const tim3_shape_t *shape, const void *item)
     return true;
 }
 
-static bool sum_up (audit_t *self, const char *route, tim3_type_t type, const void *body, sum_t *sum, char *why,
-                    size_t size)
+static bool sum_up (audit_t *self, const char *route, tim3_type_t type, const void *body, sum_t *sum,
+                    char *why, size_t size)
 {
     if (tim3ctl_walk (self->ctl, route, "", type, body, 0, add_item, sum) != TIM3CTL_DONE)
         return say (why, size, "%s could not be read to its end", tim3_message (type)->name);
@@ -163,7 +164,8 @@ static bool take_sums (audit_t *self, asset_audit_t *audit)
     tim3_address_format (TIM3_ROLE_TOKEN_MANAGER, audit->asset, -1, route);
     strcpy (list.asset, audit->asset);
     if (!sum_up (self, route, TIM3_MSG_LIST_BALANCES, &page, &balances, audit->why, sizeof audit->why) ||
-        !sum_up (self, "state_manager.-", TIM3_MSG_LIST_POSITIONS, &list, &positions, audit->why, sizeof audit->why))
+        !sum_up (self, "state_manager.-", TIM3_MSG_LIST_POSITIONS, &list, &positions, audit->why,
+                 sizeof audit->why))
         return false;
     audit->balances = balances.sum;
     audit->accounts = balances.count;
@@ -186,14 +188,16 @@ static bool settled (asset_audit_t *audit)
     const figures_t *figures = &audit->figures;
     if (figures->locks.unsettled || figures->ledger.unsettled)
         return say (audit->why, sizeof audit->why, "still on their way: %llu locks and releases, %llu burns",
-                    (unsigned long long) figures->locks.unsettled, (unsigned long long) figures->ledger.unsettled);
+                    (unsigned long long) figures->locks.unsettled,
+                    (unsigned long long) figures->ledger.unsettled);
     if (figures->metrics.token_seq != figures->ledger.event_seq ||
         figures->metrics.lock_seq != figures->locks.event_seq)
-        return say (audit->why, sizeof audit->why,
-                    "the state manager has applied event %llu of %llu of the token manager, %llu of %llu of the lock "
-                    "manager",
-                    (unsigned long long) figures->metrics.token_seq, (unsigned long long) figures->ledger.event_seq,
-                    (unsigned long long) figures->metrics.lock_seq, (unsigned long long) figures->locks.event_seq);
+        return say (
+            audit->why, sizeof audit->why,
+            "the state manager has applied event %llu of %llu of the token manager, %llu of %llu of the lock "
+            "manager",
+            (unsigned long long) figures->metrics.token_seq, (unsigned long long) figures->ledger.event_seq,
+            (unsigned long long) figures->metrics.lock_seq, (unsigned long long) figures->locks.event_seq);
     return true;
 }
 
@@ -229,7 +233,8 @@ static bool look_at_asset (audit_t *self, asset_audit_t *audit)
         !take_figures (self, audit, &after))
         return false;
     if (!figures_equal (&audit->figures, &after))
-        return say (audit->why, sizeof audit->why, "the ledgers are at work: figures change while they are read");
+        return say (audit->why, sizeof audit->why,
+                    "the ledgers are at work: figures change while they are read");
     if (!backed (audit))
         return true;
     if (!settled (audit))
@@ -263,7 +268,8 @@ static bool look_at_collateral (audit_t *self, collateral_audit_t *audit)
     audit->accounts = holdings.count;
     audit->vaults = vaults.sum;
     if (totals->operations != audit->totals.operations)
-        return say (audit->why, sizeof audit->why, "the collateral token is at work: figures change while they are read");
+        return say (audit->why, sizeof audit->why,
+                    "the collateral token is at work: figures change while they are read");
     audit->agrees = holdings.sum + vaults.sum == audit->totals.issued && !vaults.overflow;
     if (!audit->agrees)
         say (audit->why, sizeof audit->why, "holdings and vaults do not make up what was issued");
@@ -315,31 +321,33 @@ static void print_collateral (const audit_t *self, const collateral_audit_t *aud
     print_amount ("holdings", audit->holdings, self->collateral_decimals, more);
     print_amount ("vaults", audit->vaults, self->collateral_decimals, "");
     print_amount ("issued", audit->totals.issued, self->collateral_decimals, "");
-    printf ("  %s%s\n", audit->agrees ? "agrees: holdings and vaults are what was issued" : "DOES NOT AGREE: ",
+    printf ("  %s%s\n",
+            audit->agrees ? "agrees: holdings and vaults are what was issued" : "DOES NOT AGREE: ",
             audit->agrees ? "" : audit->why);
 }
 
 static json_t *asset_json (const asset_audit_t *audit)
 {
     const figures_t *figures = &audit->figures;
-    return json_pack ("{s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:o}", "asset", audit->asset,
-                      "agrees", audit->agrees, "why", audit->agrees ? "" : audit->why, "vault",
-                      tim3ctl_json_amount (figures->vault.total), "scale",
-                      tim3ctl_json_amount (figures->locks.scale), "locked",
-                      tim3ctl_json_amount (figures->locks.locked), "supply",
-                      tim3ctl_json_amount (figures->ledger.supply), "in_flight",
-                      tim3ctl_json_amount (figures->locks.in_flight), "balances",
-                      tim3ctl_json_amount (audit->balances), "accounts", (json_int_t) audit->accounts, "positions",
-                      tim3ctl_json_amount (audit->positions), "position_count", (json_int_t) audit->position_count,
-                      "metrics_balances", tim3ctl_json_amount (figures->metrics.balances));
+    return json_pack (
+        "{s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:o}", "asset", audit->asset, "agrees",
+        audit->agrees, "why", audit->agrees ? "" : audit->why, "vault",
+        tim3ctl_json_amount (figures->vault.total), "scale", tim3ctl_json_amount (figures->locks.scale),
+        "locked", tim3ctl_json_amount (figures->locks.locked), "supply",
+        tim3ctl_json_amount (figures->ledger.supply), "in_flight",
+        tim3ctl_json_amount (figures->locks.in_flight), "balances", tim3ctl_json_amount (audit->balances),
+        "accounts", (json_int_t) audit->accounts, "positions", tim3ctl_json_amount (audit->positions),
+        "position_count", (json_int_t) audit->position_count, "metrics_balances",
+        tim3ctl_json_amount (figures->metrics.balances));
 }
 
 static json_t *collateral_json (const audit_t *self, const collateral_audit_t *audit)
 {
     return json_pack ("{s:s, s:b, s:s, s:o, s:o, s:o, s:I}", "collateral", self->ctl->collateral, "agrees",
                       audit->agrees, "why", audit->agrees ? "" : audit->why, "holdings",
-                      tim3ctl_json_amount (audit->holdings), "vaults", tim3ctl_json_amount (audit->vaults), "issued",
-                      tim3ctl_json_amount (audit->totals.issued), "accounts", (json_int_t) audit->accounts);
+                      tim3ctl_json_amount (audit->holdings), "vaults", tim3ctl_json_amount (audit->vaults),
+                      "issued", tim3ctl_json_amount (audit->totals.issued), "accounts",
+                      (json_int_t) audit->accounts);
 }
 
 /*  ------------------------------------------------------------------------------------------- running  */

@@ -300,7 +300,8 @@ static uint64_t sort_results (bench_t *self)
 static void print_results (const bench_t *self)
 {
     static const double parts[] = {0.50, 0.95, 0.99, 1.0};
-    tim3ctl_table_t *table = tim3ctl_table_new ("operation +completed +per_second +p50_ms +p95_ms +p99_ms +max_ms");
+    tim3ctl_table_t *table =
+        tim3ctl_table_new ("operation +completed +per_second +p50_ms +p95_ms +p99_ms +max_ms");
     for (unsigned i = 0; i < KINDS; i++) {
         const result_t *result = &self->results[i];
         if (result->count == 0)
@@ -315,7 +316,8 @@ static void print_results (const bench_t *self)
     tim3ctl_table_destroy (&table);
     for (unsigned code = 0; code < CODES; code++)
         if (self->errors[code])
-            printf ("not completed, %s: %llu\n", tim3_result_name (code), (unsigned long long) self->errors[code]);
+            printf ("not completed, %s: %llu\n", tim3_result_name (code),
+                    (unsigned long long) self->errors[code]);
 }
 
 static void print_cpu (const bench_t *self, uint64_t all)
@@ -340,11 +342,11 @@ static json_t *results_json (const bench_t *self)
         if (result->count == 0)
             continue;
         json_array_append_new (
-            array, json_pack ("{s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "operation", s_kinds[i].name, "completed",
-                              (json_int_t) result->count, "seconds", result->seconds, "per_second",
-                              (double) result->count / result->seconds, "p50_ms", percentile_ms (result, 0.50),
-                              "p95_ms", percentile_ms (result, 0.95), "p99_ms", percentile_ms (result, 0.99),
-                              "max_ms", percentile_ms (result, 1.0)));
+            array, json_pack ("{s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "operation", s_kinds[i].name,
+                              "completed", (json_int_t) result->count, "seconds", result->seconds,
+                              "per_second", (double) result->count / result->seconds, "p50_ms",
+                              percentile_ms (result, 0.50), "p95_ms", percentile_ms (result, 0.95), "p99_ms",
+                              percentile_ms (result, 0.99), "max_ms", percentile_ms (result, 1.0)));
     }
     return array;
 }
@@ -355,12 +357,13 @@ static void print_json (const bench_t *self, uint64_t all)
     json_t *agents = json_array ();
     for (unsigned code = 0; code < CODES; code++)
         if (self->errors[code])
-            json_object_set_new (errors, tim3_result_name (code), json_integer ((json_int_t) self->errors[code]));
+            json_object_set_new (errors, tim3_result_name (code),
+                                 json_integer ((json_int_t) self->errors[code]));
     for (unsigned i = 0; i < self->agent_count; i++) {
         uint64_t used = self->cpu[i].after_us - self->cpu[i].before_us;
-        json_array_append_new (agents,
-                               json_pack ("{s:s, s:I, s:f}", "agent", self->cpu[i].name, "cpu_us", (json_int_t) used,
-                                          "cpu_us_per_operation", all ? (double) used / (double) all : 0.0));
+        json_array_append_new (agents, json_pack ("{s:s, s:I, s:f}", "agent", self->cpu[i].name, "cpu_us",
+                                                  (json_int_t) used, "cpu_us_per_operation",
+                                                  all ? (double) used / (double) all : 0.0));
     }
     tim3ctl_json_print (json_pack ("{s:i, s:i, s:i, s:o, s:o, s:o}", "clients", (int) self->client_count,
                                    "outstanding", (int) self->outstanding, "accounts", (int) self->accounts,
@@ -381,7 +384,8 @@ static bool take_options (bench_t *self, const char *workload)
 {
     tim3ctl_t *ctl = self->ctl;
     self->client_count = (unsigned) tim3ctl_count (ctl, TIM3CTL_OPTION_CLIENTS, 1, CLIENTS_MAX);
-    self->outstanding = (unsigned) tim3ctl_count (ctl, TIM3CTL_OPTION_OUTSTANDING, 64, TIM3CTL_OUTSTANDING_MAX);
+    self->outstanding =
+        (unsigned) tim3ctl_count (ctl, TIM3CTL_OPTION_OUTSTANDING, 64, TIM3CTL_OUTSTANDING_MAX);
     self->seconds = tim3ctl_count (ctl, TIM3CTL_OPTION_SECONDS, 10, 86400);
     self->accounts = (uint32_t) tim3ctl_count (ctl, TIM3CTL_OPTION_ACCOUNTS, 1000, 10000000);
     self->count = tim3ctl_number (ctl, TIM3CTL_OPTION_COUNT, 0);
@@ -392,7 +396,8 @@ static bool take_options (bench_t *self, const char *workload)
     uint32_t needed = accounts_needed (workload);
     if (needed > 0 && self->accounts >= needed)
         return true;
-    ctl->exit = tim3ctl_misused ("--workload is mint, redeem, transfer or mixed; those that transfer need two accounts");
+    ctl->exit = tim3ctl_misused (
+        "--workload is mint, redeem, transfer or mixed; those that transfer need two accounts");
     return false;
 }
 
@@ -406,7 +411,8 @@ static bool prepare (bench_t *self)
         !tim3ctl_decimals (ctl, tim3ctl_collateral_route (ctl), &collateral))
         return false;
     if (decimals > collateral || collateral > 20) {
-        ctl->exit = tim3ctl_misused ("bench needs a collateral with at least the asset's decimals and at most 20");
+        ctl->exit =
+            tim3ctl_misused ("bench needs a collateral with at least the asset's decimals and at most 20");
         return false;
     }
     self->unit = tim3_amount_pow10 (decimals);

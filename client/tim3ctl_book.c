@@ -113,8 +113,9 @@ static void print_progress (const tim3ctl_progress_t *self, uint64_t now)
 {
     double seconds = (double) (now - self->start_us) / 1e6;
     double part = self->total ? (double) self->done / (double) self->total : 1.0;
-    fprintf (stderr, "%s: %3.0f %%  %llu of %llu  %.0f/s", self->label, part * 100, (unsigned long long) self->done,
-             (unsigned long long) self->total, seconds > 0 ? (double) self->done / seconds : 0.0);
+    fprintf (stderr, "%s: %3.0f %%  %llu of %llu  %.0f/s", self->label, part * 100,
+             (unsigned long long) self->done, (unsigned long long) self->total,
+             seconds > 0 ? (double) self->done / seconds : 0.0);
 }
 
 static void print_bar (const tim3ctl_progress_t *self, uint64_t now)

@@ -122,7 +122,8 @@ static const char *take_index (cell_t cell, uint32_t *index)
     return cell.length ? NULL : "the log index is missing";
 }
 
-static const char *take_cells (const tim3ctl_csv_header_t *header, const cell_t *cells, tim3ctl_csv_row_t *row)
+static const char *take_cells (const tim3ctl_csv_header_t *header, const cell_t *cells,
+                               tim3ctl_csv_row_t *row)
 {
     cell_t from = cells[header->place[TIM3CTL_CSV_FROM]];
     cell_t to = cells[header->place[TIM3CTL_CSV_TO]];

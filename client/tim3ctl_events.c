@@ -70,8 +70,10 @@ static int read_on (reading_t *reading, tim3_client_t *client)
         if (answer && !print_stretch (reading, answer->body))
             return TIM3CTL_DONE;
         if (!answer && !reading->follow && tim3ctl_now_us () - reading->heard_us > patience_us) {
-            fprintf (stderr, "no_answer: the router at %s sends no events; check that it runs "
-                             "(scripts/supervisor status)\n", reading->ctl->connected);
+            fprintf (stderr,
+                     "no_answer: the router at %s sends no events; check that it runs "
+                     "(scripts/supervisor status)\n",
+                     reading->ctl->connected);
             return TIM3CTL_NO_ANSWER;
         }
     }

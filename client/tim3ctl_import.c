@@ -19,9 +19,9 @@ typedef struct {
     tim3ctl_t *ctl;
     tim3ctl_transfers_t transfers;
     tim3ctl_progress_t progress;
-    uint32_t account;  /* next opening balance, and next to compare */
-    uint64_t move;     /* next row */
-    bool fauceted;     /* the collateral of the next mint is on its way */
+    uint32_t account; /* next opening balance, and next to compare */
+    uint64_t move;    /* next row */
+    bool fauceted;    /* the collateral of the next mint is on its way */
     uint64_t voided;
     uint64_t mismatches;
 } import_t;
@@ -36,7 +36,8 @@ static bool fill_mint (import_t *self, tim3ctl_op_t *op, tim3ctl_account_t *acco
     bool second = self->fauceted;
     op->type = second ? TIM3_MSG_MINT : TIM3_MSG_FAUCET;
     op->account = account;
-    op->amount = second ? amount : amount * mapping->scale; /* the product was checked when the file was read */
+    op->amount =
+        second ? amount : amount * mapping->scale; /* the product was checked when the file was read */
     snprintf (op->request_id, sizeof op->request_id, "%s%s", second ? "" : "f:", id);
     self->fauceted = !second;
     return second;
@@ -98,13 +99,16 @@ static void print_refusal (const tim3ctl_op_t *op, const tim3_error_t *error)
     char available[TIM3_AMOUNT_TEXT_MAX];
     char needed[TIM3_AMOUNT_TEXT_MAX];
     print_place (op);
-    fprintf (stderr, "%s: %s (%s, account %s, available %s, needed %s minor units). The import has stopped here.\n",
+    fprintf (stderr,
+             "%s: %s (%s, account %s, available %s, needed %s minor units). The import has stopped here.\n",
              error->name, error->text, tim3_message (op->type)->name, op->account->name,
              tim3_amount_format_units (error->available, available),
              tim3_amount_format_units (error->needed, needed));
     if (error->code == TIM3_ID_REUSED)
-        fputs ("This transaction was imported before with other fields: from another file, or one that has grown at "
-               "its beginning. Import it into a fresh asset.\n", stderr);
+        fputs ("This transaction was imported before with other fields: from another file, or one that has "
+               "grown at "
+               "its beginning. Import it into a fresh asset.\n",
+               stderr);
 }
 
 /*  A mint that agents could not finish in time was voided for ever under its id: it goes on under the next,
@@ -177,8 +181,8 @@ static json_t *mapping_json (const tim3ctl_mapping_t *mapping)
     return json_pack ("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "asset", mapping->asset, "contract",
                       mapping->contract, "rows", (json_int_t) mapping->rows, "openings",
                       (json_int_t) mapping->openings, "mints", (json_int_t) mapping->mints, "redemptions",
-                      (json_int_t) mapping->redemptions, "transfers", (json_int_t) mapping->transfers, "volume",
-                      tim3ctl_json_amount (mapping->volume));
+                      (json_int_t) mapping->redemptions, "transfers", (json_int_t) mapping->transfers,
+                      "volume", tim3ctl_json_amount (mapping->volume));
 }
 
 static void print_json (const import_t *self, bool agrees)
@@ -188,9 +192,9 @@ static void print_json (const import_t *self, bool agrees)
     for (unsigned i = 0; i < transfers->mapping_count; i++)
         json_array_append_new (assets, mapping_json (&transfers->mappings[i]));
     tim3ctl_json_print (json_pack (
-        "{s:I, s:I, s:i, s:o, s:{s:I, s:I, s:I, s:I}, s:I, s:b}", "rows", (json_int_t) transfers->rows, "mapped",
-        (json_int_t) transfers->mapped, "accounts", (int) tim3ctl_book_count (transfers->book), "assets", assets,
-        "skipped", "not_mapped", (json_int_t) transfers->unmapped, "zero_value",
+        "{s:I, s:I, s:i, s:o, s:{s:I, s:I, s:I, s:I}, s:I, s:b}", "rows", (json_int_t) transfers->rows,
+        "mapped", (json_int_t) transfers->mapped, "accounts", (int) tim3ctl_book_count (transfers->book),
+        "assets", assets, "skipped", "not_mapped", (json_int_t) transfers->unmapped, "zero_value",
         (json_int_t) transfers->zero_values, "to_self", (json_int_t) transfers->to_self, "bad",
         (json_int_t) transfers->bad, "mismatches", (json_int_t) self->mismatches, "agrees", agrees));
 }
@@ -265,7 +269,8 @@ static bool take_map (import_t *self, const char *text)
     if (!asset || !tim3ctl_csv_address (text, (size_t) (asset - text), mapping->contract) ||
         !tim3_asset_valid (asset + 1)) {
         tim3ctl_misused ("--map %s: give CONTRACT=ASSET, such as "
-                         "0xdac17f958d2ee523a2206206994597c13d831ec7=TIM3", text);
+                         "0xdac17f958d2ee523a2206206994597c13d831ec7=TIM3",
+                         text);
         return false;
     }
     for (unsigned i = 0; i < transfers->mapping_count; i++)
@@ -358,7 +363,8 @@ static int replay (import_t *self, unsigned outstanding)
 int tim3ctl_import (tim3ctl_t *ctl)
 {
     import_t self = {.ctl = ctl};
-    uint64_t outstanding = tim3ctl_count (ctl, TIM3CTL_OPTION_OUTSTANDING, OUTSTANDING, TIM3CTL_OUTSTANDING_MAX);
+    uint64_t outstanding =
+        tim3ctl_count (ctl, TIM3CTL_OPTION_OUTSTANDING, OUTSTANDING, TIM3CTL_OUTSTANDING_MAX);
     if (outstanding == 0 || !take_maps (&self) || !learn_decimals (&self))
         return ctl->exit;
     self.transfers.book = tim3ctl_book_new ();

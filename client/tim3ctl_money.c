@@ -8,8 +8,8 @@
 /*  ------------------------------------------------------------------------------------------ answers  */
 
 /*  With the request id that was used, since it may have been made up here.  */
-static void show_result (const tim3ctl_t *ctl, const tim3_shape_t *shape, const void *object, unsigned decimals,
-                         const char *request_id)
+static void show_result (const tim3ctl_t *ctl, const tim3_shape_t *shape, const void *object,
+                         unsigned decimals, const char *request_id)
 {
     if (ctl->json) {
         json_t *value = tim3ctl_json (shape, object);
@@ -65,8 +65,8 @@ static const tim3_transaction_t *ask_until_final (tim3ctl_t *ctl, const char *ro
     }
 }
 
-static int transact (tim3ctl_t *ctl, const char *role, const char *account, tim3_type_t type, const void *body,
-                     unsigned decimals)
+static int transact (tim3ctl_t *ctl, const char *role, const char *account, tim3_type_t type,
+                     const void *body, unsigned decimals)
 {
     const char *route = tim3ctl_route (ctl, role);
     const tim3_transaction_t *transaction = ask_until_final (ctl, route, account, type, body);
@@ -118,7 +118,7 @@ int tim3ctl_usda_transfer (tim3ctl_t *ctl)
 /*  -------------------------------------------------------------------------------------------- tokens  */
 
 /*  Mint and Redeem have the same fields in the same places.  */
-_Static_assert (sizeof (tim3_mint_t) == sizeof (tim3_redeem_t), "Mint and Redeem differ");
+_Static_assert(sizeof (tim3_mint_t) == sizeof (tim3_redeem_t), "Mint and Redeem differ");
 
 static int mint_or_redeem (tim3ctl_t *ctl, tim3_type_t type)
 {
@@ -167,8 +167,8 @@ int tim3ctl_tx (tim3ctl_t *ctl)
         strcpy (body.request_id, ctl->arguments[1]);
     if (!tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))
         return ctl->exit;
-    const tim3_transaction_t *transaction =
-        ask_until_final (ctl, tim3ctl_route (ctl, "coordinator"), body.account, TIM3_MSG_GET_TRANSACTION, &body);
+    const tim3_transaction_t *transaction = ask_until_final (ctl, tim3ctl_route (ctl, "coordinator"),
+                                                             body.account, TIM3_MSG_GET_TRANSACTION, &body);
     if (!transaction)
         return ctl->exit;
     show_result (ctl, &tim3_shape_transaction, transaction, decimals, by_id ? NULL : body.request_id);

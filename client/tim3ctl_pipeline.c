@@ -145,7 +145,8 @@ static void route_of (const pipeline_t *self, const tim3ctl_op_t *op, char route
         role = TIM3_ROLE_MOCK_USDA;
     else if (to & TIM3_FROM_TOKEN_MANAGER)
         role = TIM3_ROLE_TOKEN_MANAGER;
-    tim3_address_format (role, role == TIM3_ROLE_MOCK_USDA ? self->ctl->collateral : op->account->asset, -1, route);
+    tim3_address_format (role, role == TIM3_ROLE_MOCK_USDA ? self->ctl->collateral : op->account->asset, -1,
+                         route);
 }
 
 static void ask (pipeline_t *self, tim3ctl_op_t *op)
@@ -197,9 +198,11 @@ static void ask_later (pipeline_t *self, tim3ctl_op_t *op, const char *why)
 {
     uint64_t now = tim3ctl_now_us ();
     if (now - op->start_us > self->flow->timeout_ms * 1000) {
-        fprintf (stderr, "\nno_answer: request %s of %s has had no final answer for %llu s (%s); its outcome is "
-                         "unknown. The same command does nothing twice: run it again.\n",
-                 op->request_id, op->account->name, (unsigned long long) (self->flow->timeout_ms / 1000), why);
+        fprintf (stderr,
+                 "\nno_answer: request %s of %s has had no final answer for %llu s (%s); its outcome is "
+                 "unknown. The same command does nothing twice: run it again.\n",
+                 op->request_id, op->account->name, (unsigned long long) (self->flow->timeout_ms / 1000),
+                 why);
         stop (self, TIM3CTL_NO_ANSWER);
         return;
     }
@@ -281,8 +284,10 @@ static void run (pipeline_t *self)
         if (self->held == 0 || self->stopped)
             return;
         if (tim3ctl_interrupted ()) {
-            fprintf (stderr, "\ninterrupted; %u requests were under way. The same command does nothing twice: run it "
-                             "again.\n", self->under_way);
+            fprintf (stderr,
+                     "\ninterrupted; %u requests were under way. The same command does nothing twice: run it "
+                     "again.\n",
+                     self->under_way);
             stop (self, TIM3CTL_NO_ANSWER);
             return;
         }

@@ -39,8 +39,8 @@ typedef struct tim3ctl_op {
     tim3ctl_account_t *to; /* of a transfer, else NULL */
     tim3_amount_t amount;
     char request_id[TIM3_REQUEST_ID_MAX + 1];
-    uint64_t tag;           /* the caller's own */
-    tim3_amount_t balance;  /* what was answered: account's balance after it */
+    uint64_t tag;          /* the caller's own */
+    tim3_amount_t balance; /* what was answered: account's balance after it */
     /* the pipeline's own */
     struct tim3ctl_op *next[2]; /* that wait for this one, by account and to */
     struct tim3ctl_op *link;

@@ -33,7 +33,8 @@ typedef struct tim3ctl_table tim3ctl_table_t;
 /*  columns: names with spaces between; a name that begins with + is aligned to the right.  */
 tim3ctl_table_t *tim3ctl_table_new (const char *columns);
 void tim3ctl_table_destroy (tim3ctl_table_t **self_p);
-void tim3ctl_table_cell (tim3ctl_table_t *self, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+void tim3ctl_table_cell (tim3ctl_table_t *self, const char *format, ...)
+    __attribute__ ((format (printf, 2, 3)));
 /*  A row from a struct: the fields that the columns name.  */
 void tim3ctl_table_record (tim3ctl_table_t *self, const tim3_shape_t *shape, const void *object,
                            unsigned decimals);

@@ -54,7 +54,8 @@ int tim3ctl_list (tim3ctl_t *ctl, const char *route, const char *account, tim3_t
 }
 
 /*  One account when it is named, else all of them.  */
-static int one_or_all (tim3ctl_t *ctl, const char *route, tim3_type_t one, tim3_type_t all, const char *columns)
+static int one_or_all (tim3ctl_t *ctl, const char *route, tim3_type_t one, tim3_type_t all,
+                       const char *columns)
 {
     tim3_account_only_t body = {0};
     tim3_list_page_t page = {0};
@@ -80,8 +81,8 @@ int tim3ctl_usda_balance (tim3ctl_t *ctl)
 
 int tim3ctl_balance (tim3ctl_t *ctl)
 {
-    return one_or_all (ctl, tim3ctl_route (ctl, "token_manager"), TIM3_MSG_GET_BALANCE, TIM3_MSG_LIST_BALANCES,
-                       "account +balance frozen +entries");
+    return one_or_all (ctl, tim3ctl_route (ctl, "token_manager"), TIM3_MSG_GET_BALANCE,
+                       TIM3_MSG_LIST_BALANCES, "account +balance frozen +entries");
 }
 
 /*  ---------------------------------------------------------------------------------------- positions  */
@@ -157,8 +158,8 @@ int tim3ctl_txs (tim3ctl_t *ctl)
         !take_value (ctl, TIM3CTL_OPTION_STATUS, tim3_tx_status_values, &body.status) ||
         !tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))
         return ctl->exit;
-    return tim3ctl_list (ctl, tim3ctl_route (ctl, "coordinator"), body.account, TIM3_MSG_LIST_TRANSACTIONS, &body,
-                         "tx kind status account to +amount code time_us", decimals);
+    return tim3ctl_list (ctl, tim3ctl_route (ctl, "coordinator"), body.account, TIM3_MSG_LIST_TRANSACTIONS,
+                         &body, "tx kind status account to +amount code time_us", decimals);
 }
 
 int tim3ctl_history (tim3ctl_t *ctl)
@@ -168,8 +169,8 @@ int tim3ctl_history (tim3ctl_t *ctl)
     if (!tim3ctl_account (ctl, ctl->arguments[0], body.account) ||
         !tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))
         return ctl->exit;
-    return tim3ctl_list (ctl, tim3ctl_route (ctl, "token_manager"), body.account, TIM3_MSG_LIST_HISTORY, &body,
-                         "+number kind other +amount +balance time_us tx", decimals);
+    return tim3ctl_list (ctl, tim3ctl_route (ctl, "token_manager"), body.account, TIM3_MSG_LIST_HISTORY,
+                         &body, "+number kind other +amount +balance time_us tx", decimals);
 }
 
 int tim3ctl_supply (tim3ctl_t *ctl)
@@ -177,7 +178,8 @@ int tim3ctl_supply (tim3ctl_t *ctl)
     unsigned decimals;
     if (!tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))
         return ctl->exit;
-    const void *reply = tim3ctl_ask (ctl, tim3ctl_route (ctl, "token_manager"), "", TIM3_MSG_GET_SUPPLY, NULL);
+    const void *reply =
+        tim3ctl_ask (ctl, tim3ctl_route (ctl, "token_manager"), "", TIM3_MSG_GET_SUPPLY, NULL);
     if (!reply)
         return ctl->exit;
     tim3ctl_show (ctl, &tim3_shape_ledger, reply, decimals);

@@ -43,7 +43,8 @@ static void add_commands (const char *first)
         const char *rest = command->name[length] ? command->name + length + 1 : "";
         if (first && (strlen (first) != length || strncmp (command->name, first, length) != 0 || !rest[0]))
             continue;
-        snprintf (words[used], sizeof words[used], "%.*s", first ? 31 : (int) length, first ? rest : command->name);
+        snprintf (words[used], sizeof words[used], "%.*s", first ? 31 : (int) length,
+                  first ? rest : command->name);
         add_candidate (words[used++]);
     }
 }

@@ -128,14 +128,16 @@ static void keep (tim3ctl_transfers_t *self, const tim3ctl_move_t *move)
 
 /*  -------------------------------------------------------------------------------------------- rows  */
 
-static tim3ctl_account_t *party (tim3ctl_transfers_t *self, const tim3ctl_mapping_t *mapping, const char *address)
+static tim3ctl_account_t *party (tim3ctl_transfers_t *self, const tim3ctl_mapping_t *mapping,
+                                 const char *address)
 {
     if (strcmp (address, TIM3CTL_CSV_ZERO) == 0)
         return NULL;
     return tim3ctl_book_account (self->book, mapping->asset, address);
 }
 
-static const char *take_row (tim3ctl_transfers_t *self, tim3ctl_mapping_t *mapping, const tim3ctl_csv_row_t *row)
+static const char *take_row (tim3ctl_transfers_t *self, tim3ctl_mapping_t *mapping,
+                             const tim3ctl_csv_row_t *row)
 {
     tim3ctl_move_t move = {.value = row->value, .log_index = row->log_index, .line = self->rows + 1};
     if (row->value == 0) {
@@ -179,7 +181,8 @@ static void take_line (tim3ctl_transfers_t *self, const tim3ctl_csv_header_t *he
         fprintf (stderr, "line %llu: %s; not taken\n", (unsigned long long) self->rows + 1, why);
 }
 
-static bool read_header (FILE *file, const char *path, char **line, size_t *size, tim3ctl_csv_header_t *header)
+static bool read_header (FILE *file, const char *path, char **line, size_t *size,
+                         tim3ctl_csv_header_t *header)
 {
     const char *why;
     if (getline (line, size, file) >= 0)

@@ -77,8 +77,10 @@ static tim3ctl_account_t *draw_other (workload_t *self, const tim3ctl_account_t 
 static void draw_kind (workload_t *self, tim3ctl_op_t *op)
 {
     uint64_t kind = draw (self, 100);
-    op->type = kind < 30 ? TIM3_MSG_MINT : kind < 55 ? TIM3_MSG_TRANSFER : kind < 75 ? TIM3_MSG_REDEEM
-                                                                                      : TIM3_MSG_FAUCET;
+    op->type = kind < 30   ? TIM3_MSG_MINT
+               : kind < 55 ? TIM3_MSG_TRANSFER
+               : kind < 75 ? TIM3_MSG_REDEEM
+                           : TIM3_MSG_FAUCET;
     if (kind >= 95)
         op->type = TIM3_MSG_COLLATERAL_TRANSFER;
 }
@@ -102,7 +104,8 @@ static bool next_operation (void *arg, tim3ctl_op_t *op)
         op->amount = (50 + draw (self, 100)) * self->unit;
     if (op->type == TIM3_MSG_FAUCET || op->type == TIM3_MSG_COLLATERAL_TRANSFER)
         op->amount *= self->scale;
-    snprintf (op->request_id, sizeof op->request_id, "w:%s:%llu", self->run, (unsigned long long) self->next++);
+    snprintf (op->request_id, sizeof op->request_id, "w:%s:%llu", self->run,
+              (unsigned long long) self->next++);
     return true;
 }
 
@@ -245,8 +248,9 @@ static bool prepare (workload_t *self)
         !tim3ctl_decimals (ctl, tim3ctl_collateral_route (ctl), &collateral))
         return false;
     if (self->accounts < 2 || decimals > collateral || collateral > 24) {
-        ctl->exit = tim3ctl_misused ("workload needs two accounts at least, and a collateral with at least the asset's "
-                                     "decimals and at most 24");
+        ctl->exit = tim3ctl_misused (
+            "workload needs two accounts at least, and a collateral with at least the asset's "
+            "decimals and at most 24");
         return false;
     }
     self->unit = tim3_amount_pow10 (decimals);
@@ -272,9 +276,10 @@ static void print_summary (const workload_t *self, bool agrees)
                              json_integer ((json_int_t) self->refused[i].count));
     }
     if (self->ctl->json) {
-        tim3ctl_json_print (json_pack ("{s:I, s:I, s:I, s:O, s:i, s:b}", "operations", (json_int_t) self->operations,
-                                       "completed", (json_int_t) self->completed, "refused", (json_int_t) refused,
-                                       "results", results, "accounts", (int) self->accounts, "agrees", agrees));
+        tim3ctl_json_print (
+            json_pack ("{s:I, s:I, s:I, s:O, s:i, s:b}", "operations", (json_int_t) self->operations,
+                       "completed", (json_int_t) self->completed, "refused", (json_int_t) refused, "results",
+                       results, "accounts", (int) self->accounts, "agrees", agrees));
     } else {
         const char *name;
         json_t *count;
@@ -291,8 +296,8 @@ static void print_summary (const workload_t *self, bool agrees)
 
 static int run (workload_t *self)
 {
-    uint64_t outstanding = tim3ctl_count (self->ctl, TIM3CTL_OPTION_OUTSTANDING, OUTSTANDING,
-                                          TIM3CTL_OUTSTANDING_MAX);
+    uint64_t outstanding =
+        tim3ctl_count (self->ctl, TIM3CTL_OPTION_OUTSTANDING, OUTSTANDING, TIM3CTL_OUTSTANDING_MAX);
     tim3ctl_flow_t flow = {.arg = self,
                            .next = next_operation,
                            .done = operation_done,

@@ -708,12 +708,16 @@ static void sweep (self_t *self, tim3_env_t *env)
     tim3_key_t key = tim3_key_empty ();
     tim3_lock_item_t item;
     tim3_mark_t mark;
+    uint64_t now = tim3_env_now (env);
 
     for (int i = 0; i < SWEEP_MOST; i++) {
         if (!tim3_store_seek (tim3_env_store (env), TIM3_TABLE_LOCK_DUE, TIM3_SEEK_GT, &key, &mark))
             return;
-        if (!tim3_rule_is_due (self->settings, tim3_env_now (env), tim3_key_read_u64 (&key, 0)))
-            return;
+        if (!tim3_rule_is_due (self->settings, now, tim3_key_read_u64 (&key, 0))) {
+            /* on to what a clock that was set back has left too far ahead */
+            key = tim3_key_u64 (tim3_rule_due_most (self->settings, now) + 1);
+            continue;
+        }
         tim3_id_t tx = tim3_key_read_id (&key, 9);
         TIM3_ASSERT (read_item (env, (tim3_table_t) key.data[8], &tx, &item)
                      || tim3_store_error (tim3_env_store (env)));

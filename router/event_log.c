@@ -73,9 +73,9 @@ uint64_t tim3_event_log_append (tim3_event_log_t *self, tim3_store_t *store, con
     uint64_t end_before = self->end;
 
     tim3_key_add_id (&key, &publish->store);
-    bool known = tim3_store_read (store, TIM3_TABLE_LOG_SOURCE, &key, &last);
-    if (!known && publish->items.count > 0)
-        last.seq = items[0].seq - 1; /* what came before was before this log's time */
+    /* what another log has had was before this one's time; what none has had must still come */
+    if (!tim3_store_read (store, TIM3_TABLE_LOG_SOURCE, &key, &last))
+        last.seq = publish->acked;
     for (uint32_t i = 0; i < publish->items.count; i++) {
         if (items[i].seq <= last.seq) {
             self->duplicates++;

@@ -50,7 +50,6 @@ typedef struct {
     uint64_t asked_from; /* its place */
     uint64_t heard_us;   /* last stretch that fitted */
     uint64_t end;        /* of the log, as last heard */
-    bool renewing;       /* more credit is asked for, and not seen yet */
     bool replaced;       /* the log is not the one that was read so far */
 
     uint64_t listed_us; /* last List */
@@ -389,12 +388,11 @@ static bool is_replaced (const tim3_log_cursor_t *cursor, const tim3_events_t *e
     return !tim3_id_equal (&cursor->log, &events->log) || events->end < cursor->next;
 }
 
+/*  Not before all credit is used up: a renewal begins anew, and what is on its way would come twice.  */
 static void renew_credit (state_manager_t *self, tim3_env_t *env, uint64_t credit, uint64_t next)
 {
-    bool low = credit < CREDIT / 2;
-    if (low && !self->renewing)
+    if (credit == 0)
         subscribe (self, env, next);
-    self->renewing = low;
 }
 
 /*  Stretches that were on their way when the log was asked again are old news. Only where something is
@@ -713,10 +711,8 @@ static void tick (void *core, tim3_env_t *env)
     if (self->started_us == 0)
         self->started_us = now;
     watch_backing (self, env);
-    if (self->asked_us == 0 || now >= last + QUIET_US || now >= self->asked_us + RENEW_US) {
-        self->renewing = false;
+    if (self->asked_us == 0 || now >= last + QUIET_US || now >= self->asked_us + RENEW_US)
         subscribe (self, env, read_cursor (env).next);
-    }
     if (self->listed_us == 0 || now >= self->listed_us + LIST_US) {
         self->listed_us = now;
         tim3_env_send (env, ROUTER, TIM3_MSG_LIST, NULL);

@@ -791,8 +791,11 @@ static void tick (void *state, tim3_env_t *env)
     for (int i = 0; i < SWEEP_MOST; i++) {
         if (!tim3_store_seek (tim3_env_store (env), TIM3_TABLE_BURN_DUE, TIM3_SEEK_GT, &key, &mark))
             return;
-        if (!tim3_rule_is_due (self->settings, now, tim3_key_read_u64 (&key, 0)))
-            return;
+        if (!tim3_rule_is_due (self->settings, now, tim3_key_read_u64 (&key, 0))) {
+            /* on to what a clock that was set back has left too far ahead */
+            key = tim3_key_u64 (tim3_rule_due_most (self->settings, now) + 1);
+            continue;
+        }
         tim3_id_t tx = tim3_key_read_id (&key, 8);
         TIM3_ASSERT (read_record (env, &tx, &record) || tim3_store_error (tim3_env_store (env)));
         push (self, env, &record);

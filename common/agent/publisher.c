@@ -73,6 +73,7 @@ void tim3_publisher_send (tim3_publisher_t *self, tim3_env_t *env, const char *s
         if (count == 0)
             return;
         publish.items = (tim3_list_t){items, count};
+        publish.acked = self->acked;
         if (self->sent == self->acked)
             self->asked_us = tim3_env_now (env);
         self->sent = items[count - 1].seq;

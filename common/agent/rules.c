@@ -50,6 +50,10 @@ uint64_t tim3_rule_next_due (const tim3_settings_t *settings, uint64_t now_us, u
 
 bool tim3_rule_is_due (const tim3_settings_t *settings, uint64_t now_us, uint64_t due_us)
 {
-    uint64_t longest = settings->sweep_most_us + settings->sweep_after_us;
-    return due_us <= now_us || due_us > now_us + longest;
+    return due_us <= now_us || due_us > tim3_rule_due_most (settings, now_us);
+}
+
+uint64_t tim3_rule_due_most (const tim3_settings_t *settings, uint64_t now_us)
+{
+    return now_us + settings->sweep_most_us + settings->sweep_after_us;
 }

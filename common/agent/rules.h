@@ -17,5 +17,7 @@ void tim3_rule_refuse (tim3_env_t *env, tim3_result_t code, const tim3_id_t *tx,
 uint64_t tim3_rule_next_due (const tim3_settings_t *settings, uint64_t now_us, uint64_t attempts);
 /*  Whether it is time. A due time further away than any wait can be is a clock that was set back: time too.  */
 bool tim3_rule_is_due (const tim3_settings_t *settings, uint64_t now_us, uint64_t due_us);
+/*  The latest due time that any wait from now can lead to.  */
+uint64_t tim3_rule_due_most (const tim3_settings_t *settings, uint64_t now_us);
 
 #endif

@@ -480,7 +480,8 @@
 #define TIM3_FIELDS_publish(F, S)                                                                            \
     F (S, STR, source, REQUIRED, 40, none, "agent that emitted them")                                        \
     F (S, ID, store, REQUIRED, 0, none, "identity of its store")                                             \
-    F (S, LIST, items, REQUIRED, TIM3_EVENTS_MAX, event_item, "events in the order of seq")
+    F (S, LIST, items, REQUIRED, TIM3_EVENTS_MAX, event_item, "events in the order of seq")                  \
+    F (S, U64, acked, OPTIONAL, 0, none, "all up to this seq were durable before: a new log begins behind it")
 #define TIM3_FIELDS_published(F, S)                                                                          \
     F (S, STR, source, REQUIRED, 40, none, "agent")                                                          \
     F (S, U64, seq, REQUIRED, 0, none, "all up to this number are durable")

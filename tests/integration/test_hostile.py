@@ -10,8 +10,11 @@ import os
 import random
 import time
 
+import msgpack
+import zmq
+
 from harness import Cluster, main, poll
-from tim3_wire import BURN, TYPES, VOID, Refused, amount, number, receipt, tx_id
+from tim3_wire import BURN, NAMES, TYPES, VOID, Refused, amount, number, receipt, tx_id
 
 ASSETS = {"TIM3": 6, "TIME": 6}
 SCALE = 10 ** 12  # units of collateral in a unit of either asset
@@ -130,8 +133,8 @@ def fresh():
 
 
 @contextlib.contextmanager
-def attack(**more):
-    settings = dict(sweep_after_ms=2000, sweep_most_ms=2000, heartbeat_ms=50, retry_ms=100)
+def attack(sweep_ms=2000, **more):
+    settings = dict(sweep_after_ms=sweep_ms, sweep_most_ms=sweep_ms, heartbeat_ms=50, retry_ms=100)
     with Cluster(ASSETS, settings=settings, **more) as cluster:
         attacker = Attacker(cluster)
         for account in ("alice", "bob"):
@@ -488,6 +491,123 @@ def test_forged_answers_to_coordinators():
         attacker.cluster.start("lock_manager.TIM3.0")
         answers = [client.answer(identity, 15) for identity in asked]
         assert answers[0] == answers[1] and answers[0][0] == TYPES["Transaction"], answers
+
+
+class Impostor:
+    """Sits where a killed agent was, and answers those who connect there: lies says with what, by request."""
+
+    def __init__(self, cluster, address, lies):
+        self.cluster, self.address, self.lies = cluster, address, lies
+        self.told = 0
+
+    def __enter__(self):
+        self.cluster.kill(self.address)
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.bind(self.cluster.endpoint(self.address))
+        return self
+
+    def __exit__(self, *exception):
+        self.socket.close()
+        self.context.term()
+        self.cluster.start(self.address)
+
+    def answer(self, peer, envelope):
+        kind, identity, sender, trace, body = (envelope[place] for place in (1, 2, 3, 7, 9))
+        for name, lie in self.lies.get(NAMES.get(kind), lambda body: [])(body):
+            self.told += 1
+            self.socket.send_multipart([peer, msgpack.packb([1, TYPES[name], self.told, self.address, sender, 1,
+                                                             identity, trace, {}, dict(body, **lie)])])
+
+    def lie_to(self, stats, count):
+        """Until the one lied to has refused that many."""
+        def refused_all():
+            while self.socket.poll(50):
+                peer, frame = self.socket.recv_multipart()
+                unpacker = msgpack.Unpacker(raw=False)
+                unpacker.feed(frame)
+                for envelope in unpacker:
+                    self.answer(peer, envelope)
+            return self.told >= count and stats()["bad_receipts"] >= self.told
+        before = stats()["bad_receipts"]
+        assert before == 0, before
+        poll(refused_all, 10, "lies to be refused")
+
+
+def false_receipts(attacker, names, claim):
+    """Noise, and the right claim under wrong keys."""
+    yield os.urandom(32)
+    for name in names:
+        yield receipt(attacker.key(name), *claim)
+
+
+def test_impostor_of_the_collateral_token():
+    """Who answers in its place is not believed: nothing gets locked or released by word of mouth."""
+    locks, usda = "lock_manager.TIM3.0", "mock_usda.USDA.0"
+
+    def lies(*kinds):
+        def of(body):
+            claim = ("TIM3", body["tx"], body["account"], number(body["amount"]))
+            for name, kind, extra in kinds:
+                for mac in false_receipts(attacker, ("TIME.vault", "TIM3.evidence"), (kind, *claim, extra)):
+                    yield name, dict(receipt=mac, code=20)
+                # right keys, wrong kinds, vaults and amounts
+                for wrong in (("vault_lock", *claim, extra), (kind, "TIME", *claim[1:], extra),
+                              (kind, *claim[:3], claim[3] + 1, extra)):
+                    yield name, dict(receipt=receipt(attacker.key("TIM3.vault"), *wrong), code=20)
+        return of
+    with attack(sweep_ms=300) as attacker:
+        requested, burned = fresh(), fresh()
+        burn = attacker.burn(burned, "alice", 10)
+        told = dict(VaultLock=lies(("VaultLocked", "vault_locked", 0), ("VaultRefused", "vault_refused", 20)),
+                    VaultUnlock=lies(("VaultUnlocked", "vault_unlocked", BURN)))
+        with Impostor(attacker.cluster, usda, told) as impostor:
+            connection = attacker.connection("coordinator.TIM3.7", locks)
+            body = dict(account="alice", amount=amount(10))
+            connection.send(locks, "Lock", dict(body, tx=requested))
+            connection.send(locks, "Release", dict(body, tx=burned, reason=BURN, receipt=burn))
+            impostor.lie_to(lambda: attacker.stats(locks), 18)
+            assert attacker.lock_state(requested) == 1 and attacker.lock_state(burned) == 5
+
+
+def test_impostor_of_the_token_ledger():
+    locks, tokens = "lock_manager.TIM3.0", "token_manager.TIM3.0"
+
+    def lies(body):
+        claim = ("TIM3", body["tx"], body["account"], number(body["amount"]))
+        for name, kind in (("Minted", "mint"), ("Voided", "void")):
+            for mac in false_receipts(attacker, ("TIME.evidence", "TIM3.vault"), (kind, *claim)):
+                yield name, dict(receipt=mac, code=24, balance=amount(0), supply=amount(0), time_us=0)
+            yield name, dict(receipt=body["receipt"], code=24, balance=amount(0), supply=amount(0), time_us=0)
+            yield name, dict(receipt=other, code=24, balance=amount(0), supply=amount(0), time_us=0)
+    with attack(sweep_ms=300) as attacker:
+        tx, voided = fresh(), fresh()
+        lock = attacker.lock(voided, "alice", 10)
+        other = must("Voided", knock(attacker, DOORS[1], lock, tx=voided, account="alice", units=10))["receipt"]
+        attacker.release(VOID, voided, "alice", 10, other)
+        attacker.lock(tx, "alice", 10)
+        with Impostor(attacker.cluster, tokens, dict(Resolve=lies)) as impostor:
+            impostor.lie_to(lambda: attacker.stats(locks), 10)
+            assert attacker.lock_state(tx) == 2
+
+
+def test_impostor_of_the_collateral_ledger():
+    locks, tokens = "lock_manager.TIM3.0", "token_manager.TIM3.0"
+
+    def lies(body):
+        claim = (body["tx"], body["account"], number(body["amount"]))
+        for mac in false_receipts(attacker, ("TIME.evidence", "TIM3.vault"), ("release", "TIM3", *claim, BURN)):
+            yield "Released", dict(receipt=mac)
+        for wrong in (("burn", "TIM3", *claim), ("release", "TIME", *claim, BURN), ("release", "TIM3", *claim, VOID)):
+            yield "Released", dict(receipt=receipt(attacker.key("TIM3.evidence"), *wrong))
+        yield "Released", dict(receipt=body["receipt"])
+    with attack(sweep_ms=300) as attacker:
+        tx = fresh()
+        attacker.burn(tx, "alice", 10)
+        with Impostor(attacker.cluster, locks, dict(Release=lies)) as impostor:
+            impostor.lie_to(lambda: attacker.stats(tokens), 7)
+            assert attacker.ask("client", tokens, "GetRecord", tx=tx)[1]["status"] == 1
 
 
 # ---------------------------------------------------------------------------------------------------- races

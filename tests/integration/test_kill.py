@@ -115,6 +115,34 @@ def test_commit_boundaries_of_router():
     crash_at_every_commit("router.-.0")
 
 
+def mint_past_the_router(cluster, request_id):
+    client = cluster.client(cluster.endpoint("coordinator.TIM3.0"))
+    client.mint("alice", 5, request_id)
+    cluster.close(client)
+
+
+def first_events_die(crash_at):
+    """The router dies with a ledger's very first events, which it has taken but not made durable."""
+    with Cluster() as cluster:
+        client = cluster.client()
+        client.faucet("alice", 10 ** 18, "collateral")
+        cluster.kill("router.-.0")
+        mint_past_the_router(cluster, "first")
+        cluster.start("router.-.0", crash_at=crash_at)
+        poll(lambda: not cluster.running("router.-.0"), 10, "the router to crash")
+        mint_past_the_router(cluster, "second")
+        cluster.start("router.-.0")
+        cluster.audit()
+        metrics = client.ask("state_manager.-", "GetMetrics", dict(asset="TIM3"))["items"][0]
+        assert metrics["mints"] == 2, metrics
+
+
+def test_first_events_die_with_the_router():
+    """Later ones, which come to the next router first, must not pass for the beginning."""
+    first_events_die("before_commit:1")
+    first_events_die("before_commit:2")
+
+
 def test_clean_stops():
     with Cluster() as cluster:
         load = loaded(cluster, seed=SEED + 2)

@@ -273,6 +273,27 @@ const tim3_error_t *bench_refused (uint64_t type, const void *body, tim3_result_
     return error;
 }
 
+const void *bench_twice (uint64_t type, const void *body)
+{
+    uint8_t first[1024];
+    bench_send (type, body);
+    const bench_message_t *message = only_answer ();
+    size_t size = message->size;
+    uint64_t answer = message->type;
+    ck_assert_uint_le (size, sizeof first);
+    memcpy (first, message->data, size);
+    uint64_t digest = memory_store_digest (s_store);
+    bench_now += BENCH_SECOND;
+    bench_restart ();
+    bench_send (type, body);
+    message = only_answer ();
+    ck_assert_uint_eq (message->type, answer);
+    ck_assert_uint_eq (message->size, size);
+    ck_assert_mem_eq (message->data, first, size);
+    ck_assert (memory_store_digest (s_store) == digest);
+    return message->body;
+}
+
 void bench_pass (uint64_t later_us)
 {
     bench_now += later_us;

@@ -61,6 +61,9 @@ void bench_told (uint64_t reply_to, uint64_t type, const void *body);
 const void *bench_ask (uint64_t type, const void *body, uint64_t answer);
 /*  Expects a refusal with that result; returns the error.  */
 const tim3_error_t *bench_refused (uint64_t type, const void *body, tim3_result_t code);
+/*  Asks twice, with a restart and time in between; expects the same bytes, and a store that the second time leaves
+    alone. Returns the body of the answer.  */
+const void *bench_twice (uint64_t type, const void *body);
 /*  Lets time pass, then one tick.  */
 void bench_pass (uint64_t later_us);
 

@@ -86,25 +86,6 @@ static void give (const char *account, tim3_amount_t amount, const char *id)
     bench_ask (TIM3_MSG_FAUCET, &ask, TIM3_MSG_COLLATERAL_MOVED);
 }
 
-/*  Asks twice, and expects the same bytes and a store that the second time leaves alone.  */
-static void check_twice (uint64_t type, const void *body)
-{
-    uint8_t first[1024];
-    bench_send (type, body);
-    size_t size = bench_at (0)->size;
-    uint64_t answer = bench_at (0)->type;
-    ck_assert_uint_le (size, sizeof first);
-    memcpy (first, bench_at (0)->data, size);
-    uint64_t digest = memory_store_digest (bench_store ());
-    bench_now += BENCH_SECOND;
-    bench_restart ();
-    bench_send (type, body);
-    ck_assert_uint_eq (bench_at (0)->type, answer);
-    ck_assert_uint_eq (bench_at (0)->size, size);
-    ck_assert_mem_eq (bench_at (0)->data, first, size);
-    ck_assert (memory_store_digest (bench_store ()) == digest);
-}
-
 /*  ---------------------------------------------------------------------------------- faucet and transfer  */
 
 START_TEST (test_faucet)
@@ -115,7 +96,7 @@ START_TEST (test_faucet)
     ck_assert (tim3_id_equal (&moved->tx, &tx));
     ck_assert_str_eq (moved->account, "alice");
     ck_assert (moved->amount == 100 && moved->balance == 100);
-    check_twice (TIM3_MSG_FAUCET, &ask);
+    bench_twice (TIM3_MSG_FAUCET, &ask);
     ck_assert (held ("alice") == 100 && totals ().issued == 100);
     ck_assert_uint_eq (totals ().accounts, 1);
     ck_assert_uint_eq (totals ().operations, 1);
@@ -141,7 +122,7 @@ START_TEST (test_faucet_refuses)
     ask = faucet ("alice", 6, "f2");
     const tim3_error_t *error = bench_refused (TIM3_MSG_FAUCET, &ask, TIM3_AMOUNT_OVERFLOW);
     ck_assert (error->available == 5 && error->needed == 6);
-    check_twice (TIM3_MSG_FAUCET, &ask);
+    bench_twice (TIM3_MSG_FAUCET, &ask);
     give ("alice", 5, "f3");
     ck_assert (totals ().issued == TIM3_AMOUNT_MAX);
 }
@@ -154,7 +135,7 @@ START_TEST (test_transfer)
     const tim3_collateral_moved_t *moved =
         bench_ask (TIM3_MSG_COLLATERAL_TRANSFER, &ask, TIM3_MSG_COLLATERAL_MOVED);
     ck_assert (moved->balance == 70);
-    check_twice (TIM3_MSG_COLLATERAL_TRANSFER, &ask);
+    bench_twice (TIM3_MSG_COLLATERAL_TRANSFER, &ask);
     ck_assert (held ("alice") == 70 && held ("bob") == 30);
     ck_assert_uint_eq (totals ().accounts, 2);
     strcpy (ask.to, "carol");
@@ -185,7 +166,7 @@ START_TEST (test_transfer_refuses)
     ck_assert (error->available == 0 && error->needed == 1);
     /* decided for ever, even when funds come later */
     give ("alice", 100, "f1");
-    check_twice (TIM3_MSG_COLLATERAL_TRANSFER, &ask);
+    bench_twice (TIM3_MSG_COLLATERAL_TRANSFER, &ask);
     bench_refused (TIM3_MSG_COLLATERAL_TRANSFER, &ask, TIM3_INSUFFICIENT_FUNDS);
     ck_assert (held ("alice") == 100);
 }
@@ -200,7 +181,7 @@ START_TEST (test_lock_and_unlock)
     tim3_vault_move_t answer = *(const tim3_vault_move_t *) bench_ask (TIM3_MSG_VAULT_LOCK, &lock, TIM3_MSG_VAULT_LOCKED);
     tim3_mac_t right = bench_vault (TIM3_RECEIPT_KIND_VAULT_LOCKED, &lock.tx, "alice", 60, 0);
     ck_assert_mem_eq (answer.receipt.bytes, right.bytes, sizeof right.bytes);
-    check_twice (TIM3_MSG_VAULT_LOCK, &lock);
+    bench_twice (TIM3_MSG_VAULT_LOCK, &lock);
     ck_assert (held ("alice") == 40 && vault (0).total == 60 && vault (1).total == 0);
     ck_assert_str_eq (vault (1).vault, "GOLD");
     /* to whomever the release says: a redeemer need not have minted */
@@ -208,7 +189,7 @@ START_TEST (test_lock_and_unlock)
     answer = *(const tim3_vault_move_t *) bench_ask (TIM3_MSG_VAULT_UNLOCK, &unlock, TIM3_MSG_VAULT_UNLOCKED);
     right = bench_vault (TIM3_RECEIPT_KIND_VAULT_UNLOCKED, &unlock.tx, "bob", 25, TIM3_RELEASE_REASON_BURN);
     ck_assert_mem_eq (answer.receipt.bytes, right.bytes, sizeof right.bytes);
-    check_twice (TIM3_MSG_VAULT_UNLOCK, &unlock);
+    bench_twice (TIM3_MSG_VAULT_UNLOCK, &unlock);
     ck_assert (held ("bob") == 25 && vault (0).total == 35);
     ck_assert_uint_eq (vault (0).locks, 1);
     ck_assert_uint_eq (vault (0).unlocks, 1);
@@ -246,7 +227,7 @@ START_TEST (test_lock_without_funds)
     ck_assert (refused.available == 59 && refused.needed == 60);
     ck_assert_mem_eq (refused.receipt.bytes, right.bytes, sizeof right.bytes);
     give ("alice", 100, "f2");
-    check_twice (TIM3_MSG_VAULT_LOCK, &lock);
+    bench_twice (TIM3_MSG_VAULT_LOCK, &lock);
     bench_ask (TIM3_MSG_VAULT_LOCK, &lock, TIM3_MSG_VAULT_REFUSED);
     ck_assert (held ("alice") == 159 && vault (0).total == 0);
 }

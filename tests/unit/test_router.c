@@ -385,7 +385,7 @@ static tim3_raw_t token_body (void)
 
 static tim3_publish_t events_from (uint64_t seq, uint32_t count, tim3_type_t type)
 {
-    tim3_publish_t body = {.source = SOURCE, .store = {{7}}, .items = {s_items, count}};
+    tim3_publish_t body = {.source = SOURCE, .store = {{7}}, .items = {s_items, count}, .acked = seq - 1};
     for (uint32_t i = 0; i < count; i++)
         s_items[i] = (tim3_event_item_t){.seq = seq + i, .type = type, .time_us = 1, .body = token_body ()};
     return body;
@@ -420,6 +420,17 @@ START_TEST (test_a_new_source_starts_anywhere)
 {
     ck_assert_uint_eq (published (41, 3, TIM3_MSG_TOKEN_MINTED), 43);
     ck_assert_uint_eq (log_end (), 4);
+}
+END_TEST
+
+/*  The source's first message got lost, and its second is here.  */
+START_TEST (test_a_new_source_leaves_nothing_out)
+{
+    tim3_publish_t body = events_from (4, 3, TIM3_MSG_TOKEN_MINTED);
+    body.acked = 0;
+    ck_assert_uint_eq (ask (SOURCE, TIM3_MSG_PUBLISH, &body)->body.published.seq, 0);
+    ck_assert_uint_eq (log_end (), 1);
+    ck_assert_uint_eq (published (1, 5, TIM3_MSG_TOKEN_MINTED), 5);
 }
 END_TEST
 
@@ -759,6 +770,7 @@ static void add_registry (TCase *tests)
 static void add_event_log (TCase *tests)
 {
     tcase_add_test (tests, test_a_new_source_starts_anywhere);
+    tcase_add_test (tests, test_a_new_source_leaves_nothing_out);
     tcase_add_test (tests, test_duplicates_are_skipped);
     tcase_add_test (tests, test_nothing_is_taken_behind_a_gap);
     tcase_add_test (tests, test_another_store_is_another_source);

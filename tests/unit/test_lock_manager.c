@@ -1,0 +1,598 @@
+/*  test_lock_manager.c - the collateral ledger's core: locks, settlements, releases, its sweep and its lists.  */
+#include "../../lock_manager/core.h"
+#include "bench.h"
+#include "suites.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void setup (void)
+{
+    bench_defaults ("lock_manager.TIM3.0");
+    bench_settings.scale = 10;
+    bench_open (&tim3_lock_manager_core);
+}
+
+static void teardown (void)
+{
+    bench_close ();
+}
+
+/*  ------------------------------------------------------------------------------------------- requests  */
+
+static tim3_lock_t locking (uint8_t tx, const char *account, tim3_amount_t amount)
+{
+    tim3_lock_t ask = {.tx = bench_tx (tx), .amount = amount};
+    strcpy (ask.account, account);
+    return ask;
+}
+
+static tim3_receipt_t minted (uint8_t tx, const char *account, tim3_amount_t amount)
+{
+    tim3_receipt_t ask = {.tx = bench_tx (tx), .amount = amount};
+    strcpy (ask.account, account);
+    ask.receipt = bench_evidence (TIM3_RECEIPT_KIND_MINT, &ask.tx, account, amount, 0);
+    return ask;
+}
+
+static tim3_release_t releasing (tim3_release_reason_t reason, uint8_t tx, const char *account, tim3_amount_t amount)
+{
+    bool burn = reason == TIM3_RELEASE_REASON_BURN;
+    tim3_release_t ask = {.reason = (uint8_t) reason, .tx = bench_tx (tx), .amount = amount};
+    strcpy (ask.account, account);
+    ask.receipt =
+        bench_evidence (burn ? TIM3_RECEIPT_KIND_BURN : TIM3_RECEIPT_KIND_VOID, &ask.tx, account, amount, 0);
+    return ask;
+}
+
+/*  What the collateral token says, in its own unit.  */
+static tim3_vault_move_t vault_word (tim3_receipt_kind_t kind, uint8_t tx, const char *account, tim3_amount_t amount,
+                                     unsigned reason)
+{
+    tim3_vault_move_t word = {.vault = "TIM3", .tx = bench_tx (tx), .amount = amount, .reason = (uint8_t) reason};
+    strcpy (word.account, account);
+    word.receipt = bench_vault (kind, &word.tx, account, amount, reason);
+    return word;
+}
+
+static void vault_locked (uint8_t tx, const char *account, tim3_amount_t amount)
+{
+    tim3_vault_move_t word = vault_word (TIM3_RECEIPT_KIND_VAULT_LOCKED, tx, account, amount, 0);
+    bench_told (1, TIM3_MSG_VAULT_LOCKED, &word);
+}
+
+static void vault_unlocked (uint8_t tx, const char *account, tim3_amount_t amount, tim3_release_reason_t reason)
+{
+    tim3_vault_move_t word = vault_word (TIM3_RECEIPT_KIND_VAULT_UNLOCKED, tx, account, amount, reason);
+    bench_told (1, TIM3_MSG_VAULT_UNLOCKED, &word);
+}
+
+static tim3_vault_refused_t no_funds (uint8_t tx, const char *account, tim3_amount_t amount)
+{
+    tim3_vault_refused_t word = {.vault = "TIM3", .tx = bench_tx (tx), .amount = amount};
+    strcpy (word.account, account);
+    word.code = TIM3_INSUFFICIENT_FUNDS;
+    word.available = 39;
+    word.needed = amount;
+    word.receipt = bench_vault (TIM3_RECEIPT_KIND_VAULT_REFUSED, &word.tx, account, amount, word.code);
+    return word;
+}
+
+static void vault_refused (uint8_t tx, const char *account, tim3_amount_t amount)
+{
+    tim3_vault_refused_t word = no_funds (tx, account, amount);
+    bench_told (1, TIM3_MSG_VAULT_REFUSED, &word);
+}
+
+static tim3_lock_totals_t totals (void)
+{
+    return *(const tim3_lock_totals_t *) bench_ask (TIM3_MSG_GET_LOCK_TOTALS, NULL, TIM3_MSG_LOCK_TOTALS);
+}
+
+static tim3_lock_item_t item (uint8_t tx)
+{
+    tim3_tx_only_t ask = {bench_tx (tx)};
+    return *(const tim3_lock_item_t *) bench_ask (TIM3_MSG_GET_LOCK, &ask, TIM3_MSG_LOCK_ITEM);
+}
+
+static void check_totals (tim3_amount_t locked, tim3_amount_t in_flight, tim3_amount_t going, uint64_t unsettled)
+{
+    tim3_lock_totals_t sums = totals ();
+    ck_assert (sums.locked == locked);
+    ck_assert (sums.in_flight == in_flight);
+    ck_assert (sums.releasing == going);
+    ck_assert_uint_eq (sums.unsettled, unsettled);
+    ck_assert_uint_eq (memory_store_count (bench_store (), TIM3_TABLE_LOCK_DUE), unsettled);
+}
+
+/*  To pending: the lock is confirmed.  */
+static void lock (uint8_t tx, const char *account, tim3_amount_t amount)
+{
+    tim3_lock_t ask = locking (tx, account, amount);
+    bench_send (TIM3_MSG_LOCK, &ask);
+    vault_locked (tx, account, 10 * amount);
+    ck_assert_uint_eq (item (tx).state, TIM3_LOCK_STATE_PENDING);
+}
+
+/*  To active: the mint is done.  */
+static void settle (uint8_t tx, const char *account, tim3_amount_t amount)
+{
+    tim3_receipt_t ask = minted (tx, account, amount);
+    lock (tx, account, amount);
+    bench_ask (TIM3_MSG_SETTLE, &ask, TIM3_MSG_SETTLED);
+}
+
+static void check_receipt (const tim3_mac_t *receipt, tim3_receipt_kind_t kind, uint8_t tx, const char *account,
+                           tim3_amount_t amount, uint64_t extra)
+{
+    tim3_id_t id = bench_tx (tx);
+    tim3_mac_t right = bench_evidence (kind, &id, account, amount, extra);
+    ck_assert_mem_eq (receipt->bytes, right.bytes, sizeof right.bytes);
+}
+
+/*  -------------------------------------------------------------------------------------------------- lock  */
+
+START_TEST (test_lock)
+{
+    tim3_lock_t ask = locking (1, "alice", 7);
+    bench_send (TIM3_MSG_LOCK, &ask);
+    ck_assert_uint_eq (bench_count (), 1);
+    const tim3_vault_move_t *move = bench_sent (TIM3_MSG_VAULT_LOCK);
+    tim3_vault_move_t right = vault_word (TIM3_RECEIPT_KIND_VAULT_LOCK, 1, "alice", 70, 0);
+    ck_assert_str_eq (bench_at (0)->to, "mock_usda.USDA.0");
+    ck_assert_str_eq (move->vault, "TIM3");
+    ck_assert (move->amount == 70);
+    ck_assert_mem_eq (move->receipt.bytes, right.receipt.bytes, sizeof right.receipt.bytes);
+    check_totals (0, 0, 0, 1);
+    bench_send (TIM3_MSG_LOCK, &ask);
+    vault_locked (1, "alice", 70);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_LOCKED), 1);
+    const tim3_receipt_t *locked = bench_sent (TIM3_MSG_LOCKED);
+    check_receipt (&locked->receipt, TIM3_RECEIPT_KIND_LOCK, 1, "alice", 7, 0);
+    check_totals (7, 7, 0, 1);
+    bench_twice (TIM3_MSG_LOCK, &ask);
+    vault_locked (1, "alice", 70);
+    ck_assert_uint_eq (bench_count (), 0);
+    check_totals (7, 7, 0, 1);
+    ck_assert_uint_eq (bench_events (), 1);
+    ck_assert (((const tim3_collateral_locked_t *) bench_event (1, TIM3_MSG_COLLATERAL_LOCKED))->locked == 7);
+}
+END_TEST
+
+START_TEST (test_everyone_who_waits_is_answered)
+{
+    tim3_lock_t ask = locking (1, "alice", 7);
+    bench_begin ();
+    bench_take ("a", TIM3_MSG_LOCK, &ask);
+    bench_take ("b", TIM3_MSG_LOCK, &ask);
+    uint64_t newest = bench_take ("a", TIM3_MSG_LOCK, &ask);
+    ck_assert_int_eq (bench_commit (), 0);
+    vault_locked (1, "alice", 70);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_LOCKED), 2);
+    ck_assert_str_ne (bench_nth (TIM3_MSG_LOCKED, 0)->to, bench_nth (TIM3_MSG_LOCKED, 1)->to);
+    for (unsigned i = 0; i < 2; i++)
+        if (strcmp (bench_nth (TIM3_MSG_LOCKED, i)->to, "a") == 0)
+            ck_assert_uint_eq (bench_nth (TIM3_MSG_LOCKED, i)->reply_to, newest);
+}
+END_TEST
+
+START_TEST (test_lock_order_of_checks)
+{
+    tim3_lock_t ask = locking (1, "", 0);
+    bench_refused (TIM3_MSG_LOCK, &ask, TIM3_INVALID_ACCOUNT);
+    strcpy (ask.account, "alice");
+    bench_refused (TIM3_MSG_LOCK, &ask, TIM3_INVALID_AMOUNT);
+    ask.amount = TIM3_AMOUNT_MAX / 10 + 1;
+    bench_refused (TIM3_MSG_LOCK, &ask, TIM3_AMOUNT_OVERFLOW);
+    check_totals (0, 0, 0, 0);
+    lock (1, "alice", 7);
+    bench_refused (TIM3_MSG_LOCK, &ask, TIM3_AMOUNT_OVERFLOW);
+    ask = locking (1, "alice", 8);
+    bench_refused (TIM3_MSG_LOCK, &ask, TIM3_ID_REUSED);
+    ask = locking (1, "bob", 7);
+    bench_refused (TIM3_MSG_LOCK, &ask, TIM3_ID_REUSED);
+    ask = locking (2, "alice", TIM3_AMOUNT_MAX / 10);
+    bench_send (TIM3_MSG_LOCK, &ask);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_VAULT_LOCK), 1);
+}
+END_TEST
+
+START_TEST (test_refused_lock)
+{
+    tim3_lock_t ask = locking (1, "alice", 7);
+    bench_send (TIM3_MSG_LOCK, &ask);
+    vault_refused (1, "alice", 70);
+    const tim3_refusal_t *refused = bench_sent (TIM3_MSG_LOCK_REFUSED);
+    ck_assert_uint_eq (refused->code, TIM3_INSUFFICIENT_FUNDS);
+    ck_assert (refused->available == 3 && refused->needed == 7);
+    check_receipt (&refused->receipt, TIM3_RECEIPT_KIND_REFUSAL, 1, "alice", 7, TIM3_INSUFFICIENT_FUNDS);
+    check_totals (0, 0, 0, 1);
+    bench_twice (TIM3_MSG_LOCK, &ask);
+    vault_locked (1, "alice", 70);
+    ck_assert_uint_eq (item (1).state, TIM3_LOCK_STATE_REFUSING);
+    tim3_release_t release = releasing (TIM3_RELEASE_REASON_VOID, 1, "alice", 7);
+    const tim3_release_t *released = bench_ask (TIM3_MSG_RELEASE, &release, TIM3_MSG_RELEASED);
+    check_receipt (&released->receipt, TIM3_RECEIPT_KIND_RELEASE, 1, "alice", 7, TIM3_RELEASE_REASON_VOID);
+    ck_assert_uint_eq (item (1).state, TIM3_LOCK_STATE_REFUSED);
+    check_totals (0, 0, 0, 0);
+    bench_twice (TIM3_MSG_RELEASE, &release);
+    bench_twice (TIM3_MSG_LOCK, &ask);
+    ck_assert_uint_eq (bench_events (), 0);
+    ck_assert_uint_eq (totals ().refused, 1);
+}
+END_TEST
+
+/*  The vault's word counts only under its key, for this asset, account and amount.  */
+START_TEST (test_vault_words_that_do_not_hold)
+{
+    tim3_lock_t ask = locking (1, "alice", 7);
+    bench_send (TIM3_MSG_LOCK, &ask);
+    tim3_vault_move_t word = vault_word (TIM3_RECEIPT_KIND_VAULT_LOCKED, 1, "alice", 70, 0);
+    word.receipt.bytes[5] ^= 4;
+    bench_told (1, TIM3_MSG_VAULT_LOCKED, &word);
+    word = vault_word (TIM3_RECEIPT_KIND_VAULT_LOCK, 1, "alice", 70, 0);
+    bench_told (1, TIM3_MSG_VAULT_LOCKED, &word);
+    word = vault_word (TIM3_RECEIPT_KIND_VAULT_LOCKED, 1, "alice", 70, 0);
+    strcpy (word.vault, "GOLD");
+    bench_told (1, TIM3_MSG_VAULT_LOCKED, &word);
+    vault_locked (1, "alice", 71);
+    vault_locked (1, "bob", 70);
+    vault_locked (2, "alice", 70);
+    vault_unlocked (1, "alice", 70, TIM3_RELEASE_REASON_VOID);
+    tim3_vault_refused_t refused = no_funds (1, "alice", 70);
+    refused.code = TIM3_VOIDED;
+    bench_told (1, TIM3_MSG_VAULT_REFUSED, &refused);
+    ck_assert_uint_eq (item (1).state, TIM3_LOCK_STATE_REQUESTED);
+    check_totals (0, 0, 0, 1);
+    ck_assert_uint_eq (bench_metric ("bad_receipts"), 4);
+}
+END_TEST
+
+/*  ------------------------------------------------------------------------------------------------ settle  */
+
+START_TEST (test_settle)
+{
+    lock (1, "alice", 7);
+    tim3_receipt_t ask = minted (1, "alice", 7);
+    const tim3_settled_t *settled = bench_ask (TIM3_MSG_SETTLE, &ask, TIM3_MSG_SETTLED);
+    ck_assert_uint_eq (settled->state, TIM3_LOCK_STATE_ACTIVE);
+    check_totals (7, 0, 0, 0);
+    bench_twice (TIM3_MSG_SETTLE, &ask);
+    tim3_lock_t again = locking (1, "alice", 7);
+    bench_twice (TIM3_MSG_LOCK, &again);
+    /* what is active can be voided by nothing, however well it is proven */
+    tim3_release_t release = releasing (TIM3_RELEASE_REASON_VOID, 1, "alice", 7);
+    bench_refused (TIM3_MSG_RELEASE, &release, TIM3_WRONG_STATE);
+    check_totals (7, 0, 0, 0);
+    ck_assert (bench_has_reason ("conflicts"));
+}
+END_TEST
+
+START_TEST (test_settle_order_of_checks)
+{
+    tim3_receipt_t ask = minted (1, "alice", 7);
+    ask.receipt.bytes[0] ^= 1;
+    bench_refused (TIM3_MSG_SETTLE, &ask, TIM3_BAD_RECEIPT);
+    ask = minted (1, "alice", 7);
+    bench_refused (TIM3_MSG_SETTLE, &ask, TIM3_NOT_FOUND);
+    tim3_lock_t asked = locking (1, "alice", 7);
+    bench_send (TIM3_MSG_LOCK, &asked);
+    bench_refused (TIM3_MSG_SETTLE, &ask, TIM3_WRONG_STATE);
+    ask = minted (1, "alice", 8);
+    bench_refused (TIM3_MSG_SETTLE, &ask, TIM3_ID_REUSED);
+    check_totals (0, 0, 0, 1);
+}
+END_TEST
+
+START_TEST (test_settle_by_the_sweep)
+{
+    lock (1, "alice", 7);
+    bench_pass (2 * BENCH_SECOND);
+    const tim3_receipt_t *resolve = bench_sent (TIM3_MSG_RESOLVE);
+    ck_assert_str_eq (bench_at (0)->to, "token_manager.TIM3.0");
+    check_receipt (&resolve->receipt, TIM3_RECEIPT_KIND_LOCK, 1, "alice", 7, 0);
+    tim3_minted_t answer = {.tx = bench_tx (1), .account = "alice", .amount = 7};
+    bench_told (1, TIM3_MSG_MINTED, &answer);
+    check_totals (7, 7, 0, 1);
+    answer.receipt = minted (1, "alice", 7).receipt;
+    bench_told (1, TIM3_MSG_MINTED, &answer);
+    check_totals (7, 0, 0, 0);
+    ck_assert_uint_eq (bench_count (), 1); /* the answer to the last question: nothing is said to the ledger */
+}
+END_TEST
+
+/*  ----------------------------------------------------------------------------------------------- release  */
+
+START_TEST (test_void)
+{
+    lock (1, "alice", 7);
+    tim3_release_t ask = releasing (TIM3_RELEASE_REASON_VOID, 1, "alice", 7);
+    bench_send (TIM3_MSG_RELEASE, &ask);
+    ck_assert_uint_eq (bench_count (), 1);
+    const tim3_vault_move_t *move = bench_sent (TIM3_MSG_VAULT_UNLOCK);
+    tim3_vault_move_t right =
+        vault_word (TIM3_RECEIPT_KIND_VAULT_UNLOCK, 1, "alice", 70, TIM3_RELEASE_REASON_VOID);
+    ck_assert_mem_eq (move->receipt.bytes, right.receipt.bytes, sizeof right.receipt.bytes);
+    check_totals (0, 0, 7, 1);
+    bench_begin ();
+    bench_take ("other", TIM3_MSG_RELEASE, &ask);
+    ck_assert_int_eq (bench_commit (), 0);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_VAULT_UNLOCK), 1);
+    vault_unlocked (1, "alice", 70, TIM3_RELEASE_REASON_VOID);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_RELEASED), 2);
+    check_totals (0, 0, 0, 0);
+    ck_assert_uint_eq (item (1).state, TIM3_LOCK_STATE_RELEASED);
+    bench_twice (TIM3_MSG_RELEASE, &ask);
+    vault_unlocked (1, "alice", 70, TIM3_RELEASE_REASON_VOID);
+    check_totals (0, 0, 0, 0);
+    /* a mint that comes too late finds no collateral */
+    tim3_receipt_t mint = minted (1, "alice", 7);
+    bench_refused (TIM3_MSG_SETTLE, &mint, TIM3_WRONG_STATE);
+    ck_assert_uint_eq (bench_events (), 2);
+    const tim3_collateral_released_t *event = bench_event (2, TIM3_MSG_COLLATERAL_RELEASED);
+    ck_assert (event->locked == 0 && event->reason == TIM3_RELEASE_REASON_VOID);
+}
+END_TEST
+
+START_TEST (test_void_by_the_sweep)
+{
+    lock (1, "alice", 7);
+    tim3_refusal_t voided = {.tx = bench_tx (1), .account = "alice", .amount = 7, .code = TIM3_VOIDED};
+    bench_told (1, TIM3_MSG_VOIDED, &voided);
+    ck_assert_uint_eq (bench_count (), 0);
+    voided.receipt = releasing (TIM3_RELEASE_REASON_VOID, 1, "alice", 7).receipt;
+    bench_told (1, TIM3_MSG_VOIDED, &voided);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_VAULT_UNLOCK), 1);
+    vault_unlocked (1, "alice", 70, TIM3_RELEASE_REASON_VOID);
+    ck_assert_uint_eq (bench_count (), 0);
+    check_totals (0, 0, 0, 0);
+}
+END_TEST
+
+START_TEST (test_burn_release)
+{
+    settle (1, "alice", 100);
+    tim3_release_t ask = releasing (TIM3_RELEASE_REASON_BURN, 2, "bob", 30);
+    bench_send (TIM3_MSG_RELEASE, &ask);
+    const tim3_vault_move_t *move = bench_sent (TIM3_MSG_VAULT_UNLOCK);
+    ck_assert_str_eq (move->account, "bob");
+    ck_assert (move->amount == 300);
+    check_totals (70, 0, 30, 1);
+    vault_unlocked (2, "bob", 300, TIM3_RELEASE_REASON_BURN);
+    const tim3_release_t *released = bench_sent (TIM3_MSG_RELEASED);
+    check_receipt (&released->receipt, TIM3_RECEIPT_KIND_RELEASE, 2, "bob", 30, TIM3_RELEASE_REASON_BURN);
+    check_totals (70, 0, 0, 0);
+    bench_twice (TIM3_MSG_RELEASE, &ask);
+    ask = releasing (TIM3_RELEASE_REASON_BURN, 2, "bob", 31);
+    bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_ID_REUSED);
+    ck_assert_uint_eq (totals ().releases, 1);
+    ck_assert (totals ().scale == 10);
+}
+END_TEST
+
+START_TEST (test_release_order_of_checks)
+{
+    tim3_release_t ask = releasing (TIM3_RELEASE_REASON_BURN, 2, "", 0);
+    ask.receipt.bytes[0] ^= 1;
+    bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_INVALID_ACCOUNT);
+    strcpy (ask.account, "alice");
+    bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_INVALID_AMOUNT);
+    ask.amount = 5;
+    bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_BAD_RECEIPT);
+    ask.reason = TIM3_RELEASE_REASON_VOID;
+    bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_BAD_RECEIPT);
+    ask = releasing (TIM3_RELEASE_REASON_VOID, 2, "alice", 5);
+    bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_NOT_FOUND);
+    ask.reason = TIM3_RELEASE_REASON_BURN;
+    bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_BAD_RECEIPT);
+    settle (1, "alice", 4);
+    ask = releasing (TIM3_RELEASE_REASON_BURN, 2, "alice", 5);
+    const tim3_error_t *error = bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_WRONG_STATE);
+    ck_assert (error->available == 4 && error->needed == 5);
+    check_totals (4, 0, 0, 0);
+}
+END_TEST
+
+/*  A mint's void and a redemption can carry one tx, when a request id is used for both.  */
+START_TEST (test_lock_and_release_of_one_tx)
+{
+    settle (9, "carol", 50);
+    lock (1, "alice", 7);
+    tim3_release_t burn = releasing (TIM3_RELEASE_REASON_BURN, 1, "alice", 20);
+    tim3_release_t undo = releasing (TIM3_RELEASE_REASON_VOID, 1, "alice", 7);
+    bench_send (TIM3_MSG_RELEASE, &burn);
+    bench_send (TIM3_MSG_RELEASE, &undo);
+    check_totals (30, 0, 27, 2);
+    vault_unlocked (1, "alice", 70, TIM3_RELEASE_REASON_VOID);
+    check_totals (30, 0, 20, 1);
+    vault_unlocked (1, "alice", 200, TIM3_RELEASE_REASON_BURN);
+    check_totals (30, 0, 0, 0);
+    bench_twice (TIM3_MSG_RELEASE, &burn);
+    bench_twice (TIM3_MSG_RELEASE, &undo);
+}
+END_TEST
+
+/*  ------------------------------------------------------------------------------------------------ sweep  */
+
+START_TEST (test_sweep_by_state)
+{
+    tim3_lock_t ask = locking (1, "alice", 7);
+    bench_send (TIM3_MSG_LOCK, &ask);
+    lock (2, "bob", 7);
+    ask = locking (3, "carol", 7);
+    bench_send (TIM3_MSG_LOCK, &ask);
+    vault_refused (3, "carol", 70);
+    settle (4, "dave", 50);
+    tim3_release_t burn = releasing (TIM3_RELEASE_REASON_BURN, 5, "dave", 20);
+    bench_send (TIM3_MSG_RELEASE, &burn);
+    check_totals (37, 7, 20, 4);
+    bench_pass (2 * BENCH_SECOND);
+    ck_assert_uint_eq (bench_count (), 4);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_VAULT_LOCK), 1);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_RESOLVE), 1);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_RESOLVE_REFUSED), 1);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_VAULT_UNLOCK), 1);
+    bench_pass (4 * BENCH_SECOND - 1);
+    ck_assert_uint_eq (bench_count (), 0);
+    bench_restart ();
+    bench_pass (1);
+    ck_assert_uint_eq (bench_count (), 4);
+    ck_assert_uint_eq (item (1).attempts, 2);
+}
+END_TEST
+
+START_TEST (test_sweep_when_the_clock_goes_back)
+{
+    lock (1, "alice", 7);
+    bench_now -= 500 * BENCH_SECOND;
+    lock (2, "bob", 7);
+    bench_pass (BENCH_SECOND);
+    ck_assert_uint_eq (bench_count (), 1);
+    ck_assert_str_eq (((const tim3_receipt_t *) bench_sent (TIM3_MSG_RESOLVE))->account, "alice");
+    bench_pass (BENCH_SECOND);
+    ck_assert_uint_eq (bench_count (), 1);
+    ck_assert_str_eq (((const tim3_receipt_t *) bench_sent (TIM3_MSG_RESOLVE))->account, "bob");
+}
+END_TEST
+
+START_TEST (test_waiters_are_forgotten)
+{
+    tim3_lock_t ask = locking (1, "alice", 7);
+    bench_send (TIM3_MSG_LOCK, &ask);
+    ck_assert_uint_eq (bench_metric ("waiting"), 1);
+    bench_pass (31 * BENCH_SECOND);
+    ck_assert_uint_eq (bench_metric ("waiting"), 0);
+    vault_locked (1, "alice", 70);
+    ck_assert_uint_eq (bench_count (), 0);
+    bench_ask (TIM3_MSG_LOCK, &ask, TIM3_MSG_LOCKED);
+}
+END_TEST
+
+/*  ------------------------------------------------------------------------------------------------- faults  */
+
+static void full_batch (void)
+{
+    tim3_lock_t ask = locking (11, "erin", 5);
+    tim3_receipt_t mint = minted (1, "alice", 7);
+    tim3_release_t undo = releasing (TIM3_RELEASE_REASON_VOID, 2, "bob", 7);
+    tim3_release_t burn = releasing (TIM3_RELEASE_REASON_BURN, 12, "dave", 20);
+    tim3_release_t refuse = releasing (TIM3_RELEASE_REASON_VOID, 3, "carol", 7);
+    bench_take ("a", TIM3_MSG_LOCK, &ask);
+    bench_take ("b", TIM3_MSG_SETTLE, &mint);
+    bench_take ("c", TIM3_MSG_RELEASE, &undo);
+    bench_take ("d", TIM3_MSG_RELEASE, &burn);
+    bench_take ("e", TIM3_MSG_RELEASE, &refuse);
+}
+
+static void words_batch (void)
+{
+    tim3_vault_move_t in = vault_word (TIM3_RECEIPT_KIND_VAULT_LOCKED, 11, "erin", 50, 0);
+    tim3_vault_move_t out =
+        vault_word (TIM3_RECEIPT_KIND_VAULT_UNLOCKED, 2, "bob", 70, TIM3_RELEASE_REASON_VOID);
+    bench_answer (1, TIM3_MSG_VAULT_LOCKED, &in);
+    bench_answer (1, TIM3_MSG_VAULT_UNLOCKED, &out);
+}
+
+START_TEST (test_store_full)
+{
+    lock (1, "alice", 7);
+    lock (2, "bob", 7);
+    tim3_lock_t ask = locking (3, "carol", 7);
+    bench_send (TIM3_MSG_LOCK, &ask);
+    vault_refused (3, "carol", 70);
+    settle (4, "dave", 50);
+    ck_assert_uint_gt (bench_fill_up (full_batch), 15);
+    check_totals (37, 0, 27, 3);
+    ck_assert_uint_gt (bench_fill_up (words_batch), 5);
+    check_totals (42, 5, 20, 2);
+    ck_assert_uint_eq (bench_events (), 6);
+}
+END_TEST
+
+START_TEST (test_commit_fails)
+{
+    tim3_lock_t ask = locking (1, "alice", 7);
+    memory_store_fail_commit (bench_store (), TIM3_STORE_FULL);
+    bench_begin ();
+    bench_take ("a", TIM3_MSG_LOCK, &ask);
+    ck_assert_int_eq (bench_commit (), 0);
+    /* nothing may be asked of the vault for a lock that is not written down */
+    ck_assert_uint_eq (bench_count (), 1);
+    ck_assert_uint_eq (((const tim3_error_t *) bench_sent (TIM3_MSG_ERROR))->code, TIM3_STORAGE_FULL);
+    check_totals (0, 0, 0, 0);
+    /* nobody waits for it any more */
+    ck_assert_uint_eq (bench_metric ("waiting"), 0);
+}
+END_TEST
+
+/*  ------------------------------------------------------------------------------------------------- lists  */
+
+static unsigned list (tim3_list_locks_t ask, unsigned seen[256])
+{
+    unsigned count = 0;
+    memset (seen, 0, 256 * sizeof *seen);
+    do {
+        const tim3_locks_t *page = bench_ask (TIM3_MSG_LIST_LOCKS, &ask, TIM3_MSG_LOCKS);
+        const tim3_lock_item_t *items = page->items.items;
+        ck_assert_uint_le (page->items.count, ask.limit);
+        for (uint32_t i = 0; i < page->items.count; i++, count++)
+            seen[items[i].tx.bytes[0]]++;
+        strcpy (ask.cursor, page->cursor);
+    } while (ask.cursor[0]);
+    return count;
+}
+
+START_TEST (test_lists)
+{
+    unsigned seen[256];
+    for (uint8_t i = 1; i <= 10; i++)
+        (i % 3 ? settle : lock) (i, i % 2 ? "alice" : "bob", 10);
+    for (uint8_t i = 21; i <= 25; i++) {
+        tim3_release_t burn = releasing (TIM3_RELEASE_REASON_BURN, i, "alice", 2);
+        bench_send (TIM3_MSG_RELEASE, &burn);
+    }
+    vault_unlocked (21, "alice", 20, TIM3_RELEASE_REASON_BURN);
+    for (unsigned limit = 1; limit < 20; limit += 2) {
+        ck_assert_uint_eq (list ((tim3_list_locks_t){.limit = limit}, seen), 15);
+        ck_assert (seen[1] == 1 && seen[10] == 1 && seen[21] == 1 && seen[25] == 1);
+        ck_assert_uint_eq (list ((tim3_list_locks_t){.limit = limit, .account = "alice"}, seen), 10);
+        ck_assert_uint_eq (list ((tim3_list_locks_t){.limit = limit, .unsettled = true}, seen), 7);
+        ck_assert (seen[3] == 1 && seen[21] == 0 && seen[22] == 1);
+        ck_assert_uint_eq (
+            list ((tim3_list_locks_t){.limit = limit, .account = "alice", .unsettled = true}, seen), 6);
+        ck_assert_uint_eq (list ((tim3_list_locks_t){.limit = limit, .state = TIM3_LOCK_STATE_ACTIVE}, seen), 7);
+        ck_assert_uint_eq (list ((tim3_list_locks_t){.limit = limit, .state = TIM3_LOCK_STATE_RELEASED}, seen), 1);
+    }
+    tim3_tx_only_t none = {bench_tx (77)};
+    bench_refused (TIM3_MSG_GET_LOCK, &none, TIM3_NOT_FOUND);
+}
+END_TEST
+
+Suite *suite_lock_manager (void)
+{
+    Suite *suite = suite_create ("lock_manager");
+    TCase *tcase = tcase_create ("lock_manager");
+    tcase_set_timeout (tcase, 60);
+    tcase_add_checked_fixture (tcase, setup, teardown);
+    tcase_add_test (tcase, test_lock);
+    tcase_add_test (tcase, test_everyone_who_waits_is_answered);
+    tcase_add_test (tcase, test_lock_order_of_checks);
+    tcase_add_test (tcase, test_refused_lock);
+    tcase_add_test (tcase, test_vault_words_that_do_not_hold);
+    tcase_add_test (tcase, test_settle);
+    tcase_add_test (tcase, test_settle_order_of_checks);
+    tcase_add_test (tcase, test_settle_by_the_sweep);
+    tcase_add_test (tcase, test_void);
+    tcase_add_test (tcase, test_void_by_the_sweep);
+    tcase_add_test (tcase, test_burn_release);
+    tcase_add_test (tcase, test_release_order_of_checks);
+    tcase_add_test (tcase, test_lock_and_release_of_one_tx);
+    tcase_add_test (tcase, test_sweep_by_state);
+    tcase_add_test (tcase, test_sweep_when_the_clock_goes_back);
+    tcase_add_test (tcase, test_waiters_are_forgotten);
+    tcase_add_test (tcase, test_store_full);
+    tcase_add_test (tcase, test_commit_fails);
+    tcase_add_test (tcase, test_lists);
+    suite_add_tcase (suite, tcase);
+    return suite;
+}
