@@ -1,7 +1,7 @@
-/*  tim3client.c - the client library. Requests live in numbered slots; the low bits of a message id are the
-    slot, the high bits a counter that begins at a random place, so an answer finds its request at once and an
-    answer to an earlier life finds none.  */
+/*  tim3client.c - the client library: socket, sending, answers, time. The requests' memory is in
+    tim3client_requests.c.  */
 #include "tim3client.h"
+#include "tim3client_requests.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -16,30 +16,11 @@
 #define REPLY_MOST (8 * 1024 * 1024)
 #define ARENA_SIZE (2 * 1024 * 1024)
 #define QUEUE_MOST 10000
-#define SLOT_BITS 20
-#define SLOTS_MOST (1u << SLOT_BITS)
 #define SCAN_US 20000
 #define RESEND_MOST_US 4000000
 #define REFUSED_WAIT_US 50000
 #define REFUSED_WAIT_MOST_US 1000000
 #define RENEW_US 2000000
-
-typedef struct {
-    uint64_t id; /* 0: the slot is free */
-    uint32_t slot;
-    tim3_type_t type;
-    void *tag;
-    tim3_buffer_t message; /* the envelope, as sent */
-    uint64_t start_us;
-    uint64_t deadline_us; /* 0: none */
-    uint64_t send_us;     /* when it is sent again */
-    uint64_t resend_wait_us;
-    uint64_t refused_wait_us;
-    unsigned sends;
-    unsigned refusals;
-    tim3_error_t refusal; /* the last one */
-    tim3_subscribe_t subscribe;
-} request_t;
 
 /*  An answer that came while call () waited for another.  */
 typedef struct deferred {
@@ -55,13 +36,9 @@ struct tim3_client {
     char endpoint[256];
     uint64_t timeout_us;
     uint64_t retry_us;
-    uint64_t sequence;
+    tim3_requests_t requests;
     tim3_buffer_t out;
     unsigned out_count;
-    request_t **slots;
-    uint32_t slot_count;
-    uint32_t *spare; /* numbers of free slots */
-    uint32_t spare_count;
     zmq_msg_t frame; /* the one being read */
     bool frame_open;
     const uint8_t *at;
@@ -71,8 +48,12 @@ struct tim3_client {
     tim3_arena_t arena;
     void *body;
     tim3_answer_t answer;
-    deferred_t *deferred;
+    deferred_t *deferred;  /* in the order in which they came */
+    deferred_t *delivered; /* the one handed out last */
 };
+
+static const tim3_answer_t *take_deferred (tim3_client_t *self);
+static void free_deferred (deferred_t *deferred);
 
 static uint64_t clock_us (clockid_t clock)
 {
@@ -113,8 +94,7 @@ static tim3_client_t *client_new (const char *endpoint, void *context, bool owne
     snprintf (self->endpoint, sizeof self->endpoint, "%s", endpoint);
     self->timeout_us = 10000000;
     self->retry_us = 1000000;
-    randombytes_buf (&self->sequence, sizeof self->sequence);
-    self->sequence >>= SLOT_BITS + 1;
+    tim3_requests_begin (&self->requests);
     self->body = tim3_alloc (tim3_body_size_max ());
     self->arena.data = tim3_alloc (ARENA_SIZE);
     self->arena.capacity = ARENA_SIZE;
@@ -149,22 +129,6 @@ static void close_frame (tim3_client_t *self)
     self->at = self->end = NULL;
 }
 
-static void free_deferred (deferred_t *deferred)
-{
-    tim3_buffer_free (&deferred->body);
-    free (deferred);
-}
-
-static void free_requests (tim3_client_t *self)
-{
-    for (uint32_t i = 0; i < self->slot_count; i++) {
-        tim3_buffer_free (&self->slots[i]->message);
-        free (self->slots[i]);
-    }
-    free (self->slots);
-    free (self->spare);
-}
-
 void tim3_client_destroy (tim3_client_t **self_p)
 {
     tim3_client_t *self = *self_p;
@@ -174,11 +138,10 @@ void tim3_client_destroy (tim3_client_t **self_p)
     zmq_close (self->socket);
     if (self->owner)
         zmq_ctx_term (self->context);
-    free_requests (self);
-    for (deferred_t *next; self->deferred; self->deferred = next) {
-        next = self->deferred->next;
-        free_deferred (self->deferred);
-    }
+    tim3_requests_free (&self->requests);
+    while (self->deferred)
+        take_deferred (self);
+    free_deferred (self->delivered);
     tim3_buffer_free (&self->out);
     free (self->arena.data);
     free (self->body);
@@ -198,58 +161,12 @@ void tim3_client_set_retry_ms (tim3_client_t *self, uint64_t retry_ms)
 
 unsigned tim3_client_outstanding (const tim3_client_t *self)
 {
-    return self->slot_count - self->spare_count;
+    return self->requests.count - self->requests.spare_count;
 }
 
 void *tim3_client_socket (tim3_client_t *self)
 {
     return self->socket;
-}
-
-/*  ------------------------------------------------------------------------------------------- slots  */
-
-static void grow_slots (tim3_client_t *self)
-{
-    TIM3_ASSERT (self->slot_count < SLOTS_MOST);
-    uint32_t count = self->slot_count ? self->slot_count * 2 : 64;
-    self->slots = realloc (self->slots, count * sizeof *self->slots);
-    self->spare = realloc (self->spare, count * sizeof *self->spare);
-    TIM3_ASSERT (self->slots && self->spare);
-    for (uint32_t i = count; i-- > self->slot_count;) {
-        self->slots[i] = tim3_alloc (sizeof (request_t));
-        self->slots[i]->slot = i;
-        self->spare[self->spare_count++] = i;
-    }
-    self->slot_count = count;
-}
-
-static request_t *take_slot (tim3_client_t *self)
-{
-    if (self->spare_count == 0)
-        grow_slots (self);
-    request_t *request = self->slots[self->spare[--self->spare_count]];
-    tim3_buffer_t kept = request->message;
-    uint32_t slot = request->slot;
-    memset (request, 0, sizeof *request);
-    tim3_buffer_clear (&kept);
-    request->message = kept;
-    request->slot = slot;
-    request->id = ++self->sequence << SLOT_BITS | slot;
-    return request;
-}
-
-static void free_slot (tim3_client_t *self, request_t *request)
-{
-    request->id = 0;
-    self->spare[self->spare_count++] = request->slot;
-}
-
-static request_t *find_request (tim3_client_t *self, uint64_t id)
-{
-    uint32_t slot = (uint32_t) (id & (SLOTS_MOST - 1));
-    if (id == 0 || slot >= self->slot_count || self->slots[slot]->id != id)
-        return NULL;
-    return self->slots[slot];
 }
 
 /*  ----------------------------------------------------------------------------------------- sending  */
@@ -269,7 +186,7 @@ static void flush (tim3_client_t *self)
     self->out_count = 0;
 }
 
-static void send_request (tim3_client_t *self, request_t *request)
+static void send_request (tim3_client_t *self, tim3_request_t *request)
 {
     if (self->out.size + request->message.size > FRAME_MOST || self->out_count == TIM3_ENVELOPES_MAX)
         flush (self);
@@ -278,7 +195,7 @@ static void send_request (tim3_client_t *self, request_t *request)
     request->sends++;
 }
 
-static void write_request (request_t *request, const char *route, const char *account, const void *body)
+static void write_request (tim3_request_t *request, const char *route, const char *account, const void *body)
 {
     tim3_envelope_t envelope = {
         .type = request->type, .id = request->id, .time_us = clock_us (CLOCK_REALTIME)};
@@ -292,7 +209,7 @@ static void write_request (request_t *request, const char *route, const char *ac
 uint64_t tim3_client_submit (tim3_client_t *self, const char *route, const char *account, tim3_type_t type,
                              const void *body, void *tag)
 {
-    request_t *request = take_slot (self);
+    tim3_request_t *request = tim3_requests_take (&self->requests);
     request->type = type;
     request->tag = tag;
     request->start_us = now_us ();
@@ -305,14 +222,14 @@ uint64_t tim3_client_submit (tim3_client_t *self, const char *route, const char 
     return request->id;
 }
 
-static void send_subscribe (tim3_client_t *self, request_t *request)
+static void send_subscribe (tim3_client_t *self, tim3_request_t *request)
 {
     write_request (request, "router.-", "", &request->subscribe);
     send_request (self, request);
     request->send_us = now_us () + RENEW_US;
 }
 
-static void send_again (tim3_client_t *self, request_t *request, uint64_t now)
+static void send_again (tim3_client_t *self, tim3_request_t *request, uint64_t now)
 {
     if (request->type == TIM3_MSG_SUBSCRIBE) {
         send_subscribe (self, request);
@@ -328,7 +245,7 @@ static void send_again (tim3_client_t *self, request_t *request, uint64_t now)
 uint64_t tim3_client_subscribe (tim3_client_t *self, uint64_t from, const char *topic, uint64_t credit,
                                 void *tag)
 {
-    request_t *request = take_slot (self);
+    tim3_request_t *request = tim3_requests_take (&self->requests);
     request->type = TIM3_MSG_SUBSCRIBE;
     request->tag = tag;
     request->start_us = now_us ();
@@ -343,18 +260,18 @@ uint64_t tim3_client_subscribe (tim3_client_t *self, uint64_t from, const char *
 
 void tim3_client_unsubscribe (tim3_client_t *self, uint64_t handle)
 {
-    request_t *request = find_request (self, handle);
+    tim3_request_t *request = tim3_requests_find (&self->requests, handle);
     if (!request)
         return;
     request->subscribe.credit = 0;
     send_subscribe (self, request);
     flush (self);
-    free_slot (self, request);
+    tim3_requests_end (&self->requests, request);
 }
 
 /*  ----------------------------------------------------------------------------------------- answers  */
 
-static const tim3_answer_t *fill_answer (tim3_client_t *self, const request_t *request, tim3_type_t type)
+static const tim3_answer_t *fill_answer (tim3_client_t *self, const tim3_request_t *request, tim3_type_t type)
 {
     self->answer = (tim3_answer_t){.handle = request->id,
                                    .tag = request->tag,
@@ -367,14 +284,14 @@ static const tim3_answer_t *fill_answer (tim3_client_t *self, const request_t *r
     return &self->answer;
 }
 
-static const tim3_answer_t *finish (tim3_client_t *self, request_t *request, tim3_type_t type)
+static const tim3_answer_t *finish (tim3_client_t *self, tim3_request_t *request, tim3_type_t type)
 {
     const tim3_answer_t *answer = fill_answer (self, request, type);
-    free_slot (self, request);
+    tim3_requests_end (&self->requests, request);
     return answer;
 }
 
-static const tim3_answer_t *expire (tim3_client_t *self, request_t *request, uint64_t now)
+static const tim3_answer_t *expire (tim3_client_t *self, tim3_request_t *request, uint64_t now)
 {
     tim3_error_t *error = self->body;
     if (request->refusals > 0 && request->refusals >= request->sends)
@@ -387,7 +304,7 @@ static const tim3_answer_t *expire (tim3_client_t *self, request_t *request, uin
 }
 
 /*  Nothing was decided: the same request goes out again a little later.  */
-static void postpone (request_t *request, const tim3_error_t *error)
+static void postpone (tim3_request_t *request, const tim3_error_t *error)
 {
     request->refusals++;
     request->refusal = *error;
@@ -399,7 +316,7 @@ static void postpone (request_t *request, const tim3_error_t *error)
 
 /*  Leaves only what has not been delivered: after a renewal the router may send some events twice. False
     when nothing of it is new, or something before it is missing.  */
-static bool trim_events (const request_t *request, tim3_events_t *events)
+static bool trim_events (const tim3_request_t *request, tim3_events_t *events)
 {
     uint64_t wanted = request->subscribe.from;
     if (events->from > wanted || (events->from < wanted && events->next <= wanted))
@@ -414,7 +331,7 @@ static bool trim_events (const request_t *request, tim3_events_t *events)
     return true;
 }
 
-static const tim3_answer_t *take_events (tim3_client_t *self, request_t *request)
+static const tim3_answer_t *take_events (tim3_client_t *self, tim3_request_t *request)
 {
     tim3_events_t *events = self->body;
     if (!trim_events (request, events))
@@ -429,7 +346,7 @@ static const tim3_answer_t *take_events (tim3_client_t *self, request_t *request
 }
 
 static tim3_type_t decode_body (tim3_client_t *self, const tim3_envelope_t *envelope,
-                                const request_t *request)
+                                const tim3_request_t *request)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
     tim3_fault_t fault = {TIM3_MALFORMED, "type"};
@@ -447,7 +364,7 @@ static tim3_type_t decode_body (tim3_client_t *self, const tim3_envelope_t *enve
 
 static const tim3_answer_t *take_envelope (tim3_client_t *self, const tim3_envelope_t *envelope)
 {
-    request_t *request = find_request (self, envelope->reply_to);
+    tim3_request_t *request = tim3_requests_find (&self->requests, envelope->reply_to);
     if (!request)
         return NULL;
     tim3_type_t type = decode_body (self, envelope, request);
@@ -503,8 +420,8 @@ static const tim3_answer_t *next_expired (tim3_client_t *self, uint64_t now)
     if (self->scan == 0 && now - self->scanned_us < SCAN_US)
         return NULL;
     self->scanned_us = now;
-    while (self->scan < self->slot_count) {
-        request_t *request = self->slots[self->scan++];
+    while (self->scan < self->requests.count) {
+        tim3_request_t *request = self->requests.slots[self->scan++];
         if (request->id == 0)
             continue;
         if (request->deadline_us && now >= request->deadline_us)
@@ -553,31 +470,32 @@ static void defer (tim3_client_t *self, const tim3_answer_t *answer)
     *last = deferred;
 }
 
+static void free_deferred (deferred_t *deferred)
+{
+    if (!deferred)
+        return;
+    tim3_buffer_free (&deferred->body);
+    free (deferred);
+}
+
 static const tim3_answer_t *take_deferred (tim3_client_t *self)
 {
     deferred_t *deferred = self->deferred;
     tim3_fault_t fault;
+    free_deferred (self->delivered);
     self->deferred = deferred->next;
+    self->delivered = deferred; /* raw fields of the body point into it */
     self->answer = deferred->answer;
     self->arena.used = 0;
-    /* the bytes must outlive this call, for raw fields point into them: the frame takes them over */
-    close_frame (self);
-    zmq_msg_init_size (&self->frame, deferred->body.size);
-    memcpy (zmq_msg_data (&self->frame), deferred->body.data, deferred->body.size);
-    self->frame_open = true;
-    int failed = tim3_decode_map (zmq_msg_data (&self->frame), deferred->body.size,
+    int failed = tim3_decode_map (deferred->body.data, deferred->body.size,
                                   tim3_message (self->answer.type)->shape, self->body, &self->arena, &fault);
     TIM3_ASSERT (!failed);
-    free_deferred (deferred);
     return &self->answer;
 }
 
+/*  Those kept come first, so that the events of a subscription stay in order.  */
 const tim3_answer_t *tim3_client_poll (tim3_client_t *self, int timeout_ms)
 {
-    /* a frame in hand is read to its end before older answers replace it */
-    const tim3_answer_t *answer = next_in_frame (self);
-    if (answer)
-        return answer;
     return self->deferred ? take_deferred (self) : wait_answer (self, timeout_ms);
 }
 
@@ -595,6 +513,6 @@ const tim3_answer_t *tim3_client_call (tim3_client_t *self, const char *route, c
         else if (errno == EINTR)
             break;
     }
-    free_slot (self, find_request (self, handle));
+    tim3_requests_end (&self->requests, tim3_requests_find (&self->requests, handle));
     return NULL;
 }

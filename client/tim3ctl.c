@@ -1,9 +1,10 @@
-/*  tim3ctl.c - the client tool: finds the command of a line in the table, checks the line against its row, and
-    runs it. Without a command it is a shell.
+/*  tim3ctl.c - the client tool: finds the command of a line in the table, checks the line against its
+    row, and runs it. Without a command it is a shell.
 
         tim3ctl [OPTIONS] COMMAND [ARGUMENTS]
 
-    Exit codes: 0 done; 1 refused, the reason is on stderr; 2 wrong usage; 3 no answer, the outcome is unknown.
+    Exit codes: 0 done; 1 refused, the reason is on stderr; 2 wrong usage; 3 no answer, the outcome is
+    unknown.
 */
 #include "tim3ctl.h"
 #include "base/log.h"

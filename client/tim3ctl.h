@@ -1,8 +1,9 @@
-/*  tim3ctl.h - what the files of the client tool share: the table of options, the table of commands, and the
-    context that a command runs in.
+/*  tim3ctl.h - what the files of the client tool share: the table of options, the table of commands,
+    and the context that a command runs in.
 
-    A command is a function that gets the context, does its work and returns the exit code. What it may be given
-    is declared in the table in tim3ctl_commands.c; from the table come usage, help, completion and the checks.
+    A command is a function that gets the context, does its work and returns the exit code. What it may
+    be given is declared in the table in tim3ctl_commands.c; from the table come usage, help, completion
+    and the checks.
 */
 #ifndef TIM3CTL_H
 #define TIM3CTL_H
@@ -165,15 +166,17 @@ const void *tim3ctl_try (tim3ctl_t *ctl, const char *route, const char *account,
 /*  Says what an error means and what to do next, and returns the exit code. decimals: of its operands.  */
 int tim3ctl_refused (tim3ctl_t *ctl, const char *route, const tim3_error_t *error);
 
-/*  Decimals of an asset or the collateral, by route of their ledger; asked for once. False after saying why.  */
+/*  Decimals of an asset or the collateral, by route of their ledger; asked for once. False after saying
+    why.  */
 bool tim3ctl_decimals (tim3ctl_t *ctl, const char *route, unsigned *decimals);
 /*  Decimal text to minor units. False after saying what is wrong, with ctl->exit set.  */
 bool tim3ctl_amount (tim3ctl_t *ctl, const char *text, unsigned decimals, tim3_amount_t *amount);
 /*  Copies a name into a member of a message. False after saying that it is no account.  */
 bool tim3ctl_account (tim3ctl_t *ctl, const char *text, char account[TIM3_ACCOUNT_MAX + 1]);
 
-/*  Pages through a list and hands over each item. The request's shape has cursor and limit, the reply's has
-    items and cursor. most: 0 for all. each returns false to stop. Returns the exit code, after saying why.  */
+/*  Pages through a list and hands over each item. The request's shape has cursor and limit, the reply's
+    has items and cursor. most: 0 for all. each returns false to stop. Returns the exit code, after
+    saying why.  */
 typedef bool (tim3ctl_each_fn) (void *arg, const tim3_shape_t *shape, const void *item);
 int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,
                   uint64_t most, tim3ctl_each_fn *each, void *arg);

@@ -2,11 +2,13 @@
 
         vault == locked * scale    locked == supply    supply == sum of balances == sum of positions
 
-    for each asset, and for the collateral token that all holdings and all vaults make up what was issued.
+    for each asset, and for the collateral token that all holdings and all vaults make up what was
+    issued.
 
-    The ledgers are asked one after the other while they may be at work. Figures are taken before and after the
-    lists are summed up; when both are equal, nothing changed between, so all of it was true at one instant. It
-    counts as settled when no transaction is on its way and the state manager has applied the last events.  */
+    The ledgers are asked one after the other while they may be at work. Figures are taken before and
+    after the lists are summed up; when both are equal, nothing changed between, so all of it was true
+    at one instant. It counts as settled when no transaction is on its way and the state manager has
+    applied the last events.  */
 #include "tim3ctl_commands.h"
 #include "tim3ctl_print.h"
 

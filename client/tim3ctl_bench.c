@@ -1,7 +1,8 @@
-/*  tim3ctl_bench.c - bench: keeps a number of requests under way on a number of connections, and reports operations
-    per second, latency, refusals, and the CPU time that each agent took.
+/*  tim3ctl_bench.c - bench: keeps a number of requests under way on a number of connections, and
+    reports operations per second, latency, refusals, and the CPU time that each agent took.
 
-    Mint number n and redemption number n are of the same account, so that what was minted can be redeemed.  */
+    Mint number n and redemption number n are of the same account, so that what was minted can be
+    redeemed.  */
 #include "tim3ctl_commands.h"
 #include "tim3ctl_pipeline.h"
 #include "tim3ctl_print.h"
@@ -66,7 +67,7 @@ typedef struct {
     uint64_t phase; /* makes ids of phases differ */
 } bench_t;
 
-/*  --------------------------------------------------------------------------------------------- operations  */
+/*  ---------------------------------------------------------------------------------------- operations  */
 
 static uint64_t choice (const bench_t *self, uint64_t number, uint64_t salt)
 {
@@ -131,7 +132,7 @@ static void take_answer (bench_t *self, const tim3_answer_t *answer)
         self->errors[transaction->status == TIM3_TX_STATUS_PENDING ? TIM3_NO_ANSWER : transaction->code]++;
 }
 
-/*  ------------------------------------------------------------------------------------------------ phases  */
+/*  -------------------------------------------------------------------------------------------- phases  */
 
 static bool more (const bench_t *self)
 {
@@ -197,7 +198,7 @@ static void run_phases (bench_t *self, const char *workload)
         run_phase (self, workload, KIND_MINT, true, most);
 }
 
-/*  ----------------------------------------------------------------------------------------------- funding  */
+/*  ------------------------------------------------------------------------------------------- funding  */
 
 static bool next_funding (void *arg, tim3ctl_op_t *op)
 {
@@ -231,7 +232,7 @@ static int fund (bench_t *self)
     return tim3ctl_pipeline_run (self->ctl, &flow);
 }
 
-/*  --------------------------------------------------------------------------------------------------- CPU  */
+/*  ----------------------------------------------------------------------------------------------- CPU  */
 
 static bool cpu_of (bench_t *self, const char *name, uint64_t *cpu_us)
 {
@@ -270,7 +271,7 @@ static void cpu_after (bench_t *self)
             self->cpu[i].before_us = self->cpu[i].after_us;
 }
 
-/*  ----------------------------------------------------------------------------------------------- results  */
+/*  ------------------------------------------------------------------------------------------- results  */
 
 static int compare_u64 (const void *a, const void *b)
 {
@@ -370,7 +371,7 @@ static void print_json (const bench_t *self, uint64_t all)
                                    "operations", results_json (self), "errors", errors, "agents", agents));
 }
 
-/*  ----------------------------------------------------------------------------------------------- running  */
+/*  ------------------------------------------------------------------------------------------- running  */
 
 /*  How many accounts a kind of workload needs at least; 0 when there is no such kind.  */
 static uint32_t accounts_needed (const char *workload)

@@ -1,4 +1,5 @@
-/*  tim3ctl_commands.h - the handlers that the table of commands names, by file. Each returns the exit code.  */
+/*  tim3ctl_commands.h - the handlers that the table of commands names, by file. Each returns the exit
+    code.  */
 #ifndef TIM3CTL_COMMANDS_H
 #define TIM3CTL_COMMANDS_H
 

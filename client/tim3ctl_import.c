@@ -1,5 +1,5 @@
-/*  tim3ctl_import.c - import-transfers: replays a token's history, then compares every account's balance with the
-    file's arithmetic.
+/*  tim3ctl_import.c - import-transfers: replays a token's history, then compares every account's
+    balance with the file's arithmetic.
 
     Request ids derive from the transaction's hash and the log index, so a second run, or one after an
     interruption, changes nothing. Each mint needs its collateral first, which the faucet makes.  */

@@ -1,4 +1,5 @@
-/*  tim3ctl_money.c - commands that move money or control an asset, and the look-up of what became of them.  */
+/*  tim3ctl_money.c - commands that move money or control an asset, and the look-up of what became of
+    them.  */
 #include "tim3ctl_commands.h"
 #include "tim3ctl_print.h"
 

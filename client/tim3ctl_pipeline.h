@@ -1,8 +1,9 @@
 /*  tim3ctl_pipeline.h - many operations at once, and yet in order for each account.
 
-    A book holds the accounts that a command works with and what their balances should be. A pipeline takes
-    operations from its caller in order and keeps a bounded number of them under way; one is sent only when all
-    earlier ones that touch one of its accounts are answered. So the outcome is that of doing them one by one.
+    A book holds the accounts that a command works with and what their balances should be. A pipeline
+    takes operations from its caller in order and keeps a bounded number of them under way; one is sent
+    only when all earlier ones that touch one of its accounts are answered. So the outcome is that of
+    doing them one by one.
 */
 #ifndef TIM3CTL_PIPELINE_H
 #define TIM3CTL_PIPELINE_H
@@ -67,8 +68,8 @@ typedef struct {
 
 #define TIM3CTL_OUTSTANDING_MAX 65536
 
-/*  Returns an exit code: done when all were answered and none stopped it; refused when done said stop; no answer
-    when one was not answered in time (said on stderr), or at Ctrl-C.  */
+/*  Returns an exit code: done when all were answered and none stopped it; refused when done said stop;
+    no answer when one was not answered in time (said on stderr), or at Ctrl-C.  */
 int tim3ctl_pipeline_run (tim3ctl_t *ctl, const tim3ctl_flow_t *flow);
 
 /*  ----------------------------------------------------------------------------------------- progress  */

@@ -113,7 +113,7 @@ int tim3ctl_positions (tim3ctl_t *ctl)
                          "account +minted +redeemed +received +sent +balance +backing", decimals);
 }
 
-/*  --------------------------------------------------------------------------- locks, transactions, entries  */
+/*  ---------------------------------------------------------------------- locks, transactions, entries  */
 
 /*  Takes an enumeration's value by name. False after saying which there are.  */
 static bool take_value (tim3ctl_t *ctl, tim3ctl_option_t option, const tim3_value_t *values, uint8_t *number)

@@ -1,7 +1,8 @@
-/*  tim3ctl_shell.c - the shell: lines with editing, history and completion, each run like a command line.
+/*  tim3ctl_shell.c - the shell: lines with editing, history and completion, each run like a command
+    line.
 
-    Options given when the shell is started hold for every line, unless the line gives them anew. When the input
-    is no terminal, lines are read as they are, and the first that fails gives the exit code.  */
+    Options given when the shell is started hold for every line, unless the line gives them anew. When
+    the input is no terminal, lines are read as they are, and the first that fails gives the exit code.  */
 #include "tim3ctl.h"
 
 #include <editline/readline.h>

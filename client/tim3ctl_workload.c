@@ -1,6 +1,6 @@
-/*  tim3ctl_workload.c - workload: a seeded mix of operations, some of which must be refused, while books are kept
-    from the answers alone. At the end every account's tokens and collateral are compared with the books: what
-    was answered "completed" happened once, what was refused did not happen.
+/*  tim3ctl_workload.c - workload: a seeded mix of operations, some of which must be refused, while
+    books are kept from the answers alone. At the end every account's tokens and collateral are compared
+    with the books: what was answered "completed" happened once, what was refused did not happen.
 
     Agents may be killed meanwhile; requests are sent again under the same ids.  */
 #include "tim3ctl_commands.h"
@@ -210,7 +210,8 @@ static int compare_once (workload_t *self)
     return tim3ctl_pipeline_run (self->ctl, &flow);
 }
 
-/*  Collateral of a redemption may still be on its way out of the vault: looked at again until the deadline.  */
+/*  Collateral of a redemption may still be on its way out of the vault: looked at again until the
+    deadline.  */
 static int compare (workload_t *self, bool collateral)
 {
     static const struct timespec nap = {0, 250000000};

@@ -10,6 +10,7 @@
         releasing  ask the collateral token again          refusing  have the token manager record the refusal
 */
 #include "core.h"
+#include "agent/due.h"
 #include "agent/page.h"
 #include "agent/rules.h"
 #include "agent/waiters.h"
@@ -19,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SWEEP_MOST 256
 #define WAITERS_MOST 65536
 #define WAIT_MOST_US 30000000
 
@@ -70,6 +70,13 @@ static bool read_item (tim3_env_t *env, tim3_table_t table, const tim3_id_t *tx,
     return tim3_store_read (tim3_env_store (env), table, &key, item);
 }
 
+/*  Reads the record whose table number and tx stand in a key at that place.  */
+static bool read_place (tim3_env_t *env, const tim3_key_t *key, size_t at, tim3_lock_item_t *item)
+{
+    tim3_id_t tx = tim3_key_read_id (key, at + 1);
+    return read_item (env, (tim3_table_t) key->data[at], &tx, item);
+}
+
 /*  A release is told from a lock by its reason from the start; a lock gets one when it is voided.  */
 static tim3_table_t table_of (const tim3_lock_item_t *item)
 {
@@ -87,27 +94,25 @@ static bool is_final (unsigned state)
     return s_moves[state] == 0;
 }
 
-static tim3_key_t due_key (const tim3_lock_item_t *item)
+/*  By which a row of LOCK_DUE, or of the account index, finds its record.  */
+static void add_place (tim3_key_t *key, const tim3_lock_item_t *item)
 {
-    tim3_key_t key = tim3_key_u64 (item->due_us);
-    tim3_key_add_u8 (&key, (uint8_t) table_of (item));
-    tim3_key_add_id (&key, &item->tx);
-    return key;
+    tim3_key_add_u8 (key, (uint8_t) table_of (item));
+    tim3_key_add_id (key, &item->tx);
 }
 
 static void set_due (const self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
 {
-    static const tim3_mark_t mark;
-    item->due_us = tim3_rule_next_due (self->settings, tim3_env_now (env), item->attempts);
-    tim3_key_t key = due_key (item);
-    tim3_store_write (tim3_env_store (env), TIM3_TABLE_LOCK_DUE, &key, &mark);
+    tim3_key_t tail = tim3_key_empty ();
+    add_place (&tail, item);
+    tim3_due_set (env, self->settings, TIM3_TABLE_LOCK_DUE, &tail, item->attempts, &item->due_us);
 }
 
 static void clear_due (tim3_env_t *env, tim3_lock_item_t *item)
 {
-    tim3_key_t key = due_key (item);
-    tim3_store_delete (tim3_env_store (env), TIM3_TABLE_LOCK_DUE, &key);
-    item->due_us = 0;
+    tim3_key_t tail = tim3_key_empty ();
+    add_place (&tail, item);
+    tim3_due_clear (env, TIM3_TABLE_LOCK_DUE, &tail, &item->due_us);
 }
 
 /*  Moves an item to its next state, keeps count of what is unsettled, and writes it.  */
@@ -131,8 +136,7 @@ static void begin_item (const self_t *self, tim3_env_t *env, tim3_lock_item_t *i
 {
     static const tim3_mark_t mark;
     tim3_key_t key = tim3_key_text (item->account);
-    tim3_key_add_u8 (&key, (uint8_t) table_of (item));
-    tim3_key_add_id (&key, &item->tx);
+    add_place (&key, item);
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_LOCK_BY_ACCOUNT, &key, &mark);
     item->created_us = tim3_env_now (env);
     totals->unsettled++;
@@ -631,7 +635,7 @@ static source_t choose_source (const tim3_list_locks_t *ask)
         source.behind = source.prefix.size;
     } else if (ask->unsettled) {
         source.table = TIM3_TABLE_LOCK_DUE;
-        source.behind = 8;
+        source.behind = TIM3_DUE_TAIL;
     } else if (ask->cursor[0] == 'r') {
         source.table = TIM3_TABLE_RELEASE;
         source.second = true;
@@ -644,11 +648,7 @@ static bool next_item (tim3_env_t *env, tim3_page_t *page, const source_t *sourc
     tim3_mark_t mark;
     if (source->behind == 0)
         return tim3_page_next (page, item);
-    if (!tim3_page_next (page, &mark))
-        return false;
-    const tim3_key_t *key = tim3_page_key (page);
-    tim3_id_t tx = tim3_key_read_id (key, source->behind + 1);
-    return read_item (env, (tim3_table_t) key->data[source->behind], &tx, item);
+    return tim3_page_next (page, &mark) && read_place (env, tim3_page_key (page), source->behind, item);
 }
 
 static bool wanted (const tim3_list_locks_t *ask, const tim3_lock_item_t *item)
@@ -707,19 +707,11 @@ static void sweep (self_t *self, tim3_env_t *env)
 {
     tim3_key_t key = tim3_key_empty ();
     tim3_lock_item_t item;
-    tim3_mark_t mark;
-    uint64_t now = tim3_env_now (env);
 
-    for (int i = 0; i < SWEEP_MOST; i++) {
-        if (!tim3_store_seek (tim3_env_store (env), TIM3_TABLE_LOCK_DUE, TIM3_SEEK_GT, &key, &mark))
+    for (int i = 0; i < TIM3_DUE_BATCH; i++) {
+        if (!tim3_due_next (env, self->settings, TIM3_TABLE_LOCK_DUE, &key))
             return;
-        if (!tim3_rule_is_due (self->settings, now, tim3_key_read_u64 (&key, 0))) {
-            /* on to what a clock that was set back has left too far ahead */
-            key = tim3_key_u64 (tim3_rule_due_most (self->settings, now) + 1);
-            continue;
-        }
-        tim3_id_t tx = tim3_key_read_id (&key, 9);
-        TIM3_ASSERT (read_item (env, (tim3_table_t) key.data[8], &tx, &item)
+        TIM3_ASSERT (read_place (env, &key, TIM3_DUE_TAIL, &item)
                      || tim3_store_error (tim3_env_store (env)));
         push (self, env, &item);
     }

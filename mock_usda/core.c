@@ -357,17 +357,10 @@ static void on_get_holding (void *state, tim3_env_t *env, const void *body)
 
 static void on_list_holdings (void *state, tim3_env_t *env, const void *body)
 {
-    const tim3_list_page_t *ask = body;
     tim3_holdings_t reply = {0};
-    tim3_holding_t holding;
-    tim3_page_t page;
     (void) state;
-    if (!tim3_page_begin (&page, env, ask->cursor, ask->limit, TIM3_TABLE_HOLDING, NULL, sizeof holding))
-        return;
-    while (tim3_page_next (&page, &holding))
-        tim3_page_add (&page, &holding);
-    tim3_page_end (&page, &reply.items, reply.cursor);
-    tim3_env_reply (env, TIM3_MSG_HOLDINGS, &reply);
+    if (tim3_page_whole (env, body, TIM3_TABLE_HOLDING, &reply.items, reply.cursor))
+        tim3_env_reply (env, TIM3_MSG_HOLDINGS, &reply);
 }
 
 /*  One row for every asset, moved yet or not.  */

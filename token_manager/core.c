@@ -12,6 +12,7 @@
         transfer  asset_paused, account_frozen (sender, then receiver), insufficient_funds, amount_overflow
 */
 #include "core.h"
+#include "agent/due.h"
 #include "agent/page.h"
 #include "agent/rules.h"
 #include "base/log.h"
@@ -20,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SWEEP_MOST 256
 #define CONTROL_ACCOUNT "!control" /* no account can be called that */
 
 typedef struct {
@@ -350,26 +350,16 @@ static void on_resolve_refused (void *state, tim3_env_t *env, const void *body)
 
 /*  -------------------------------------------------------------------------------------------------- burn  */
 
-static tim3_key_t due_key (const tim3_transaction_t *record)
-{
-    tim3_key_t key = tim3_key_u64 (record->due_us);
-    tim3_key_add_id (&key, &record->tx);
-    return key;
-}
-
 static void set_due (const self_t *self, tim3_env_t *env, tim3_transaction_t *record)
 {
-    static const tim3_mark_t mark;
-    record->due_us = tim3_rule_next_due (self->settings, tim3_env_now (env), record->attempts);
-    tim3_key_t key = due_key (record);
-    tim3_store_write (tim3_env_store (env), TIM3_TABLE_BURN_DUE, &key, &mark);
+    tim3_key_t tail = tim3_key_id (&record->tx);
+    tim3_due_set (env, self->settings, TIM3_TABLE_BURN_DUE, &tail, record->attempts, &record->due_us);
 }
 
 static void clear_due (tim3_env_t *env, tim3_transaction_t *record)
 {
-    tim3_key_t key = due_key (record);
-    tim3_store_delete (tim3_env_store (env), TIM3_TABLE_BURN_DUE, &key);
-    record->due_us = 0;
+    tim3_key_t tail = tim3_key_id (&record->tx);
+    tim3_due_clear (env, TIM3_TABLE_BURN_DUE, &tail, &record->due_us);
 }
 
 static void apply_burn (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, tim3_transaction_t *record)
@@ -647,17 +637,10 @@ static void on_get_balance (void *state, tim3_env_t *env, const void *body)
 
 static void on_list_balances (void *state, tim3_env_t *env, const void *body)
 {
-    const tim3_list_page_t *ask = body;
     tim3_balances_t reply = {0};
-    tim3_account_t account;
-    tim3_page_t page;
     (void) state;
-    if (!tim3_page_begin (&page, env, ask->cursor, ask->limit, TIM3_TABLE_ACCOUNT, NULL, sizeof account))
-        return;
-    while (tim3_page_next (&page, &account))
-        tim3_page_add (&page, &account);
-    tim3_page_end (&page, &reply.items, reply.cursor);
-    tim3_env_reply (env, TIM3_MSG_BALANCES, &reply);
+    if (tim3_page_whole (env, body, TIM3_TABLE_ACCOUNT, &reply.items, reply.cursor))
+        tim3_env_reply (env, TIM3_MSG_BALANCES, &reply);
 }
 
 static void on_get_supply (void *state, tim3_env_t *env, const void *body)
@@ -785,18 +768,11 @@ static void tick (void *state, tim3_env_t *env)
     self_t *self = state;
     tim3_key_t key = tim3_key_empty ();
     tim3_transaction_t record;
-    tim3_mark_t mark;
-    uint64_t now = tim3_env_now (env);
 
-    for (int i = 0; i < SWEEP_MOST; i++) {
-        if (!tim3_store_seek (tim3_env_store (env), TIM3_TABLE_BURN_DUE, TIM3_SEEK_GT, &key, &mark))
+    for (int i = 0; i < TIM3_DUE_BATCH; i++) {
+        if (!tim3_due_next (env, self->settings, TIM3_TABLE_BURN_DUE, &key))
             return;
-        if (!tim3_rule_is_due (self->settings, now, tim3_key_read_u64 (&key, 0))) {
-            /* on to what a clock that was set back has left too far ahead */
-            key = tim3_key_u64 (tim3_rule_due_most (self->settings, now) + 1);
-            continue;
-        }
-        tim3_id_t tx = tim3_key_read_id (&key, 8);
+        tim3_id_t tx = tim3_key_read_id (&key, TIM3_DUE_TAIL);
         TIM3_ASSERT (read_record (env, &tx, &record) || tim3_store_error (tim3_env_store (env)));
         push (self, env, &record);
     }

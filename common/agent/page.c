@@ -103,3 +103,18 @@ void tim3_page_end (const tim3_page_t *self, tim3_list_t *items, char *cursor)
     if (!self->ended)
         tim3_hex_format (self->at.data, self->at.size, cursor);
 }
+
+bool tim3_page_whole (tim3_env_t *env, const tim3_list_page_t *ask, tim3_table_t table, tim3_list_t *items,
+                      char *cursor)
+{
+    size_t item_size = tim3_table (table)->shape->size;
+    tim3_page_t page;
+    if (!tim3_page_begin (&page, env, ask->cursor, ask->limit, table, NULL, item_size))
+        return false;
+    void *record = tim3_arena_take (tim3_env_arena (env), item_size);
+    TIM3_ASSERT (record);
+    while (tim3_page_next (&page, record))
+        tim3_page_add (&page, record);
+    tim3_page_end (&page, items, cursor);
+    return true;
+}

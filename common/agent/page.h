@@ -2,14 +2,14 @@
 
     A request's limit of 0 means TIM3_PAGE_LIMIT. Its cursor is the last key of the page before, in
     hexadecimal; a reply's cursor is empty at the end. Whoever pages with the same arguments sees every row
-    that was there all along exactly once, whatever is written meanwhile.
+     that was there all along exactly once, whatever is written meanwhile.
 
         tim3_page_t page;
-        if (!tim3_page_begin (&page, env, ask->cursor, ask->limit, TIM3_TABLE_POSITION, &prefix, sizeof item))
+        if (!tim3_page_begin (&page, env, ask->cursor, ask->limit, TIM3_TABLE_POSITION, &prefix, sizeof record))
             return;
-        while (tim3_page_next (&page, &item))
-            if (wanted (&item))
-                tim3_page_add (&page, &item);
+        while (tim3_page_next (&page, &record))
+            if (wanted (&record))
+                tim3_page_add (&page, &record);
         tim3_page_end (&page, &reply.items, reply.cursor);
 
     Rows may be passed over by not adding them. One request looks at a bounded number of rows: a page can end
@@ -52,5 +52,9 @@ const tim3_key_t *tim3_page_key (const tim3_page_t *self);
 void *tim3_page_add (tim3_page_t *self, const void *item);
 /*  cursor holds TIM3_CURSOR_MAX + 1 bytes.  */
 void tim3_page_end (const tim3_page_t *self, tim3_list_t *items, char *cursor);
+
+/*  All of the above for a table that is listed as it is.  */
+bool tim3_page_whole (tim3_env_t *env, const tim3_list_page_t *ask, tim3_table_t table, tim3_list_t *items,
+                      char *cursor);
 
 #endif

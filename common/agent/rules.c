@@ -37,23 +37,3 @@ void tim3_rule_refuse (tim3_env_t *env, tim3_result_t code, const tim3_id_t *tx,
     error.needed = needed;
     tim3_env_refuse_to (env, &to, &error);
 }
-
-uint64_t tim3_rule_next_due (const tim3_settings_t *settings, uint64_t now_us, uint64_t attempts)
-{
-    uint64_t wait = settings->sweep_after_us;
-    for (uint64_t i = 0; i < attempts && wait < settings->sweep_most_us; i++)
-        wait *= 2;
-    if (attempts > 0 && wait > settings->sweep_most_us)
-        wait = settings->sweep_most_us;
-    return now_us + wait;
-}
-
-bool tim3_rule_is_due (const tim3_settings_t *settings, uint64_t now_us, uint64_t due_us)
-{
-    return due_us <= now_us || due_us > tim3_rule_due_most (settings, now_us);
-}
-
-uint64_t tim3_rule_due_most (const tim3_settings_t *settings, uint64_t now_us)
-{
-    return now_us + settings->sweep_most_us + settings->sweep_after_us;
-}

@@ -277,17 +277,19 @@ def test_one_tx_at_both_assets():
             assert attacker.supply(asset) == 2003
 
 
-def test_same_bytes_for_both_assets():
+def test_assets_in_receipts():
     """Should two assets ever be given one key, the asset's name in the receipt still tells them apart."""
     with attack() as attacker:
-        key, tx = attacker.key("TIM3.evidence"), fresh()
-        with nothing_moves(attacker):
-            for asset in ("TIME", "TIM", "TIM33", ""):
-                forged = receipt(key, "lock", asset, tx, "alice", 10)
-                must("bad_receipt", attacker.tokens("TokenMint", tx=tx, account="alice", units=10, receipt=forged))
-        right = receipt(key, "lock", "TIM3", tx, "alice", 10)
-        assert attacker.lock(tx, "alice", 10) == right
-        attacker.settle(tx, "alice", 10, attacker.mint(tx, "alice", 10, right))
+        for asset, other in (("TIM3", "TIME"), ("TIME", "TIM3")):
+            key, tx = attacker.key(asset + ".evidence"), fresh()
+            with nothing_moves(attacker):
+                for name in (other, asset[:3], asset + "3", ""):
+                    forged = receipt(key, "lock", name, tx, "alice", 10)
+                    must("bad_receipt", attacker.tokens("TokenMint", asset, tx=tx, account="alice", units=10,
+                                                        receipt=forged))
+            right = receipt(key, "lock", asset, tx, "alice", 10)
+            assert attacker.lock(tx, "alice", 10, asset) == right
+            attacker.settle(tx, "alice", 10, attacker.mint(tx, "alice", 10, right, asset), asset)
 
 
 # --------------------------------------------------------------------------------- one kind used as another

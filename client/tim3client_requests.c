@@ -1,0 +1,71 @@
+/*  tim3client_requests.c - the slots that requests live in. Slots and their buffers are used again, so
+    that sending allocates nothing once as many requests have been under way as ever will be.  */
+#include "tim3client_requests.h"
+#include "base/log.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOT_BITS 20
+#define SLOTS_MOST (1u << SLOT_BITS)
+
+void tim3_requests_begin (tim3_requests_t *self)
+{
+    randombytes_buf (&self->sequence, sizeof self->sequence);
+    self->sequence >>= SLOT_BITS + 1;
+}
+
+void tim3_requests_free (tim3_requests_t *self)
+{
+    for (uint32_t i = 0; i < self->count; i++) {
+        tim3_buffer_free (&self->slots[i]->message);
+        free (self->slots[i]);
+    }
+    free (self->slots);
+    free (self->spare);
+}
+
+static void grow (tim3_requests_t *self)
+{
+    TIM3_ASSERT (self->count < SLOTS_MOST);
+    uint32_t count = self->count ? self->count * 2 : 64;
+    self->slots = realloc (self->slots, count * sizeof *self->slots);
+    self->spare = realloc (self->spare, count * sizeof *self->spare);
+    TIM3_ASSERT (self->slots && self->spare);
+    for (uint32_t i = count; i-- > self->count;) {
+        self->slots[i] = tim3_alloc (sizeof *self->slots[i]);
+        self->slots[i]->slot = i;
+        self->spare[self->spare_count++] = i;
+    }
+    self->count = count;
+}
+
+tim3_request_t *tim3_requests_take (tim3_requests_t *self)
+{
+    if (self->spare_count == 0)
+        grow (self);
+    tim3_request_t *request = self->slots[self->spare[--self->spare_count]];
+    tim3_buffer_t kept = request->message;
+    uint32_t slot = request->slot;
+    tim3_buffer_clear (&kept);
+    memset (request, 0, sizeof *request);
+    request->message = kept;
+    request->slot = slot;
+    request->id = ++self->sequence << SLOT_BITS | slot;
+    return request;
+}
+
+void tim3_requests_end (tim3_requests_t *self, tim3_request_t *request)
+{
+    request->id = 0;
+    self->spare[self->spare_count++] = request->slot;
+}
+
+tim3_request_t *tim3_requests_find (const tim3_requests_t *self, uint64_t id)
+{
+    uint32_t slot = (uint32_t) (id & (SLOTS_MOST - 1));
+    if (id == 0 || slot >= self->count || self->slots[slot]->id != id)
+        return NULL;
+    return self->slots[slot];
+}

@@ -1,0 +1,196 @@
+/*  test_client.c - the client library against a stand-in for the router, which answers by the account named:
+    "silent" never, "refused" overloaded each time, "second" overloaded once and then well, else well.  */
+#include "tim3client.h"
+#include "suites.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <zmq.h>
+
+static char s_endpoint[64];
+static pthread_t s_thread;
+static atomic_bool s_stop;
+static atomic_uint s_seconds;
+static atomic_uint s_frames;
+static tim3_client_t *s_client;
+
+static void answer_one (const tim3_envelope_t *request, tim3_buffer_t *out)
+{
+    tim3_envelope_t reply = {.type = TIM3_MSG_BALANCE, .id = 1, .reply_to = request->id};
+    tim3_account_t balance = {.balance = 7};
+    tim3_error_t error;
+    bool second = strcmp (request->account, "second") == 0;
+    strcpy (reply.sender, "token_manager.TIM3.0");
+    strcpy (reply.recipient, "client");
+    snprintf (balance.account, sizeof balance.account, "%s", request->account);
+    if (strcmp (request->account, "silent") == 0)
+        return;
+    if (strcmp (request->account, "refused") == 0 || (second && atomic_fetch_add (&s_seconds, 1) == 0)) {
+        tim3_error_fill (&error, TIM3_OVERLOADED, NULL);
+        reply.type = TIM3_MSG_ERROR;
+        tim3_envelope_write (out, &reply, &error);
+        return;
+    }
+    tim3_envelope_write (out, &reply, &balance);
+}
+
+static void answer_frame (void *socket, const void *peer, size_t peer_size, const uint8_t *at, size_t size)
+{
+    tim3_envelope_t request;
+    tim3_fault_t fault;
+    tim3_buffer_t out = {0};
+    const uint8_t *end = at + size;
+    atomic_fetch_add (&s_frames, 1);
+    while (tim3_envelope_read (&at, end, &request, &fault) == 1)
+        answer_one (&request, &out);
+    if (out.size > 0) {
+        zmq_send (socket, peer, peer_size, ZMQ_SNDMORE);
+        zmq_send (socket, out.data, out.size, 0);
+    }
+    tim3_buffer_free (&out);
+}
+
+static void *stand_in (void *socket)
+{
+    static uint8_t frame[1 << 20];
+    uint8_t peer[64];
+    while (!atomic_load (&s_stop)) {
+        int peer_size = zmq_recv (socket, peer, sizeof peer, 0);
+        int size = peer_size < 0 ? -1 : zmq_recv (socket, frame, sizeof frame, 0);
+        if (size >= 0)
+            answer_frame (socket, peer, (size_t) peer_size, frame, (size_t) size);
+    }
+    return NULL;
+}
+
+static void *s_context;
+static void *s_socket;
+
+static void begin (void)
+{
+    int patience = 20;
+    snprintf (s_endpoint, sizeof s_endpoint, "ipc:///tmp/tim3-test-client-%d.sock", (int) getpid ());
+    s_context = zmq_ctx_new ();
+    s_socket = zmq_socket (s_context, ZMQ_ROUTER);
+    zmq_setsockopt (s_socket, ZMQ_RCVTIMEO, &patience, sizeof patience);
+    ck_assert_int_eq (zmq_bind (s_socket, s_endpoint), 0);
+    atomic_store (&s_stop, false);
+    atomic_store (&s_seconds, 0);
+    atomic_store (&s_frames, 0);
+    ck_assert_int_eq (pthread_create (&s_thread, NULL, stand_in, s_socket), 0);
+    s_client = tim3_client_new (s_endpoint);
+    ck_assert_ptr_nonnull (s_client);
+}
+
+static void end (void)
+{
+    tim3_client_destroy (&s_client);
+    ck_assert_ptr_null (s_client);
+    atomic_store (&s_stop, true);
+    pthread_join (s_thread, NULL);
+    zmq_close (s_socket);
+    zmq_ctx_term (s_context);
+}
+
+static const tim3_answer_t *call (const char *account)
+{
+    tim3_account_only_t body = {0};
+    strcpy (body.account, account);
+    return tim3_client_call (s_client, "token_manager.TIM3", account, TIM3_MSG_GET_BALANCE, &body);
+}
+
+START_TEST (answers)
+{
+    const tim3_answer_t *answer = call ("alice");
+    ck_assert_ptr_null (answer->error);
+    ck_assert_uint_eq (answer->type, TIM3_MSG_BALANCE);
+    ck_assert_str_eq (((const tim3_account_t *) answer->body)->account, "alice");
+    ck_assert_uint_eq (answer->sends, 1);
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 0);
+}
+END_TEST
+
+START_TEST (asks_again_when_overloaded)
+{
+    const tim3_answer_t *answer = call ("second");
+    ck_assert_ptr_null (answer->error);
+    ck_assert_uint_eq (answer->sends, 2);
+}
+END_TEST
+
+START_TEST (reports_the_refusal_at_the_deadline)
+{
+    tim3_client_set_timeout_ms (s_client, 300);
+    const tim3_answer_t *answer = call ("refused");
+    ck_assert_ptr_nonnull (answer->error);
+    ck_assert_uint_eq (answer->error->code, TIM3_OVERLOADED);
+    ck_assert_uint_gt (answer->sends, 1);
+}
+END_TEST
+
+START_TEST (silence_is_no_answer)
+{
+    tim3_client_set_timeout_ms (s_client, 300);
+    tim3_client_set_retry_ms (s_client, 50);
+    const tim3_answer_t *answer = call ("silent");
+    ck_assert_uint_eq (answer->error->code, TIM3_NO_ANSWER);
+    ck_assert_uint_gt (answer->sends, 1);
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 0);
+}
+END_TEST
+
+START_TEST (many_leave_as_one_message)
+{
+    tim3_account_only_t body = {.account = "alice"};
+    size_t tags[100];
+    unsigned answered = 0;
+    for (size_t i = 0; i < 100; i++)
+        tim3_client_submit (s_client, "token_manager.TIM3", "alice", TIM3_MSG_GET_BALANCE, &body, &tags[i]);
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 100);
+    while (tim3_client_outstanding (s_client) > 0) {
+        const tim3_answer_t *answer = tim3_client_poll (s_client, 1000);
+        ck_assert_ptr_nonnull (answer);
+        ck_assert_ptr_eq (answer->tag, &tags[answered++]);
+    }
+    ck_assert_uint_eq (answered, 100);
+    ck_assert_uint_eq (atomic_load (&s_frames), 1);
+}
+END_TEST
+
+START_TEST (call_keeps_other_answers)
+{
+    tim3_account_only_t body = {.account = "bob"};
+    uint64_t handle =
+        tim3_client_submit (s_client, "token_manager.TIM3", "bob", TIM3_MSG_GET_BALANCE, &body, &body);
+    ck_assert_str_eq (((const tim3_account_t *) call ("alice")->body)->account, "alice");
+    const tim3_answer_t *answer = tim3_client_poll (s_client, 1000);
+    ck_assert_ptr_nonnull (answer);
+    ck_assert (answer->handle == handle && answer->tag == &body);
+    ck_assert_str_eq (((const tim3_account_t *) answer->body)->account, "bob");
+}
+END_TEST
+
+START_TEST (refuses_a_bad_endpoint)
+{
+    ck_assert_ptr_null (tim3_client_new ("nonsense"));
+}
+END_TEST
+
+Suite *suite_client (void)
+{
+    Suite *suite = suite_create ("client");
+    TCase *tests = tcase_create ("library");
+    tcase_add_checked_fixture (tests, begin, end);
+    tcase_add_test (tests, answers);
+    tcase_add_test (tests, asks_again_when_overloaded);
+    tcase_add_test (tests, reports_the_refusal_at_the_deadline);
+    tcase_add_test (tests, silence_is_no_answer);
+    tcase_add_test (tests, many_leave_as_one_message);
+    tcase_add_test (tests, call_keeps_other_answers);
+    tcase_add_test (tests, refuses_a_bad_endpoint);
+    suite_add_tcase (suite, tests);
+    return suite;
+}
