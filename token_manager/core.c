@@ -582,7 +582,7 @@ static void apply_control (tim3_env_t *env, tim3_ledger_t *ledger, const tim3_tr
         ledger->cap = record->amount;
         break;
     default:
-        TIM3_ASSERT (!"a control that is not in the table");
+        tim3_panic (__FILE__, __LINE__, "a control that is not in the table");
     }
     write_record (env, record);
     write_ledger (env, ledger);
