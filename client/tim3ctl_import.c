@@ -14,6 +14,7 @@
 #define TIMEOUT_S 120
 #define MISMATCHES_SHOWN 20
 #define VOIDED_MOST 9
+#define HASH_CUT 8
 
 typedef struct {
     tim3ctl_t *ctl;
@@ -28,17 +29,20 @@ typedef struct {
 
 /*  ---------------------------------------------------------------------------------------- operations  */
 
-/*  A mint is two operations: collateral for it, then the mint. True when the second has been filled.  */
+/*  A mint is two operations: collateral for it, then the mint. All assets share the collateral token, so the id
+    of its part names the asset. True when the second has been filled.  */
 static bool fill_mint (import_t *self, tim3ctl_op_t *op, tim3ctl_account_t *account, tim3_amount_t amount,
-                       const char *id)
+                       const char *id, const char *faucet_id)
 {
     const tim3ctl_mapping_t *mapping = tim3ctl_transfers_mapping (&self->transfers, account->asset);
     bool second = self->fauceted;
     op->type = second ? TIM3_MSG_MINT : TIM3_MSG_FAUCET;
     op->account = account;
-    op->amount =
-        second ? amount : amount * mapping->scale; /* the product was checked when the file was read */
-    snprintf (op->request_id, sizeof op->request_id, "%s%s", second ? "" : "f:", id);
+    op->amount = second ? amount : amount * mapping->scale; /* checked when the file was read */
+    if (second)
+        snprintf (op->request_id, sizeof op->request_id, "%s", id);
+    else
+        snprintf (op->request_id, sizeof op->request_id, "f:%s:%s", account->asset, faucet_id);
     self->fauceted = !second;
     return second;
 }
@@ -54,7 +58,7 @@ static bool next_opening (import_t *self, tim3ctl_op_t *op)
     tim3ctl_account_t *account = tim3ctl_book_at (book, self->account);
     const tim3ctl_mapping_t *mapping = tim3ctl_transfers_mapping (&self->transfers, account->asset);
     snprintf (id, sizeof id, "o:%s", mapping->contract);
-    if (fill_mint (self, op, account, account->opening, id))
+    if (fill_mint (self, op, account, account->opening, id, id))
         self->account++;
     return true;
 }
@@ -69,7 +73,8 @@ static bool next_move (import_t *self, tim3ctl_op_t *op)
     snprintf (id, sizeof id, "%s:%u", tim3_hex_format (move->hash, sizeof move->hash, hash), move->log_index);
     op->tag = move->line;
     if (!move->from) {
-        self->move += fill_mint (self, op, move->to, move->value, id);
+        /* with the asset's name in front the whole hash may not fit */
+        self->move += fill_mint (self, op, move->to, move->value, id, id + HASH_CUT);
         return true;
     }
     op->type = move->to ? TIM3_MSG_TRANSFER : TIM3_MSG_REDEEM;

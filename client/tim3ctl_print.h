@@ -21,6 +21,7 @@ void tim3ctl_json_print_line (json_t *value);
 char *tim3ctl_field_text (const tim3_field_t *field, const void *object, unsigned decimals,
                           char text[TIM3CTL_CELL_MAX]);
 char *tim3ctl_time_text (uint64_t time_us, char text[TIM3CTL_CELL_MAX]);
+/*  The shape must have it.  */
 const tim3_field_t *tim3ctl_field (const tim3_shape_t *shape, const char *name);
 
 /*  One line per field; optional ones that are not set are left out, and lists.  */

@@ -267,32 +267,33 @@ static bool prepare (workload_t *self)
     return true;
 }
 
-static void print_summary (const workload_t *self, bool agrees)
+static json_t *results_json (const workload_t *self)
 {
-    uint64_t refused = 0;
     json_t *results = json_object ();
-    for (unsigned i = 0; i < RESULTS_MAX && self->refused[i].count; i++) {
-        refused += self->refused[i].count;
+    for (unsigned i = 0; i < RESULTS_MAX && self->refused[i].count; i++)
         json_object_set_new (results, tim3_result_name (self->refused[i].code),
                              json_integer ((json_int_t) self->refused[i].count));
-    }
+    return results;
+}
+
+static void print_summary (const workload_t *self, bool agrees)
+{
+    uint64_t refused = self->operations - self->completed;
     if (self->ctl->json) {
         tim3ctl_json_print (
-            json_pack ("{s:I, s:I, s:I, s:O, s:i, s:b}", "operations", (json_int_t) self->operations,
+            json_pack ("{s:I, s:I, s:I, s:o, s:i, s:b}", "operations", (json_int_t) self->operations,
                        "completed", (json_int_t) self->completed, "refused", (json_int_t) refused, "results",
-                       results, "accounts", (int) self->accounts, "agrees", agrees));
-    } else {
-        const char *name;
-        json_t *count;
-        printf ("%llu operations over %u accounts: %llu completed, %llu refused\n",
-                (unsigned long long) self->operations, self->accounts, (unsigned long long) self->completed,
-                (unsigned long long) refused);
-        json_object_foreach (results, name, count)
-            printf ("  refused, %s: %lld\n", name, (long long) json_integer_value (count));
-        puts (agrees ? "all token and collateral balances agree with the answers"
-                     : "balances DISAGREE with the answers; see above");
+                       results_json (self), "accounts", (int) self->accounts, "agrees", agrees));
+        return;
     }
-    json_decref (results);
+    printf ("%llu operations over %u accounts: %llu completed, %llu refused\n",
+            (unsigned long long) self->operations, self->accounts, (unsigned long long) self->completed,
+            (unsigned long long) refused);
+    for (unsigned i = 0; i < RESULTS_MAX && self->refused[i].count; i++)
+        printf ("  refused, %s: %llu\n", tim3_result_name (self->refused[i].code),
+                (unsigned long long) self->refused[i].count);
+    puts (agrees ? "all token and collateral balances agree with the answers"
+                 : "balances DISAGREE with the answers; see above");
 }
 
 static int run (workload_t *self)

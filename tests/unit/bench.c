@@ -16,6 +16,7 @@ static tim3_store_t *s_store;
 static tim3_host_t *s_host;
 static uint64_t s_incarnation;
 static uint64_t s_next_id;
+static uint64_t s_last_id;
 static tim3_arena_t s_arena;
 static unsigned s_taken; /* requests of the batch at hand */
 static bench_message_t s_messages[MESSAGES_MOST];
@@ -65,6 +66,7 @@ void bench_open (const tim3_core_t *core)
     s_arena = (tim3_arena_t){tim3_alloc (ARENA), ARENA, 0};
     s_incarnation = 0;
     s_next_id = 1;
+    s_last_id = 0;
     s_count = 0;
     bench_now = BENCH_START;
     start ();
@@ -164,6 +166,7 @@ static void keep (const tim3_frame_t *frame, const tim3_envelope_t *envelope)
         tim3_decode_map (envelope->body, envelope->body_size, shape, body, &s_arena, &fault), 0);
     *message = (bench_message_t){.type = envelope->type, .id = envelope->id, .reply_to = envelope->reply_to};
     message->trace = envelope->trace;
+    s_last_id = envelope->id > s_last_id ? envelope->id : s_last_id;
     message->answer = frame->address == NULL;
     if (message->answer)
         memcpy (message->to, frame->peer, frame->peer_size);
@@ -224,6 +227,11 @@ const bench_message_t *bench_nth (uint64_t type, unsigned nth)
 const void *bench_sent (uint64_t type)
 {
     return bench_nth (type, 0)->body;
+}
+
+uint64_t bench_last_id (void)
+{
+    return s_last_id;
 }
 
 /*  ---------------------------------------------------------------------------------------- whole batches  */

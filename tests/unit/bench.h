@@ -39,7 +39,7 @@ tim3_store_t *bench_store (void);
 const tim3_host_counters_t *bench_counters (void);
 
 /*  A batch, step by step. take sends a request as the first role that may, from the peer of that name;
-    answer answers the message of the last batch that was sent with that id.  */
+    answer answers the message that was sent with that id.  */
 void bench_begin (void);
 uint64_t bench_take (const char *peer, uint64_t type, const void *body);
 void bench_answer (uint64_t reply_to, uint64_t type, const void *body);
@@ -53,6 +53,9 @@ const bench_message_t *bench_at (unsigned position);
 unsigned bench_count_of (uint64_t type);
 const bench_message_t *bench_nth (uint64_t type, unsigned nth);
 const void *bench_sent (uint64_t type);
+
+/*  The largest id of a message that came out so far: an answer to it is an answer to what was asked last.  */
+uint64_t bench_last_id (void);
 
 /*  Whole batches. ask: one request from the peer "asker". send: the same, answered or not. */
 void bench_send (uint64_t type, const void *body);

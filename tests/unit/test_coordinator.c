@@ -69,7 +69,7 @@ static void check_token (const tim3_mac_t *mac, uint8_t byte)
 static void locked (const char *id)
 {
     tim3_receipt_t body = {.tx = tx_of (id), .account = "alice", .amount = 5, .receipt = token (1)};
-    bench_told (1, TIM3_MSG_LOCKED, &body);
+    bench_told (bench_last_id (), TIM3_MSG_LOCKED, &body);
 }
 
 static tim3_refusal_t refusal (const char *id, tim3_result_t code, uint8_t byte)
@@ -84,13 +84,13 @@ static tim3_refusal_t refusal (const char *id, tim3_result_t code, uint8_t byte)
 static void lock_refused (const char *id)
 {
     tim3_refusal_t body = refusal (id, TIM3_INSUFFICIENT_FUNDS, 2);
-    bench_told (1, TIM3_MSG_LOCK_REFUSED, &body);
+    bench_told (bench_last_id (), TIM3_MSG_LOCK_REFUSED, &body);
 }
 
 static void voided (const char *id, tim3_result_t code)
 {
     tim3_refusal_t body = refusal (id, code, 3);
-    bench_told (1, TIM3_MSG_VOIDED, &body);
+    bench_told (bench_last_id (), TIM3_MSG_VOIDED, &body);
 }
 
 static void minted (uint64_t type, const char *id)
@@ -98,14 +98,14 @@ static void minted (uint64_t type, const char *id)
     tim3_minted_t body = {.tx = tx_of (id), .account = "alice", .amount = 5, .balance = 8, .supply = 90};
     body.time_us = 77;
     body.receipt = token (4);
-    bench_told (1, type, &body);
+    bench_told (bench_last_id (), type, &body);
 }
 
 static void released (tim3_release_reason_t reason, const char *id)
 {
     tim3_release_t body = {.reason = (uint8_t) reason, .tx = tx_of (id), .account = "alice", .amount = 5};
     body.receipt = token (5);
-    bench_told (1, TIM3_MSG_RELEASED, &body);
+    bench_told (bench_last_id (), TIM3_MSG_RELEASED, &body);
 }
 
 static void transferred (const char *id)
@@ -114,7 +114,7 @@ static void transferred (const char *id)
     body.balance = 1;
     body.to_balance = 2;
     body.supply = 3;
-    bench_told (1, TIM3_MSG_TRANSFERRED, &body);
+    bench_told (bench_last_id (), TIM3_MSG_TRANSFERRED, &body);
 }
 
 static void ledger_refuses (const char *id, uint64_t request, tim3_result_t code)
@@ -125,7 +125,7 @@ static void ledger_refuses (const char *id, uint64_t request, tim3_result_t code
     error.request = request;
     error.available = 3;
     error.needed = 5;
-    bench_told (1, TIM3_MSG_ERROR, &error);
+    bench_told (bench_last_id (), TIM3_MSG_ERROR, &error);
 }
 
 /*  --------------------------------------------------------------------------------------- starting, ending  */
@@ -391,6 +391,24 @@ START_TEST (test_strays_are_ignored)
     hear_all ("r1");
     ck_assert_uint_eq (bench_count (), 0);
     ck_assert_uint_eq (bench_metric ("completed"), 1);
+}
+END_TEST
+
+/*  An answer to a flight that is over is none to the next one under the same id.  */
+START_TEST (test_answers_to_older_flights_are_ignored)
+{
+    tim3_receipt_t body = {.tx = tx_of ("r1"), .account = "alice", .amount = 5, .receipt = token (1)};
+    start_mint ("r1");
+    uint64_t old = bench_nth (TIM3_MSG_LOCK, 0)->id;
+    ledger_refuses ("r1", TIM3_MSG_LOCK, TIM3_INVALID_AMOUNT);
+    start_mint ("r1");
+    uint64_t new = bench_nth (TIM3_MSG_LOCK, 0)->id;
+    bench_told (old, TIM3_MSG_LOCKED, &body);
+    ck_assert_uint_eq (bench_count (), 0);
+    /* the first question may still be answered when it has been asked again */
+    bench_pass (BENCH_SECOND);
+    bench_told (new, TIM3_MSG_LOCKED, &body);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_TOKEN_MINT), 1);
 }
 END_TEST
 
@@ -692,6 +710,7 @@ Suite *suite_coordinator (void)
     tcase_add_test (tcase, test_burned_goes_only_forward);
     tcase_add_test (tcase, test_voiding_that_is_refused_fails_as_the_mint_did);
     tcase_add_test (tcase, test_strays_are_ignored);
+    tcase_add_test (tcase, test_answers_to_older_flights_are_ignored);
     tcase_add_test (tcase, test_duplicates_move_once);
     tcase_add_test (tcase, test_everyone_who_waits_is_answered);
     tcase_add_test (tcase, test_each_stage_asks_again);
