@@ -66,15 +66,48 @@ $(BUILD)/bin/tim3-unit: $(call obj,$(UNIT)) $(BUILD)/libtim3client.a $(BUILD)/li
 	@echo '  LD   $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs check)
 
+# Crash tests: a library that records what a store does to its file, a workload, and the power that fails.
+CRASH = $(BUILD)/bin/tim3-crash-record.so $(BUILD)/bin/tim3-crash-workload $(BUILD)/bin/tim3-crash-images
+CRASH_PARTS = tests/crash/workload.c tests/crash/log.c tests/unit/seeded.c
+$(BUILD)/bin/tim3-crash-record.so: tests/crash/record.c tests/crash/log.h
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -fPIC -shared -o $@ $<
+
+$(BUILD)/bin/tim3-crash-workload: $(call obj,tests/crash/crash_workload.c $(CRASH_PARTS)) $(BUILD)/libtim3.a
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/bin/tim3-crash-images: $(call obj,tests/crash/crash_images.c tests/crash/disk.c tests/crash/recovery.c \
+                                           $(CRASH_PARTS)) $(BUILD)/libtim3.a
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# Fuzz targets: with libFuzzer, or (replay) with a main that runs files and seeded mutations. See tests/fuzz/fuzz.h.
+FUZZ = $(filter-out tests/fuzz/libfuzzer.c tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)) $(CORES) \
+       tests/unit/memory_store.c tests/unit/seeded.c client/tim3ctl_options.c client/tim3ctl_csv.c
+FUZZ_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all
+$(BUILD)/bin/tim3-fuzz-replay: $(call obj,tests/fuzz/replay.c $(FUZZ)) $(BUILD)/libtim3.a
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/bin/tim3-fuzz: $(call obj,tests/fuzz/libfuzzer.c $(FUZZ)) $(BUILD)/libtim3.a
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: deps check unit memcheck demo docs format lint clean help
+.PHONY: deps check unit memcheck crash-tools crash-images demo docs format lint clean help
 
 deps: ## install what is missing to build, run and test (Debian packages)
 	@scripts/install-deps
 
 check: deps ## build and run all tests; the last line counts them
-	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit
+	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit crash-tools
 	@tests/run $(BUILD)
 
 unit: $(BUILD)/bin/tim3-unit ## run the unit tests alone
@@ -83,6 +116,11 @@ unit: $(BUILD)/bin/tim3-unit ## run the unit tests alone
 memcheck: $(BUILD)/bin/tim3-unit ## run the unit tests under valgrind
 	CK_FORK=no valgrind -q --leak-check=full --errors-for-leak-kinds=definite \
 	    --show-leak-kinds=definite --error-exitcode=9 $(BUILD)/bin/tim3-unit
+
+crash-tools: $(CRASH)
+
+crash-images: crash-tools ## fail the power in COUNT ways (5000) and open what is left
+	tests/crash/check.sh $(BUILD) $(or $(COUNT),5000) 120
 
 demo: deps ## start everything in a temporary folder, work, kill agents, audit, stop
 	@$(MAKE) --no-print-directory all
@@ -107,4 +145,4 @@ clean: ## remove everything made
 	rm -rf build
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14

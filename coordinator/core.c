@@ -13,6 +13,7 @@
         transfer  MOVING -> done
 */
 #include "core.h"
+#include "agent/page.h"
 #include "agent/rules.h"
 #include "agent/waiters.h"
 #include "base/log.h"
@@ -550,8 +551,10 @@ static void on_list_transactions (void *state, tim3_env_t *env, const void *body
     const char *cursor = asked->cursor[0] ? asked->cursor + 1 : "";
     bool pending = asked->status == 0 || asked->status == TIM3_TX_STATUS_PENDING;
     bool locks = asked->cursor[0] ? asked->cursor[0] == 'l' : pending;
-    ask_t *ask = new_ask (self, env);
 
+    if (!tim3_page_mark (env, asked->cursor, "lt"))
+        return;
+    ask_t *ask = new_ask (self, env);
     if (!ask)
         return;
     ask->list = *asked;

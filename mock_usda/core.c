@@ -22,19 +22,22 @@ typedef struct {
 
 /*  ---------------------------------------------------------------------------------------------- the store  */
 
-/*  Faucet and transfers share one space of ids, for they share the caller's request ids; each vault operation has
-    its own, for a lock and its undoing carry the same tx.  */
-static tim3_key_t record_key (unsigned op, const tim3_id_t *tx)
+/*  Faucet and transfers share one space of ids, for they share the caller's request ids. Each vault operation of
+    each vault has its own: a lock and its undoing carry the same tx, and what one asset's ledgers do must
+    not stand in the way of another's.  */
+static tim3_key_t record_key (unsigned op, const tim3_id_t *tx, const char *vault)
 {
     tim3_key_t key = tim3_key_empty ();
     tim3_key_add_u8 (&key, op == TIM3_COLLATERAL_OP_TRANSFER ? TIM3_COLLATERAL_OP_FAUCET : (uint8_t) op);
     tim3_key_add_id (&key, tx);
+    tim3_key_add_text (&key, vault);
     return key;
 }
 
-static bool read_record (tim3_env_t *env, unsigned op, const tim3_id_t *tx, tim3_collateral_record_t *record)
+static bool read_record (tim3_env_t *env, const tim3_id_t *tx, const tim3_collateral_record_t *asked,
+                         tim3_collateral_record_t *record)
 {
-    tim3_key_t key = record_key (op, tx);
+    tim3_key_t key = record_key (asked->op, tx, asked->vault);
     return tim3_store_read (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
 }
 
@@ -53,7 +56,7 @@ static void write_totals (tim3_env_t *env, const tim3_collateral_totals_t *total
 /*  Records what was decided for ever.  */
 static void write_record (tim3_env_t *env, const tim3_id_t *tx, const tim3_collateral_record_t *record)
 {
-    tim3_key_t key = record_key (record->op, tx);
+    tim3_key_t key = record_key (record->op, tx, record->vault);
     tim3_collateral_totals_t totals;
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
     read_totals (env, &totals);
@@ -173,7 +176,7 @@ static void decide (tim3_env_t *env, const tim3_id_t *tx, tim3_collateral_record
                     void (*apply) (tim3_env_t *, tim3_collateral_record_t *))
 {
     tim3_collateral_record_t record;
-    if (!read_record (env, asked->op, tx, &record)) {
+    if (!read_record (env, tx, asked, &record)) {
         apply (env, asked);
         write_record (env, tx, asked);
         record = *asked;
@@ -289,7 +292,7 @@ static void on_vault_lock (void *state, tim3_env_t *env, const void *body)
         return;
     tim3_collateral_record_t asked =
         new_record (env, TIM3_COLLATERAL_OP_LOCK, ask.vault, ask.account, "", ask.amount);
-    if (!read_record (env, TIM3_COLLATERAL_OP_LOCK, &ask.tx, &record)) {
+    if (!read_record (env, &ask.tx, &asked, &record)) {
         record = asked;
         apply_vault_lock (env, &record);
         write_record (env, &ask.tx, &record);
@@ -331,7 +334,7 @@ static void on_vault_unlock (void *state, tim3_env_t *env, const void *body)
     if (!key)
         return;
     tim3_collateral_record_t asked = new_record (env, op, ask->vault, ask->account, "", ask->amount);
-    if (!read_record (env, op, &ask->tx, &record)) {
+    if (!read_record (env, &ask->tx, &asked, &record)) {
         record = asked;
         if (!apply_vault_unlock (env, &ask->tx, &record))
             return;

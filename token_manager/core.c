@@ -734,6 +734,8 @@ static void on_list_records (void *state, tim3_env_t *env, const void *body)
     tim3_transaction_t record;
     tim3_page_t page;
     (void) state;
+    if (!whole && !tim3_page_mark (env, ask->cursor, "hf"))
+        return;
     if (!tim3_page_begin (&page, env, cursor, ask->limit, source, whole ? NULL : &prefix, sizeof record))
         return;
     while (next_record (env, &page, source, ask->account, &record))

@@ -118,3 +118,11 @@ bool tim3_page_whole (tim3_env_t *env, const tim3_list_page_t *ask, tim3_table_t
     tim3_page_end (&page, items, cursor);
     return true;
 }
+
+bool tim3_page_mark (tim3_env_t *env, const char *cursor, const char *marks)
+{
+    if (cursor[0] == '\0' || strchr (marks, cursor[0]))
+        return true;
+    tim3_env_refuse (env, TIM3_INVALID_FIELD, NULL, "%s: field \"cursor\"", tim3_result_text (TIM3_INVALID_FIELD));
+    return false;
+}

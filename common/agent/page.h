@@ -53,6 +53,10 @@ void *tim3_page_add (tim3_page_t *self, const void *item);
 /*  cursor holds TIM3_CURSOR_MAX + 1 bytes.  */
 void tim3_page_end (const tim3_page_t *self, tim3_list_t *items, char *cursor);
 
+/*  A listing that reads one source after the other marks its cursors with a letter in front. Refuses the message
+    at hand when the cursor has another mark than those.  */
+bool tim3_page_mark (tim3_env_t *env, const char *cursor, const char *marks);
+
 /*  All of the above for a table that is listed as it is.  */
 bool tim3_page_whole (tim3_env_t *env, const tim3_list_page_t *ask, tim3_table_t table, tim3_list_t *items,
                       char *cursor);

@@ -74,7 +74,7 @@ static bool read_text (tim3_reader_t *reader, char *text, size_t most)
 {
     const char *data;
     uint32_t size;
-    if (!tim3_read_str (reader, &data, &size) || size > most || memchr (data, '\0', size))
+    if (!tim3_read_str (reader, &data, &size) || size > most || !tim3_is_text (data, size))
         return false;
     memcpy (text, data, size);
     text[size] = '\0';

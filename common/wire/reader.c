@@ -192,3 +192,54 @@ bool tim3_read_skip (tim3_reader_t *self)
     self->at = start;
     return false;
 }
+
+/*  Length of the UTF-8 sequence that begins with this byte, 0 when none does; and its least code point.  */
+static unsigned sequence (uint8_t first, uint32_t *bits, uint32_t *least)
+{
+    if (first >= 0xc2 && first <= 0xdf) {
+        *bits = first & 0x1f;
+        *least = 0x80;
+        return 2;
+    }
+    if (first >= 0xe0 && first <= 0xef) {
+        *bits = first & 0x0f;
+        *least = 0x800;
+        return 3;
+    }
+    *bits = first & 0x07;
+    *least = 0x10000;
+    return first >= 0xf0 && first <= 0xf4 ? 4 : 0;
+}
+
+/*  Length of the sequence at data that is not plain ASCII, 0 when it is not well formed.  */
+static unsigned take_sequence (const uint8_t *data, size_t left_over)
+{
+    uint32_t code;
+    uint32_t least;
+    unsigned size = sequence (data[0], &code, &least);
+    if (size == 0 || size > left_over)
+        return 0;
+    for (unsigned i = 1; i < size; i++) {
+        if ((data[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (data[i] & 0x3f);
+    }
+    bool surrogate = code >= 0xd800 && code <= 0xdfff;
+    return code < least || code > 0x10ffff || surrogate ? 0 : size;
+}
+
+bool tim3_is_text (const char *data, size_t size)
+{
+    const uint8_t *bytes = (const uint8_t *) data;
+    for (size_t i = 0; i < size;) {
+        if (bytes[i] > 0 && bytes[i] < 0x80) {
+            i++;
+            continue;
+        }
+        unsigned taken = bytes[i] == 0 ? 0 : take_sequence (bytes + i, size - i);
+        if (taken == 0)
+            return false;
+        i += taken;
+    }
+    return true;
+}

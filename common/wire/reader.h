@@ -28,4 +28,7 @@ bool tim3_read_nil (tim3_reader_t *self);
 /*  Passes over one value of any kind, at most TIM3_READER_DEPTH_MAX deep.  */
 bool tim3_read_skip (tim3_reader_t *self);
 
+/*  Whether bytes are UTF-8 (RFC 3629) without NUL: what a text must be.  */
+bool tim3_is_text (const char *data, size_t size);
+
 #endif

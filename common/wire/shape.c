@@ -193,7 +193,7 @@ static int decode_text (decoder_t *self, const tim3_field_t *field, char *member
         return fault (self, TIM3_INVALID_FIELD, field->name);
     if (length > field->bound)
         return fault (self, TIM3_TOO_LARGE, field->name);
-    if (memchr (text, '\0', length))
+    if (!tim3_is_text (text, length))
         return fault (self, TIM3_INVALID_FIELD, field->name);
     memcpy (member, text, length);
     member[length] = '\0';

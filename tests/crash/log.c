@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 static const char *const s_texts[] = {
-#define K(NAME, text) text,
+#define K(KIND, text) text,
     CRASH_KINDS (K)
 #undef K
 };
@@ -18,6 +18,12 @@ static const char *const s_texts[] = {
 const char *crash_kind_text (uint32_t kind)
 {
     return kind < sizeof s_texts / sizeof s_texts[0] ? s_texts[kind] : "?";
+}
+
+const char *crash_name_file (crash_name_t name)
+{
+    static const char *const files[] = {NULL, CRASH_FILE_NEW, CRASH_FILE};
+    return files[name];
 }
 
 uint8_t *crash_read_file (const char *path, size_t *size)

@@ -10,9 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*  K (NAME, "name"). What number means: the place in the file, a new length, or the number of a commit.  */
+/*  The data file, and what it is called while it is being made, if not so from the start.  */
+#define CRASH_FILE "data.mdb"
+#define CRASH_FILE_NEW "data.new"
+
+typedef enum { CRASH_NAME_NONE, CRASH_NAME_NEW, CRASH_NAME_FINAL } crash_name_t;
+
+/*  K (KIND, "what it is"). What number means: a crash_name_t, the place in the file, a new length, or the number of a
+    commit.  */
 #define CRASH_KINDS(K)                                                                                       \
-    K (CREATE, "the data file is made")                                                                      \
+    K (NAME, "the data file gets a name")                                                                    \
     K (WRITE, "a write")                                                                                     \
     K (WRITE_SYNC, "a write through a descriptor opened with O_DSYNC")                                       \
     K (TRUNCATE, "a new length")                                                                             \
@@ -22,7 +29,7 @@
     K (ACKNOWLEDGE, "a commit has returned")
 
 typedef enum {
-#define K(NAME, text) CRASH_##NAME,
+#define K(KIND, text) CRASH_##KIND,
     CRASH_KINDS (K)
 #undef K
 } crash_kind_t;
@@ -57,5 +64,7 @@ uint8_t *crash_read_file (const char *path, size_t *size);
 void crash_log_read (crash_log_t *self, const char *path);
 void crash_log_free (crash_log_t *self);
 const char *crash_kind_text (uint32_t kind);
+/*  The file of a name; NULL for CRASH_NAME_NONE.  */
+const char *crash_name_file (crash_name_t name);
 
 #endif

@@ -27,7 +27,6 @@
 #include <unistd.h>
 
 #define FILES_MAX 1024
-#define DATA_FILE "data.mdb"
 
 typedef enum { FILE_OTHER, FILE_DATA, FILE_DATA_DSYNC } file_t;
 
@@ -106,20 +105,23 @@ static file_t file_of (int descriptor)
     return descriptor >= 0 && descriptor < FILES_MAX ? s_files[descriptor] : FILE_OTHER;
 }
 
-static bool is_data_path (const char *path)
+static crash_name_t name_of (const char *path)
 {
     const char *slash = strrchr (path, '/');
-    return strcmp (slash ? slash + 1 : path, DATA_FILE) == 0;
+    const char *file = slash ? slash + 1 : path;
+    if (strcmp (file, CRASH_FILE) == 0)
+        return CRASH_NAME_FINAL;
+    return strcmp (file, CRASH_FILE_NEW) == 0 ? CRASH_NAME_NEW : CRASH_NAME_NONE;
 }
 
-static void watch (int descriptor, int flags)
+static void watch (int descriptor, int flags, crash_name_t name)
 {
     struct stat stat;
     if (descriptor >= FILES_MAX || fstat (descriptor, &stat))
         die ("cannot watch this descriptor of the data file");
     s_files[descriptor] = flags & O_DSYNC ? FILE_DATA_DSYNC : FILE_DATA;
     if (flags & O_CREAT && stat.st_size == 0)
-        log_entry (CRASH_CREATE, 0, 0);
+        log_entry (CRASH_NAME, name, 0);
 }
 
 int open (const char *path, int flags, ...)
@@ -128,12 +130,12 @@ int open (const char *path, int flags, ...)
     va_start (arguments, flags);
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg (arguments, mode_t) : 0;
     va_end (arguments);
-    bool data = is_data_path (path);
-    if (data && skips ("meta"))
+    crash_name_t name = name_of (path);
+    if (name && skips ("meta"))
         flags &= ~O_SYNC;
     int descriptor = (int) syscall (SYS_openat, AT_FDCWD, path, flags, mode);
-    if (data && descriptor >= 0)
-        watch (descriptor, flags);
+    if (name && descriptor >= 0)
+        watch (descriptor, flags, name);
     return descriptor;
 }
 
@@ -142,6 +144,14 @@ int close (int descriptor)
     if (descriptor >= 0 && descriptor < FILES_MAX)
         s_files[descriptor] = FILE_OTHER;
     return (int) syscall (SYS_close, descriptor);
+}
+
+int renameat (int from_directory, const char *from, int to_directory, const char *to)
+{
+    int rc = (int) syscall (SYS_renameat2, from_directory, from, to_directory, to, 0);
+    if (rc == 0 && name_of (from) == CRASH_NAME_NEW && name_of (to) == CRASH_NAME_FINAL)
+        log_entry (CRASH_NAME, CRASH_NAME_FINAL, 0);
+    return rc;
 }
 
 /*  -------------------------------------------------------------------------------------------- writes  */
@@ -217,7 +227,7 @@ static bool is_store_directory (int descriptor)
     struct stat stat;
     if (fstat (descriptor, &stat) || !S_ISDIR (stat.st_mode))
         return false;
-    return fstatat (descriptor, DATA_FILE, &stat, 0) == 0;
+    return fstatat (descriptor, CRASH_FILE, &stat, 0) == 0 || fstatat (descriptor, CRASH_FILE_NEW, &stat, 0) == 0;
 }
 
 static int sync_data (long call, int descriptor)

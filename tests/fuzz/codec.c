@@ -72,14 +72,14 @@ void fuzz_run_skip (const uint8_t *data, size_t size)
 
 void fuzz_seed_skip (fuzz_keep_fn *keep, void *context)
 {
-    static const char *const scalars = "\xc0\xc2\xc3\x7f\xe0\xcc\xff\xcd\xff\xff\xd0\x80\xd1\x80\x00";
-    static const char *const wide = "\xce\0\0\0\1\xcf\0\0\0\0\0\0\0\1\xca\0\0\0\0\xcb\0\0\0\0\0\0\0\0";
-    static const char *const texts = "\xa3xyz\xd9\1x\xda\0\1x\xdb\0\0\0\1x\xc4\1x\xc5\0\1x\xc6\0\0\0\1x";
-    static const char *const others = "\xd4\1x\xd5\1xy\xc7\1\1x\xc8\0\1\1x\x92\1\x91\1\x81\1\xdc\0\1\1\xde\0\1\1\1";
-    keep (context, scalars, 15);
-    keep (context, wide, 28);
-    keep (context, texts, 28);
-    keep (context, others, 29);
+    static const char scalars[] = "\xc0\xc2\xc3\x7f\xe0\xcc\xff\xcd\xff\xff\xd0\x80\xd1\x80\x00";
+    static const char wide[] = "\xce\0\0\0\1\xcf\0\0\0\0\0\0\0\1\xca\0\0\0\0\xcb\0\0\0\0\0\0\0\0";
+    static const char texts[] = "\xa3xyz\xd9\1x\xda\0\1x\xdb\0\0\0\1x\xc4\1x\xc5\0\1x\xc6\0\0\0\1x";
+    static const char others[] = "\xd4\1x\xd5\1xy\xc7\1\1x\xc8\0\1\1x\x92\1\x91\1\x81\1\xdc\0\1\1\xde\0\1\1\1";
+    keep (context, scalars, sizeof scalars - 1);
+    keep (context, wide, sizeof wide - 1);
+    keep (context, texts, sizeof texts - 1);
+    keep (context, others, sizeof others - 1);
 }
 
 /*  ------------------------------------------------------------------------------------------- envelopes  */

@@ -96,7 +96,7 @@ void fuzz_run_name (const uint8_t *data, size_t size)
     if (tim3_account_valid (text))
         FUZZ_CHECK (strlen (text) <= TIM3_ACCOUNT_MAX && tim3_request_id_valid (text));
     if (tim3_asset_valid (text))
-        FUZZ_CHECK (strlen (text) <= TIM3_ASSET_MAX && tim3_account_valid ("a"));
+        FUZZ_CHECK (strlen (text) <= TIM3_ASSET_MAX && tim3_account_valid (text));
     for (unsigned shards = 1; shards <= 64; shards *= 4)
         FUZZ_CHECK (tim3_account_shard (text, shards) < shards);
     free (text);

@@ -18,7 +18,7 @@ import msgpack
 import zmq
 
 from harness import poll
-from tim3_wire import TYPES, amount, number
+from tim3_wire import TYPES, Client, amount, number
 
 NOT_FINAL = ("retry_same_id", "unknown")
 FIRST_WAIT = 0.3
@@ -40,7 +40,6 @@ class Request:
         self.answer = None
         self.again_at = 0.0
         self.wait = FIRST_WAIT
-        self.asked = 0
 
     def body(self):
         body = dict(account=self.account, amount=amount(self.units), request_id=self.request_id)
@@ -125,8 +124,9 @@ class Load:
         self.account_count = accounts
         self.outstanding = outstanding
         self.asset = asset
-        self.client = cluster.client(sender="client")
+        self.client = Client(cluster.front())
         self.queries = cluster.client()
+        cluster.clients.append(self)  # so that the cluster ends the thread before it ends
         self.scale = number(self.queries.ask("lock_manager." + asset, "GetLockTotals", {})["scale"])
         self.shards = []  # addresses of single coordinators, to which copies are sent
         self.requests = []
@@ -138,6 +138,7 @@ class Load:
         self.resent = 0
         self.error = None
         self.issuing = False
+        self.closing = False
         self.thread = None
 
     # ---------------------------------------------------------------------------------------- sending
@@ -151,7 +152,6 @@ class Load:
         identity, data = self.client.envelope(route or self.route(request), request.kind, request.body(),
                                               request.account)
         self.by_id[identity] = request
-        request.asked += 1
         try:
             self.client.socket.send(data, zmq.NOBLOCK)
         except zmq.Again:
@@ -212,7 +212,7 @@ class Load:
 
     def run(self):
         try:
-            while self.issuing or self.waiting:
+            while (self.issuing or self.waiting) and not self.closing:
                 self.fill()
                 self.gather(0.005)
                 self.ask_again()
@@ -224,6 +224,12 @@ class Load:
         self.issuing = True
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
+
+    def close(self):
+        self.closing = True
+        if self.thread:
+            self.thread.join()
+        self.client.close()
 
     def check(self):
         if self.error:

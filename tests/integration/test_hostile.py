@@ -702,6 +702,24 @@ def test_coordinators_disagree():
         assert attacker.supply() == before + minted - redeemed
 
 
+def test_two_requests_under_one_id():
+    """In one frame to one coordinator: the second is not taken for the first while that is under way."""
+    with attack() as attacker:
+        client, ask = attacker.cluster.client(), dict(account="alice", amount=amount(5))
+        seconds = [("Mint", dict(ask, amount=amount(7))), ("Redeem", ask), ("Transfer", dict(ask, to="bob"))]
+        for first, (place, (second, other)) in itertools.product(("Mint", "Redeem", "Transfer"),
+                                                                 enumerate(seconds)):
+            own = dict(ask, request_id=f"{first}-{place}", **(dict(to="dora") if first == "Transfer" else {}))
+            frame = [client.envelope("coordinator.TIM3.0", kind, dict(body, request_id=own["request_id"]))
+                     for kind, body in ((first, own), (second, other))]
+            if first == second == "Redeem":
+                continue
+            client.socket.send(b"".join(data for _, data in frame))
+            done, not_done = (client.answer(identity, 15) for identity, _ in frame)
+            assert done[0] == TYPES["Transaction"] and not_done[1].get("name") == "id_reused", (done, not_done)
+        assert client.balance("alice") == 1000 + 3 * 5 - 2 * 5 - 3 * 5 and client.balance("dora") == 15
+
+
 def test_resolve_races_mint():
     """The lock manager asks what became of a lock while a coordinator mints it: minted or voided, never both."""
     tokens = "token_manager.TIM3.0"

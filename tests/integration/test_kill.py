@@ -122,14 +122,21 @@ def mint_past_the_router(cluster, request_id):
 
 
 def first_events_die(crash_at):
-    """The router dies with a ledger's very first events, which it has taken but not made durable."""
+    """The router dies with a ledger's very first events, which it has taken but not made durable. All others
+    are frozen meanwhile, so that the commit at which it dies is the one with these events."""
     with Cluster() as cluster:
         client = cluster.client()
         client.faucet("alice", 10 ** 18, "collateral")
         cluster.kill("router.-.0")
         mint_past_the_router(cluster, "first")
+        others = [cluster.processes[address] for address in cluster.commands
+                  if address not in ("router.-.0", "token_manager.TIM3.0")]
+        for process in others:
+            process.send_signal(signal.SIGSTOP)
         cluster.start("router.-.0", crash_at=crash_at)
         poll(lambda: not cluster.running("router.-.0"), 10, "the router to crash")
+        for process in others:
+            process.send_signal(signal.SIGCONT)
         mint_past_the_router(cluster, "second")
         cluster.start("router.-.0")
         cluster.audit()

@@ -75,6 +75,8 @@ class NoAnswer(Exception):
 class Client:
     """One connection: to the router's front door, or straight to an agent's socket."""
 
+    text_errors = "strict"  # what to do about a str that is not UTF-8
+
     def __init__(self, endpoint, sender="client"):
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
@@ -107,7 +109,7 @@ class Client:
         """Takes one ZeroMQ message; files its envelopes by the id that they answer."""
         if not self.socket.poll(int(timeout * 1000)):
             return False
-        unpacker = msgpack.Unpacker(raw=False, strict_map_key=False)
+        unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, unicode_errors=self.text_errors)
         unpacker.feed(self.socket.recv())
         for envelope in unpacker:
             self.inbox.setdefault(envelope[6], []).append((envelope[1], envelope[9]))

@@ -160,9 +160,9 @@ typedef struct {
     tim3_host_t *host; /* NULL: down */
     uint32_t life;
     bool committing; /* frames wait in out until the disk is done */
-    bool waking;     /* a wake-up is in the heap */
     bool wanted;     /* the supervisor starts it again */
     bool crash_in_commit;
+    uint64_t wake_us; /* 0: no wake-up is due */
     uint64_t paused_until_us;
     uint64_t slow_until_us;
     uint64_t next_tick_us;

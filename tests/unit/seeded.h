@@ -18,5 +18,10 @@ uint64_t seeded_below (seeded_t *self, uint64_t below);
 uint64_t seeded_u64 (seeded_t *self);
 tim3_amount_t seeded_amount (seeded_t *self);
 void seeded_fill (seeded_t *self, void *data, size_t size);
+/*  A UTF-8 text of up to most bytes (most + 1 with the NUL), of characters of every length.  */
+void seeded_text (seeded_t *self, char *text, size_t most);
+
+/*  Writes a code point as UTF-8 of that many bytes, be they too many; returns size.  */
+size_t seeded_utf8 (uint32_t code, size_t size, char *text);
 
 #endif

@@ -5,7 +5,15 @@
 #include <check.h>
 
 #define TIM3_SUITES(X)                                                                                       \
-    X (amount) X (receipt) X (envelope) X (codec) X (mock_usda) X (token_manager) X (lock_manager) X (coordinator) X (config) X (store) X (state_manager) X (router) X (client) X (csv)
+    X (amount)                                                                                               \
+    X (receipt)                                                                                              \
+    X (codec)                                                                                                \
+    X (envelope)                                                                                             \
+    X (config)                                                                                               \
+    X (store)                                                                                                \
+    X (mock_usda)                                                                                            \
+    X (token_manager)                                                                                        \
+    X (lock_manager) X (coordinator) X (state_manager) X (router) X (client) X (csv) X (world)
 
 #define X(name) Suite *suite_##name (void);
 TIM3_SUITES (X)

@@ -53,14 +53,6 @@ static void teardown (void)
 
 static void draw_object (const tim3_shape_t *shape, void *object);
 
-static void draw_text (const tim3_field_t *field, char *text)
-{
-    size_t length = seeded_below (&s_random, 4) ? seeded_below (&s_random, field->bound + 1) : field->bound;
-    for (size_t i = 0; i < length; i++)
-        text[i] = (char) (1 + seeded_below (&s_random, 255));
-    text[length] = '\0';
-}
-
 static uint8_t draw_enum (const tim3_field_t *field)
 {
     unsigned count = 0;
@@ -112,7 +104,7 @@ static void draw_field (const tim3_field_t *field, void *member)
         seeded_fill (&s_random, member, sizeof (tim3_mac_t));
         break;
     case TIM3_KIND_STR:
-        draw_text (field, member);
+        seeded_text (&s_random, member, field->bound);
         break;
     case TIM3_KIND_ENUM:
         *(uint8_t *) member = draw_enum (field);
@@ -399,6 +391,7 @@ static void try_bounds (const tim3_shape_t *shape, const parts_t *parts, unsigne
         try_long (shape, parts, i, 0xdb, field->bound, 'a', TIM3_OK);
         try_long (shape, parts, i, 0xdb, field->bound + 1ull, 'a', TIM3_TOO_LARGE);
         try_long (shape, parts, i, 0xdb, field->bound, '\0', TIM3_INVALID_FIELD);
+        try_long (shape, parts, i, 0xdb, field->bound, 0xff, TIM3_INVALID_FIELD);
         try_long (shape, parts, i, 0xc6, field->bound, 'a', TIM3_INVALID_FIELD);
         break;
     case TIM3_KIND_ENUM:
@@ -616,6 +609,53 @@ START_TEST (test_signed_numbers)
 }
 END_TEST
 
+/*  -------------------------------------------------------------------------------------------------- texts  */
+
+static bool is_text (const char *text, size_t size)
+{
+    char *copy = malloc (size + 1);
+    memcpy (copy, text, size);
+    bool is = tim3_is_text (copy, size);
+    free (copy);
+    return is;
+}
+
+/*  Every code point in every length: right if it is the shortest, is not NUL and is no surrogate.  */
+START_TEST (test_texts_are_utf8)
+{
+    static const uint32_t limits[] = {0, 0x80, 0x800, 0x10000, 0x200000};
+    char text[4];
+    for (size_t size = 1; size <= 4; size++)
+        for (uint32_t code = 0; code < limits[size]; code += code < 0x11000 ? 1 : 37) {
+            bool shortest = code >= limits[size - 1] && code > 0;
+            bool legal = code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
+            seeded_utf8 (code, size, text);
+            ck_assert_msg (tim3_is_text (text, size) == (shortest && legal), "U+%04X in %zu", code, size);
+        }
+    ck_assert (tim3_is_text (text, 0));
+}
+END_TEST
+
+START_TEST (test_texts_that_are_cut)
+{
+    char text[9] = "a";
+    for (uint32_t code = 0x80; code < 0x110000; code += 1021) {
+        size_t size = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+        if (code >= 0xd800 && code <= 0xdfff)
+            continue;
+        seeded_utf8 (code, size, text + 1);
+        ck_assert (is_text (text, size + 1));
+        for (size_t cut = 2; cut <= size; cut++)
+            ck_assert (!is_text (text, cut));
+        ck_assert (!is_text (text + 2, size - 1));
+        text[size] = 'b';
+        ck_assert (!is_text (text, size + 1));
+    }
+    for (unsigned byte = 0x80; byte < 0x100; byte++)
+        ck_assert (!is_text ((char[]){(char) byte}, 1));
+}
+END_TEST
+
 /*  ------------------------------------------------------------------------------------ the tables themselves  */
 
 START_TEST (test_shapes_are_sound)
@@ -764,6 +804,8 @@ Suite *suite_codec (void)
     tcase_add_test (tcase, test_length_bombs);
     tcase_add_test (tcase, test_lists_beyond_the_arena);
     tcase_add_test (tcase, test_signed_numbers);
+    tcase_add_test (tcase, test_texts_are_utf8);
+    tcase_add_test (tcase, test_texts_that_are_cut);
     tcase_add_test (tcase, test_messages_are_sound);
     tcase_add_test (tcase, test_values_are_sound);
     tcase_add_test (tcase, test_results_are_sound);

@@ -19,21 +19,13 @@ static void teardown (void)
     tim3_buffer_free (&s_frame);
 }
 
-static void fill_text (seeded_t *random, char *text, size_t most)
-{
-    size_t length = seeded_below (random, most + 1);
-    for (size_t i = 0; i < length; i++)
-        text[i] = (char) (1 + seeded_below (random, 255));
-    text[length] = '\0';
-}
-
 static tim3_envelope_t random_envelope (seeded_t *random)
 {
     tim3_envelope_t envelope = {.version = 1, .type = seeded_u64 (random), .id = 1 + seeded_u64 (random) / 2};
     static const uint8_t body[] = {0x81, 0xa1, 'k', 0x07};
-    fill_text (random, envelope.sender, TIM3_ADDRESS_MAX);
-    fill_text (random, envelope.recipient, TIM3_ADDRESS_MAX);
-    fill_text (random, envelope.account, TIM3_ACCOUNT_MAX);
+    seeded_text (random, envelope.sender, TIM3_ADDRESS_MAX);
+    seeded_text (random, envelope.recipient, TIM3_ADDRESS_MAX);
+    seeded_text (random, envelope.account, TIM3_ACCOUNT_MAX);
     envelope.time_us = seeded_u64 (random);
     envelope.reply_to = seeded_u64 (random);
     if (seeded_below (random, 2))
@@ -150,6 +142,11 @@ static void pack_nul_text (msgpack_packer *packer)
     pack_text (packer, "a\0b", 3);
 }
 
+static void pack_no_text (msgpack_packer *packer)
+{
+    pack_text (packer, "\xff", 1);
+}
+
 static void pack_short_bytes (msgpack_packer *packer)
 {
     msgpack_pack_bin (packer, 15);
@@ -259,6 +256,7 @@ START_TEST (test_faults_are_named)
                                      {3, pack_long_text, TIM3_MALFORMED, "sender"},
                                      {3, pack_nul_text, TIM3_MALFORMED, "sender"},
                                      {3, pack_nil, TIM3_MALFORMED, "sender"},
+                                     {3, pack_no_text, TIM3_MALFORMED, "sender"},
                                      {4, pack_long_text, TIM3_MALFORMED, "recipient"},
                                      {4, pack_nul_text, TIM3_MALFORMED, "recipient"},
                                      {5, pack_minus, TIM3_MALFORMED, "time_us"},

@@ -1,0 +1,267 @@
+/*  crash_images.c - what power loss may leave of a recorded store, opened with the real one:
+
+        tim3-crash-images [--count N] [--seed N] [--keep DIRECTORY] [--expect-loss] LOG DATA DIRECTORY
+
+    LOG is the recorder's, DATA the data file that the recorded program left, DIRECTORY where each image is
+    put and opened. It makes passes over all moments at which power may fail, one image each, until --count
+    different images were tried. Each must hold a prefix of the commits with all that were acknowledged.
+
+    With --expect-loss the log is of a program that forgot to sync: then at least one image must fail. Without
+    it, images that fail are kept where --keep says.  */
+#include "base/bytes.h"
+#include "base/log.h"
+#include "disk.h"
+#include "recovery.h"
+#include "workload.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*  Failures that are told of; the rest are only counted.  */
+#define TOLD_MAX 5
+
+typedef struct {
+    const char *log;
+    const char *data;
+    const char *directory;
+    const char *keep;
+    size_t count;
+    uint64_t seed;
+    bool expect_loss;
+} options_t;
+
+typedef struct {
+    const options_t *options;
+    crash_log_t log;
+    disk_t disk;
+    disk_image_t image;
+    recovery_terms_t terms;
+    uint64_t *seen; /* hashes of the images tried, open addressing, 0 for none */
+    size_t seen_mask;
+    size_t pass;
+    size_t moment; /* within the pass */
+    size_t tried;
+    size_t failed;
+    size_t held_more; /* images with commits that nobody had been told of */
+} run_t;
+
+/*  -------------------------------------------------------------------------------------------- images  */
+
+/*  The same bytes under other terms are another case.  */
+static uint64_t hash_case (const run_t *self)
+{
+    uint64_t terms = (uint64_t) self->terms.acknowledged << 32 | self->terms.begun << 2 | self->image.name;
+    uint64_t hash = tim3_hash64 (self->image.data, self->image.size, terms);
+    return hash ? hash : 1;
+}
+
+/*  False when this case was tried before.  */
+static bool note_case (run_t *self, uint64_t hash)
+{
+    size_t at = hash & self->seen_mask;
+    while (self->seen[at] && self->seen[at] != hash)
+        at = (at + 1) & self->seen_mask;
+    bool fresh = self->seen[at] == 0;
+    self->seen[at] = hash;
+    return fresh;
+}
+
+/*  Each moment sees all losses, one per pass, and its neighbours see others in the same pass.  */
+static disk_loss_t loss_now (const run_t *self)
+{
+    return (disk_loss_t) ((self->pass + self->moment) % DISK_LOSSES_COUNT);
+}
+
+static void keep_image (const run_t *self)
+{
+    char path[512];
+    if (!self->options->keep || self->failed > TOLD_MAX)
+        return;
+    snprintf (path, sizeof path, "%s/pass-%zu-moment-%zu.mdb", self->options->keep, self->pass, self->moment);
+    recovery_save (&self->image, path);
+    printf ("     kept as %s\n", path);
+}
+
+static void tell_failure (const run_t *self, bool during, const char *why)
+{
+    const crash_step_t *steps = self->log.steps;
+    size_t step = during ? self->disk.at : self->disk.at - 1;
+    if (self->failed > TOLD_MAX)
+        return;
+    printf ("%s pass %zu, moment %zu: power fails %s step %zu (%s), %s: %s\n",
+            self->options->expect_loss ? "    " : "FAIL", self->pass, self->moment,
+            during ? "within" : "after", step, crash_kind_text (steps[step].entry.kind), disk_loss_text (loss_now (self)), why);
+}
+
+static void try_image (run_t *self, bool during)
+{
+    const options_t *options = self->options;
+    const recovery_t *result =
+        recovery_try (&self->image, options->directory, self->terms, options->expect_loss);
+    self->tried++;
+    self->held_more += result->passed && result->held > self->terms.acknowledged;
+    if (result->passed)
+        return;
+    self->failed++;
+    tell_failure (self, during, result->why);
+    if (!options->expect_loss)
+        keep_image (self);
+}
+
+/*  -------------------------------------------------------------------------------------------- moments  */
+
+static void lose_power (run_t *self, bool during)
+{
+    seeded_t seeded = {self->options->seed + (self->pass << 32 | self->moment)};
+    disk_lose_power (&self->disk, during, loss_now (self), &seeded, &self->image);
+    if (note_case (self, hash_case (self)))
+        try_image (self, during);
+    self->moment++;
+}
+
+static void note_mark (run_t *self, const crash_entry_t *entry)
+{
+    if (entry->kind == CRASH_BEGIN)
+        self->terms.begun = (unsigned) entry->number;
+    if (entry->kind == CRASH_ACKNOWLEDGE)
+        self->terms.acknowledged = (unsigned) entry->number;
+}
+
+/*  Power fails after each step, and within each that syncs itself: a plain write that has been issued may be
+    lost as well as one that has not returned, but this one may only until it returns.  */
+static void step (run_t *self)
+{
+    const crash_entry_t *entry = &self->log.steps[self->disk.at].entry;
+    if (entry->kind == CRASH_WRITE_SYNC)
+        lose_power (self, true);
+    disk_step (&self->disk);
+    note_mark (self, entry);
+    lose_power (self, false);
+}
+
+static void play_pass (run_t *self)
+{
+    disk_rewind (&self->disk);
+    self->terms = (recovery_terms_t){0, 0};
+    self->moment = 0;
+    while (self->disk.at < self->log.count)
+        step (self);
+}
+
+/*  Until there are enough, or nothing new comes up.  */
+static void play_passes (run_t *self)
+{
+    size_t before;
+    do {
+        before = self->tried;
+        play_pass (self);
+        self->pass++;
+    } while (self->tried < self->options->count && self->tried > before);
+}
+
+/*  ----------------------------------------------------------------------------------------- beginning  */
+
+/*  A write that the recorder did not see would make every image worthless.  */
+static bool log_is_whole (run_t *self)
+{
+    size_t size;
+    uint8_t *data = crash_read_file (self->options->data, &size);
+    disk_rewind (&self->disk);
+    while (self->disk.at < self->log.count)
+        disk_step (&self->disk);
+    bool same = self->disk.now.name == CRASH_NAME_FINAL && size == self->disk.now.size &&
+                memcmp (data, self->disk.now.data, size) == 0;
+    free (data);
+    return same;
+}
+
+/*  Room for every pass that begins before there are enough.  */
+static void make_seen (run_t *self)
+{
+    size_t size = 1024;
+    while (size < 2 * (self->options->count + 2 * self->log.count))
+        size *= 2;
+    self->seen = tim3_alloc (size * sizeof *self->seen);
+    self->seen_mask = size - 1;
+}
+
+static void open_run (run_t *self, const options_t *options)
+{
+    *self = (run_t){.options = options};
+    crash_log_read (&self->log, options->log);
+    disk_open (&self->disk, &self->log);
+    disk_image_open (&self->image, &self->disk);
+    make_seen (self);
+    if (!log_is_whole (self))
+        tim3_fatal (TIM3_EXIT_PERMANENT,
+                    "the log does not add up to %s: the recorder misses a call that LMDB makes; add it to "
+                    "tests/crash/record.c",
+                    options->data);
+}
+
+static void close_run (run_t *self)
+{
+    free (self->seen);
+    disk_image_close (&self->image);
+    disk_close (&self->disk);
+    crash_log_free (&self->log);
+}
+
+static void read_option (options_t *options, int option)
+{
+    switch (option) {
+    case 'c':
+        options->count = strtoul (optarg, NULL, 10);
+        break;
+    case 's':
+        options->seed = strtoull (optarg, NULL, 10);
+        break;
+    case 'k':
+        options->keep = optarg;
+        break;
+    case 'e':
+        options->expect_loss = true;
+        break;
+    default:
+        tim3_fatal (TIM3_EXIT_USAGE, "usage: tim3-crash-images [--count N] [--seed N] [--keep DIRECTORY] "
+                                     "[--expect-loss] LOG DATA DIRECTORY");
+    }
+}
+
+static options_t read_options (int argc, char **argv)
+{
+    static const struct option longs[] = {{"count", required_argument, NULL, 'c'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {"keep", required_argument, NULL, 'k'},
+                                          {"expect-loss", no_argument, NULL, 'e'},
+                                          {NULL, 0, NULL, 0}};
+    options_t options = {.count = 500, .seed = 1};
+    int option;
+    while ((option = getopt_long (argc, argv, "", longs, NULL)) != -1)
+        read_option (&options, option);
+    if (argc - optind != 3)
+        read_option (&options, '?');
+    options.log = argv[optind];
+    options.data = argv[optind + 1];
+    options.directory = argv[optind + 2];
+    return options;
+}
+
+int main (int argc, char **argv)
+{
+    run_t run;
+    options_t options = read_options (argc, argv);
+    setvbuf (stdout, NULL, _IOLBF, 0);
+    workload_plan ();
+    open_run (&run, &options);
+    play_passes (&run);
+    printf ("     %zu images of %zu moments (%u commits, seed %llu), %zu with a commit not yet "
+            "acknowledged, %zu violations\n",
+            run.tried, run.moment, run.terms.acknowledged, (unsigned long long) options.seed, run.held_more,
+            run.failed);
+    bool good = options.expect_loss ? run.failed > 0 : run.failed == 0;
+    close_run (&run);
+    return good ? 0 : 1;
+}

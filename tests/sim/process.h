@@ -1,0 +1,19 @@
+/*  process.h - simulated processes: a host with its core, a clock of its own, a disk, an inbox; they die and come back.  */
+#ifndef TIM3_TESTS_SIM_PROCESS_H
+#define TIM3_TESTS_SIM_PROCESS_H
+
+#include "sim.h"
+
+/*  The node that has an address; false when there is none.  */
+bool sim_process_find (const char *address, unsigned *node);
+
+void sim_process_start (unsigned node);
+/*  Kills a process now. What it was committing is on the disk or not, as it happens.  */
+void sim_process_kill (unsigned node);
+/*  Takes a frame that has arrived.  */
+void sim_process_take (unsigned node, sim_frame_t *frame);
+/*  Events of the heap.  */
+void sim_process_wake (unsigned node, uint32_t life);
+void sim_process_flush (unsigned node, uint32_t life);
+
+#endif

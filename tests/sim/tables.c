@@ -1,0 +1,248 @@
+/*  tables.c - totals against records, indexes against states, histories against balances.  */
+#include "tables.h"
+#include "disk.h"
+
+#include <string.h>
+
+typedef struct {
+    sim_process_t *process;
+    tim3_store_t *store;
+} place_t;
+
+#define AGREE(condition, what)                                                                               \
+    SIM_CHECK (condition, "tables agree with each other", "%s: %s", place->process->name, what)
+
+static bool next (const place_t *place, tim3_table_t table, tim3_key_t *key, void *record)
+{
+    return tim3_store_seek (place->store, table, TIM3_SEEK_GT, key, record);
+}
+
+static size_t count (const place_t *place, tim3_table_t table)
+{
+    return sim_disk_count (place->store, table);
+}
+
+/*  ------------------------------------------------------------------------------------------ token manager  */
+
+static void check_due_burn (const place_t *place, const tim3_transaction_t *record)
+{
+    tim3_key_t key = tim3_key_u64 (record->due_us);
+    tim3_key_add_id (&key, &record->tx);
+    AGREE (tim3_store_has (place->store, TIM3_TABLE_BURN_DUE, &key), "a pending burn has no row in BURN_DUE");
+}
+
+static void add_record (const place_t *place, tim3_ledger_t *sums, const tim3_transaction_t *record)
+{
+    if (record->status == TIM3_TX_STATUS_FAILED) {
+        sums->refused++;
+        return;
+    }
+    if (record->status == TIM3_TX_STATUS_PENDING) {
+        AGREE (record->kind == TIM3_TX_KIND_REDEEM, "something else than a redemption is pending");
+        sums->unsettled++;
+        sums->releasing += record->amount;
+        check_due_burn (place, record);
+    }
+    sums->mints += record->kind == TIM3_TX_KIND_MINT;
+    sums->burns += record->kind == TIM3_TX_KIND_REDEEM;
+    sums->transfers += record->kind == TIM3_TX_KIND_TRANSFER;
+    sums->minted += record->kind == TIM3_TX_KIND_MINT ? record->amount : 0;
+    sums->burned += record->kind == TIM3_TX_KIND_REDEEM ? record->amount : 0;
+}
+
+static void check_history (const place_t *place, const tim3_account_t *account)
+{
+    tim3_key_t prefix = tim3_key_text (account->account);
+    tim3_key_t key = prefix;
+    tim3_entry_t entry;
+    tim3_entry_t last = {0};
+    while (next (place, TIM3_TABLE_HISTORY, &key, &entry) && tim3_key_has_prefix (&key, &prefix)) {
+        bool in = entry.kind == TIM3_ENTRY_KIND_MINT || entry.kind == TIM3_ENTRY_KIND_RECEIVED;
+        tim3_amount_t balance = in ? last.balance + entry.amount : last.balance - entry.amount;
+        AGREE (entry.number == last.number + 1 && entry.balance == balance, "a history does not add up");
+        last = entry;
+    }
+    AGREE (last.number == account->entries && last.balance == account->balance, "a history does not fit its balance");
+}
+
+static tim3_amount_t check_balances (const place_t *place)
+{
+    tim3_key_t key = tim3_key_empty ();
+    tim3_account_t account;
+    tim3_amount_t sum = 0;
+    while (next (place, TIM3_TABLE_ACCOUNT, &key, &account)) {
+        sum += account.balance;
+        check_history (place, &account);
+    }
+    return sum;
+}
+
+static void check_token_manager (const place_t *place)
+{
+    tim3_key_t key = tim3_key_text ("ledger");
+    tim3_ledger_t ledger;
+    tim3_ledger_t sums = {0};
+    tim3_transaction_t record;
+    tim3_store_read (place->store, TIM3_TABLE_LEDGER, &key, &ledger);
+    key = tim3_key_empty ();
+    while (next (place, TIM3_TABLE_RECORD, &key, &record))
+        add_record (place, &sums, &record);
+    AGREE (check_balances (place) == ledger.supply, "the balances do not add up to the supply");
+    AGREE (sums.minted == ledger.minted && sums.burned == ledger.burned, "the records do not add up to the totals");
+    AGREE (sums.minted - sums.burned == ledger.supply, "minted less burned is not the supply");
+    AGREE (sums.releasing == ledger.releasing && sums.unsettled == ledger.unsettled, "unsettled burns are miscounted");
+    AGREE (sums.mints == ledger.mints && sums.burns == ledger.burns && sums.transfers == ledger.transfers
+               && sums.refused == ledger.refused,
+           "transactions are miscounted");
+    AGREE (count (place, TIM3_TABLE_BURN_DUE) == ledger.unsettled, "BURN_DUE has rows of nothing");
+    AGREE (count (place, TIM3_TABLE_FAILED_BY_ACCOUNT) == ledger.refused, "FAILED_BY_ACCOUNT does not fit");
+    AGREE (count (place, TIM3_TABLE_ACCOUNT) == ledger.accounts, "accounts are miscounted");
+}
+
+/*  ------------------------------------------------------------------------------------------- lock manager  */
+
+static bool is_final (const tim3_lock_item_t *item)
+{
+    return item->state == TIM3_LOCK_STATE_ACTIVE || item->state == TIM3_LOCK_STATE_RELEASED
+           || item->state == TIM3_LOCK_STATE_REFUSED;
+}
+
+static void check_due_item (const place_t *place, tim3_table_t table, const tim3_lock_item_t *item)
+{
+    tim3_key_t key = tim3_key_u64 (item->due_us);
+    tim3_key_add_u8 (&key, (uint8_t) table);
+    tim3_key_add_id (&key, &item->tx);
+    AGREE (tim3_store_has (place->store, TIM3_TABLE_LOCK_DUE, &key), "an unfinished item has no row in LOCK_DUE");
+}
+
+static void add_item (const place_t *place, tim3_lock_totals_t *sums, tim3_table_t table, const tim3_lock_item_t *item)
+{
+    bool release = table == TIM3_TABLE_RELEASE;
+    if (!is_final (item)) {
+        sums->unsettled++;
+        check_due_item (place, table, item);
+    }
+    if (release)
+        sums->locked -= item->amount;
+    else if (item->state == TIM3_LOCK_STATE_PENDING || item->state == TIM3_LOCK_STATE_ACTIVE)
+        sums->locked += item->amount;
+    if (item->state == TIM3_LOCK_STATE_PENDING)
+        sums->in_flight += item->amount;
+    if (item->state == TIM3_LOCK_STATE_RELEASING)
+        sums->releasing += item->amount;
+    sums->refused += item->state == TIM3_LOCK_STATE_REFUSING || item->state == TIM3_LOCK_STATE_REFUSED;
+    sums->releases += release || item->state == TIM3_LOCK_STATE_RELEASING || item->state == TIM3_LOCK_STATE_RELEASED;
+}
+
+static void check_lock_manager (const place_t *place)
+{
+    static const tim3_table_t tables[] = {TIM3_TABLE_LOCK, TIM3_TABLE_RELEASE};
+    tim3_key_t key = tim3_key_text ("totals");
+    tim3_lock_totals_t totals;
+    tim3_lock_totals_t sums = {0};
+    tim3_lock_item_t item;
+    tim3_store_read (place->store, TIM3_TABLE_LOCK_TOTALS, &key, &totals);
+    for (int i = 0; i < 2; i++) {
+        key = tim3_key_empty ();
+        while (next (place, tables[i], &key, &item))
+            add_item (place, &sums, tables[i], &item);
+    }
+    size_t items = count (place, TIM3_TABLE_LOCK) + count (place, TIM3_TABLE_RELEASE);
+    AGREE (sums.locked == totals.locked && sums.in_flight == totals.in_flight && sums.releasing == totals.releasing,
+           "the items do not add up to the totals");
+    AGREE (sums.unsettled == totals.unsettled && sums.refused == totals.refused && sums.releases == totals.releases,
+           "items are miscounted");
+    AGREE (count (place, TIM3_TABLE_LOCK_DUE) == totals.unsettled, "LOCK_DUE has rows of nothing");
+    AGREE (count (place, TIM3_TABLE_LOCK_BY_ACCOUNT) == items, "LOCK_BY_ACCOUNT does not fit");
+}
+
+/*  -------------------------------------------------------------------------------------------- mock USDA  */
+
+static tim3_amount_t sum_vault_records (const place_t *place, const char *name)
+{
+    tim3_key_t key = tim3_key_empty ();
+    tim3_collateral_record_t record;
+    tim3_amount_t sum = 0;
+    while (next (place, TIM3_TABLE_COLLATERAL_RECORD, &key, &record)) {
+        if (record.code != TIM3_OK || strcmp (record.vault, name) != 0)
+            continue;
+        sum = record.op == TIM3_COLLATERAL_OP_LOCK ? sum + record.amount : sum - record.amount;
+    }
+    return sum;
+}
+
+static void check_usda (const place_t *place)
+{
+    tim3_collateral_totals_t totals;
+    tim3_key_t key = tim3_key_text ("totals");
+    tim3_holding_t holding;
+    tim3_vault_t vault;
+    tim3_amount_t sum = 0;
+    tim3_store_read (place->store, TIM3_TABLE_COLLATERAL_TOTALS, &key, &totals);
+    key = tim3_key_empty ();
+    while (next (place, TIM3_TABLE_HOLDING, &key, &holding))
+        sum += holding.available;
+    key = tim3_key_empty ();
+    while (next (place, TIM3_TABLE_VAULT, &key, &vault)) {
+        sum += vault.total;
+        AGREE (sum_vault_records (place, vault.vault) == vault.total, "a vault's records do not add up");
+    }
+    SIM_CHECK (sum == totals.issued, "holdings + vaults = issued", "%s", place->process->name);
+    AGREE (count (place, TIM3_TABLE_HOLDING) == totals.accounts, "accounts are miscounted");
+    AGREE (count (place, TIM3_TABLE_COLLATERAL_RECORD) == totals.operations, "operations are miscounted");
+}
+
+/*  ------------------------------------------------------------------------------------ state manager, router  */
+
+static void check_state_manager (const place_t *place)
+{
+    tim3_key_t key = tim3_key_empty ();
+    tim3_asset_metrics_t metrics;
+    tim3_position_t position;
+    while (next (place, TIM3_TABLE_ASSET_METRICS, &key, &metrics)) {
+        tim3_key_t prefix = tim3_key_text (metrics.asset);
+        tim3_key_t at = prefix;
+        tim3_amount_t sum = 0;
+        while (next (place, TIM3_TABLE_POSITION, &at, &position) && tim3_key_has_prefix (&at, &prefix)) {
+            sum += position.balance;
+            AGREE (position.minted + position.received - position.redeemed - position.sent == position.balance,
+                   "a position does not add up");
+        }
+        AGREE (sum == metrics.balances && sum == metrics.supply, "positions do not add up to the supply");
+    }
+}
+
+static void check_router (const place_t *place)
+{
+    tim3_key_t key = tim3_key_empty ();
+    tim3_event_item_t item;
+    uint64_t offset = 0;
+    while (next (place, TIM3_TABLE_LOG, &key, &item)) {
+        AGREE (item.offset == offset + 1, "the log has a hole");
+        offset = item.offset;
+    }
+}
+
+void sim_tables_check (unsigned node)
+{
+    place_t place = {&sim.processes[node], sim.processes[node].store};
+    switch (place.process->core->role) {
+    case TIM3_ROLE_TOKEN_MANAGER:
+        check_token_manager (&place);
+        break;
+    case TIM3_ROLE_LOCK_MANAGER:
+        check_lock_manager (&place);
+        break;
+    case TIM3_ROLE_MOCK_USDA:
+        check_usda (&place);
+        break;
+    case TIM3_ROLE_STATE_MANAGER:
+        check_state_manager (&place);
+        break;
+    case TIM3_ROLE_ROUTER:
+        check_router (&place);
+        break;
+    default:
+        break;
+    }
+}
