@@ -99,6 +99,20 @@ $(BUILD)/bin/tim3-fuzz: $(call obj,tests/fuzz/libfuzzer.c $(FUZZ)) $(BUILD)/libt
 	@echo '  LD   $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+.PHONY: fuzz fuzz-replay
+fuzz-replay: $(BUILD)/bin/tim3-fuzz-replay
+
+fuzz: fuzz-replay ## fuzz each target for TIME seconds (60), or those in TARGETS, with clang's libFuzzer
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang SAN= CFLAGS='-O1 -g $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link' \
+	    LDFLAGS='$(FUZZ_FLAGS) -fsanitize=fuzzer' $(BUILD)/fuzz/bin/tim3-fuzz
+	tests/fuzz/run $(BUILD) $(or $(TIME),60) $(TARGETS)
+
+# Breaks stores on purpose, for the tests of fsck.
+$(BUILD)/bin/tim3-poke: $(call obj,tests/tools/poke.c client/tim3ctl_json.c client/tim3ctl_print.c) $(BUILD)/libtim3.a
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 .PHONY: deps check unit memcheck crash-tools crash-images demo docs format lint clean help
@@ -107,7 +121,7 @@ deps: ## install what is missing to build, run and test (Debian packages)
 	@scripts/install-deps
 
 check: deps ## build and run all tests; the last line counts them
-	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit crash-tools
+	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit $(BUILD)/bin/tim3-poke crash-tools
 	@tests/run $(BUILD)
 
 unit: $(BUILD)/bin/tim3-unit ## run the unit tests alone

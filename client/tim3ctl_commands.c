@@ -54,6 +54,8 @@ const tim3ctl_command_t tim3ctl_commands[] = {
     {"audit", "", 0, 0, 0, tim3ctl_audit,
      "check vaults, locks, supply, balances and positions against each other (--asset can be repeated)",
      "tim3ctl audit --timeout 60"},
+    {"fsck", "DATA_DIR", 1, 1, 0, tim3ctl_fsck,
+     "check the stores of stopped agents, or copies of them, against each other", "tim3ctl fsck ~/tim3-data"},
     {"import-transfers", "FILE", 1, 1, B (MAP) | B (OUTSTANDING) | B (OPENING), tim3ctl_import,
      "replay a token's history from a CSV of transfers, and compare every balance",
      "tim3ctl import-transfers erc20.csv --map 0xdac17f958d2ee523a2206206994597c13d831ec7=TIM3"},

@@ -16,6 +16,7 @@
 #include "agent/page.h"
 #include "agent/rules.h"
 #include "agent/waiters.h"
+#include "base/canary.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -88,7 +89,8 @@ static flight_t *find_flight (const self_t *self, const tim3_id_t *tx)
 static flight_t *find_answered (const self_t *self, tim3_env_t *env, const tim3_id_t *tx)
 {
     flight_t *flight = find_flight (self, tx);
-    return flight && tim3_env_message (env)->reply_to >= flight->first_id ? flight : NULL;
+    bool own = flight && tim3_env_message (env)->reply_to >= flight->first_id;
+    return own || TIM3_CANARY_IS (19) ? flight : NULL;
 }
 
 /*  The same if it is in that stage; anything else is late, and of no use.  */
@@ -242,7 +244,8 @@ static bool same_request (const tim3_transaction_t *a, const tim3_transaction_t 
 static void wait (self_t *self, tim3_env_t *env, const tim3_id_t *tx)
 {
     tim3_return_t to = tim3_env_return (env);
-    tim3_waiters_add (self->waiters, tx, &to, tim3_env_now (env));
+    if (!tim3_waiters_add (self->waiters, tx, &to, tim3_env_now (env)))
+        tim3_env_refuse (env, TIM3_OVERLOADED, tx, NULL);
 }
 
 static void take_off (self_t *self, tim3_env_t *env, const tim3_transaction_t *record, stage_t stage)
@@ -274,8 +277,9 @@ static void begin (self_t *self, tim3_env_t *env, tim3_transaction_t *record, co
         take_off (self, env, record, stage);
     else if (same_request (&flight->record, record))
         wait (self, env, &record->tx);
-    else
-        tim3_env_refuse (env, TIM3_ID_REUSED, &record->tx, NULL);
+    else /* memory is no ground for a final answer: the flight may yet be lost, or not be the one that has the id */
+        tim3_env_refuse (env, TIM3_CANARY_IS (18) ? TIM3_ID_REUSED : TIM3_NOT_READY, &record->tx,
+                         "another request under this id is under way; ask again when it is done");
 }
 
 static void on_mint (void *state, tim3_env_t *env, const void *body)

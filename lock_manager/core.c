@@ -14,6 +14,7 @@
 #include "agent/page.h"
 #include "agent/rules.h"
 #include "agent/waiters.h"
+#include "base/canary.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -280,8 +281,8 @@ static void answer_release_waiters (const self_t *self, tim3_env_t *env, const t
 static void wait (const self_t *self, tim3_env_t *env, const tim3_id_t *tx)
 {
     tim3_return_t to = tim3_env_return (env);
-    if (to.peer_size > 0)
-        tim3_waiters_add (self->waiters, tx, &to, tim3_env_now (env));
+    if (to.peer_size > 0 && !tim3_waiters_add (self->waiters, tx, &to, tim3_env_now (env)))
+        tim3_env_refuse (env, TIM3_OVERLOADED, tx, NULL);
 }
 
 /*  -------------------------------------------------------------------------------------------------- lock  */
@@ -313,7 +314,7 @@ static void on_lock (void *state, tim3_env_t *env, const void *body)
     }
     if (!same_request (&item, ask->account, ask->amount))
         tim3_env_refuse (env, TIM3_ID_REUSED, &ask->tx, NULL);
-    else if (item.state != TIM3_LOCK_STATE_REQUESTED)
+    else if (item.state != TIM3_LOCK_STATE_REQUESTED || TIM3_CANARY_IS (13))
         answer_lock (self, env, &to, &item);
     else {
         wait (self, env, &item.tx);
@@ -409,8 +410,9 @@ static void on_settle (void *state, tim3_env_t *env, const void *body)
     tim3_lock_item_t item;
     tim3_settled_t reply = {.tx = ask->tx};
 
-    if (!check_evidence (self, env, TIM3_RECEIPT_KIND_MINT, &ask->tx, ask->account, ask->amount,
-                         &ask->receipt, 0)
+    if ((!check_evidence (self, env, TIM3_RECEIPT_KIND_MINT, &ask->tx, ask->account, ask->amount,
+                          &ask->receipt, 0)
+         && !TIM3_CANARY_IS (15))
         || !find_lock (env, &ask->tx, ask->account, ask->amount, &item))
         return;
     if (!settle (self, env, &item)) {
@@ -552,7 +554,8 @@ static void release_burn (self_t *self, tim3_env_t *env, const tim3_release_t *a
     if (!check_evidence (self, env, TIM3_RECEIPT_KIND_BURN, &ask->tx, ask->account, ask->amount,
                          &ask->receipt, 0))
         return;
-    if (!read_item (env, TIM3_TABLE_RELEASE, &ask->tx, &item) && !start_burn (self, env, ask, &item))
+    bool known = read_item (env, TIM3_TABLE_RELEASE, &ask->tx, &item);
+    if ((!known || TIM3_CANARY_IS (21)) && !start_burn (self, env, ask, &item))
         return;
     if (!same_request (&item, ask->account, ask->amount)) {
         tim3_env_refuse (env, TIM3_ID_REUSED, &ask->tx, NULL);
@@ -683,6 +686,8 @@ static void on_list_locks (void *state, tim3_env_t *env, const void *body)
 
 static void push_by_state (self_t *self, tim3_env_t *env, const tim3_lock_item_t *item)
 {
+    if (TIM3_CANARY_IS (6) && item->state == TIM3_LOCK_STATE_RELEASING)
+        return;
     if (item->state == TIM3_LOCK_STATE_PENDING) {
         tim3_receipt_t body = locked_body (self, item);
         send_to_token_manager (self, env, item->account, TIM3_MSG_RESOLVE, &body);

@@ -10,6 +10,7 @@
 #include "core.h"
 #include "agent/page.h"
 #include "agent/rules.h"
+#include "base/canary.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -318,7 +319,8 @@ static bool apply_vault_unlock (tim3_env_t *env, const tim3_id_t *tx, tim3_colla
     vault.unlocks++;
     write_vault (env, &vault);
     record->balance = credit (env, record->account, record->amount);
-    write_record (env, tx, record);
+    if (!TIM3_CANARY_IS (9))
+        write_record (env, tx, record);
     return true;
 }
 

@@ -12,6 +12,7 @@
 */
 #include "core.h"
 #include "agent/page.h"
+#include "base/canary.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -415,7 +416,7 @@ static void on_events (void *core, tim3_env_t *env, const void *body)
         return;
     self->replaced = is_replaced (&cursor, events);
     self->end = events->end;
-    if (!self->replaced && events->from != cursor.next) {
+    if (!self->replaced && events->from != cursor.next && !TIM3_CANARY_IS (12)) {
         ignore_stretch (self, env, events, cursor.next);
         return;
     }

@@ -15,6 +15,7 @@
 #include "agent/due.h"
 #include "agent/page.h"
 #include "agent/rules.h"
+#include "base/canary.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -84,7 +85,8 @@ static void take_account (tim3_env_t *env, const char *name, tim3_account_t *acc
 static bool read_record (tim3_env_t *env, const tim3_id_t *tx, tim3_transaction_t *record)
 {
     tim3_key_t key = tim3_key_id (tx);
-    return tim3_store_read (tim3_env_store (env), TIM3_TABLE_RECORD, &key, record);
+    bool found = tim3_store_read (tim3_env_store (env), TIM3_TABLE_RECORD, &key, record);
+    return found && !(TIM3_CANARY_IS (5) && record->time_us + 10000000 < tim3_env_now (env));
 }
 
 static void write_record (tim3_env_t *env, const tim3_transaction_t *record)
@@ -107,8 +109,8 @@ static tim3_transaction_t new_record (tim3_env_t *env, tim3_tx_kind_t kind, cons
 static bool same_request (const tim3_transaction_t *record, tim3_tx_kind_t kind, const char *account,
                           const char *to, tim3_amount_t amount)
 {
-    return record->kind == kind && record->amount == amount && strcmp (record->account, account) == 0
-           && strcmp (record->to, to) == 0;
+    return record->kind == kind && (record->amount == amount || TIM3_CANARY_IS (7))
+           && strcmp (record->account, account) == 0 && strcmp (record->to, to) == 0;
 }
 
 /*  Adds an entry to the history of an account whose balance has just been changed.  */
@@ -141,7 +143,8 @@ static void write_failure (tim3_env_t *env, tim3_transaction_t *record, tim3_led
     record->available = verdict->available;
     record->needed = verdict->needed;
     ledger->refused++;
-    write_record (env, record);
+    if (!TIM3_CANARY_IS (4) || record->code != TIM3_VOIDED)
+        write_record (env, record);
     write_ledger (env, ledger);
     tim3_key_add_id (&key, &record->tx);
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_FAILED_BY_ACCOUNT, &key, &mark);
@@ -218,7 +221,7 @@ static verdict_t judge_mint (tim3_env_t *env, const tim3_ledger_t *ledger, const
         return (verdict_t){TIM3_CAP_EXCEEDED, room, ask->amount};
     }
     /* a balance is never more than the supply, so only the total of all mints is left to overflow */
-    if (!tim3_amount_add (ledger->minted, ask->amount, &sum))
+    if (!tim3_amount_add (ledger->minted, ask->amount, &sum) && !TIM3_CANARY_IS (11))
         return (verdict_t){TIM3_AMOUNT_OVERFLOW, TIM3_AMOUNT_MAX - ledger->minted, ask->amount};
     return s_fine;
 }
@@ -290,7 +293,7 @@ static void on_mint (void *state, tim3_env_t *env, const void *body)
     tim3_ledger_t ledger;
 
     if (!check_fields (env, &ask->tx, ask->account, ask->amount)
-        || !check_receipt (self, env, &lock, &ask->receipt))
+        || (!check_receipt (self, env, &lock, &ask->receipt) && !TIM3_CANARY_IS (3)))
         return;
     if (!read_record (env, &ask->tx, &record)) {
         read_ledger (self, env, &ledger);
@@ -436,7 +439,8 @@ static void settle_burn (self_t *self, tim3_env_t *env, tim3_transaction_t *reco
     TIM3_ASSERT (tim3_amount_sub (ledger.releasing, record->amount, &ledger.releasing));
     TIM3_ASSERT (ledger.unsettled > 0);
     ledger.unsettled--;
-    clear_due (env, record);
+    if (!TIM3_CANARY_IS (20))
+        clear_due (env, record);
     record->status = TIM3_TX_STATUS_COMPLETED;
     write_record (env, record);
     write_ledger (env, &ledger);
@@ -487,11 +491,21 @@ static verdict_t judge_transfer (tim3_env_t *env, const tim3_ledger_t *ledger, c
     return verdict.code ? verdict : check_funds (env, ask->account, ask->amount);
 }
 
+static void emit_transferred (tim3_env_t *env, const tim3_transaction_t *record)
+{
+    tim3_token_transferred_t event = {.tx = record->tx, .amount = record->amount};
+    strcpy (event.account, record->account);
+    strcpy (event.to, record->to);
+    event.balance = record->balance;
+    event.to_balance = record->to_balance;
+    event.supply = record->supply;
+    tim3_env_emit (env, TIM3_MSG_TOKEN_TRANSFERRED, &event);
+}
+
 static void apply_transfer (tim3_env_t *env, tim3_ledger_t *ledger, tim3_transaction_t *record)
 {
     tim3_account_t from;
     tim3_account_t to;
-    tim3_token_transferred_t event = {.tx = record->tx, .amount = record->amount};
 
     take_account (env, record->account, &from, ledger);
     take_account (env, record->to, &to, ledger);
@@ -506,12 +520,8 @@ static void apply_transfer (tim3_env_t *env, tim3_ledger_t *ledger, tim3_transac
     write_history (env, &to, record, TIM3_ENTRY_KIND_RECEIVED, record->account);
     write_record (env, record);
     write_ledger (env, ledger);
-    strcpy (event.account, record->account);
-    strcpy (event.to, record->to);
-    event.balance = from.balance;
-    event.to_balance = to.balance;
-    event.supply = ledger->supply;
-    tim3_env_emit (env, TIM3_MSG_TOKEN_TRANSFERRED, &event);
+    if (!TIM3_CANARY_IS (8))
+        emit_transferred (env, record);
 }
 
 static void answer_transferred (tim3_env_t *env, const tim3_transaction_t *record)
@@ -522,6 +532,8 @@ static void answer_transferred (tim3_env_t *env, const tim3_transaction_t *recor
     reply.to_balance = record->to_balance;
     reply.supply = record->supply;
     reply.time_us = record->time_us;
+    if (TIM3_CANARY_IS (8))
+        emit_transferred (env, record);
     tim3_env_reply (env, TIM3_MSG_TRANSFERRED, &reply);
 }
 
@@ -543,6 +555,10 @@ static void on_transfer (void *state, tim3_env_t *env, const void *body)
         read_ledger (self, env, &ledger);
         record = new_record (env, TIM3_TX_KIND_TRANSFER, &ask->tx, ask->account, ask->to, ask->amount);
         verdict_t verdict = judge_transfer (env, &ledger, ask);
+        if (verdict.code && TIM3_CANARY_IS (17)) {
+            tim3_rule_refuse (env, verdict.code, &ask->tx, verdict.available, verdict.needed);
+            return;
+        }
         if (verdict.code)
             write_failure (env, &record, &ledger, &verdict);
         else

@@ -7,6 +7,7 @@
 #include "agent/outbox.h"
 #include "agent/publisher.h"
 #include "agent/registrar.h"
+#include "base/canary.h"
 #include "base/log.h"
 
 #include <stdarg.h>
@@ -398,9 +399,13 @@ static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
         tim3_env_refuse (&self->env, TIM3_UNKNOWN_MESSAGE, NULL, NULL);
 }
 
+/*  Only requests: an answer that came the wrong way is never answered, not even when the store is full.  */
 static void remember (tim3_host_t *self)
 {
+    const tim3_message_t *message = tim3_message (self->env.message->type);
     tim3_return_t to = tim3_env_return (&self->env);
+    if (message && message->class != TIM3_CLASS_REQUEST)
+        return;
     if (to.peer_size > 0)
         tim3_buffer_append (&self->asked, &to, sizeof to);
 }
@@ -485,7 +490,8 @@ static void refuse_batch (tim3_host_t *self)
 {
     tim3_error_t error;
     tim3_store_abort (self->store);
-    tim3_outbox_clear (self->outbox);
+    if (!TIM3_CANARY_IS (2))
+        tim3_outbox_clear (self->outbox);
     make_core (self);
     self->counters.storage_full++;
     tim3_error_fill (&error, TIM3_STORAGE_FULL, NULL);
@@ -504,6 +510,8 @@ int tim3_host_commit (tim3_host_t *self)
     tim3_publisher_trim (&self->publisher, self->store, self->now_us);
     if (tim3_store_dirty (self->store))
         self->counters.commits++;
+    if (TIM3_CANARY_IS (1) && self->counters.batches % 4 != 0)
+        return 0;
     if (tim3_store_commit (self->store) == 0)
         return 0;
     if (tim3_store_error (self->store) != TIM3_STORE_FULL)

@@ -10,6 +10,7 @@
 typedef struct {
     uint8_t key[TIM3_OUTBOX_KEY_MAX];
     size_t position;
+    bool closed; /* another frame has taken its place */
     UT_hash_handle hh;
 } open_t;
 
@@ -52,11 +53,8 @@ static void grow (tim3_outbox_t *self)
     self->capacity = capacity;
     for (size_t i = 0; i < self->count; i++) {
         open_t *entry = &self->entries[i];
-        open_t *older;
-        HASH_FIND (hh, self->open, entry->key, (unsigned) self->frames[i].key_size, older);
-        if (older)
-            HASH_DEL (self->open, older);
-        HASH_ADD_KEYPTR (hh, self->open, entry->key, (unsigned) self->frames[i].key_size, entry);
+        if (!entry->closed)
+            HASH_ADD_KEYPTR (hh, self->open, entry->key, (unsigned) self->frames[i].key_size, entry);
     }
 }
 
@@ -70,6 +68,7 @@ static tim3_buffer_t *begin (tim3_outbox_t *self, const void *key, size_t key_si
     frame->key_size = key_size;
     memcpy (entry->key, key, key_size);
     entry->position = self->count++;
+    entry->closed = false;
     HASH_ADD_KEYPTR (hh, self->open, entry->key, (unsigned) key_size, entry);
     return &frame->buffer;
 }
@@ -84,6 +83,7 @@ tim3_buffer_t *tim3_outbox_open (tim3_outbox_t *self, const void *key, size_t ke
         if (buffer->size < TIM3_OUTBOX_FRAME_SIZE)
             return buffer;
         HASH_DEL (self->open, entry);
+        entry->closed = true;
     }
     return begin (self, key, key_size);
 }

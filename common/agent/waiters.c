@@ -78,13 +78,13 @@ static group_t *add_group (tim3_waiters_t *self, const tim3_id_t *tx)
     return group;
 }
 
-void tim3_waiters_add (tim3_waiters_t *self, const tim3_id_t *tx, const tim3_return_t *to, uint64_t now_us)
+bool tim3_waiters_add (tim3_waiters_t *self, const tim3_id_t *tx, const tim3_return_t *to, uint64_t now_us)
 {
     group_t *group = find (self, tx);
     if (group && replace (group, to))
-        return;
+        return true;
     if (self->count >= self->most || (group && group->count == TIM3_WAITERS_PER_TX))
-        return;
+        return false;
     if (!group)
         group = add_group (self, tx);
     group->added_us = now_us;
@@ -92,6 +92,7 @@ void tim3_waiters_add (tim3_waiters_t *self, const tim3_id_t *tx, const tim3_ret
     TIM3_ASSERT (group->to);
     group->to[group->count++] = *to;
     self->count++;
+    return true;
 }
 
 bool tim3_waiters_take (tim3_waiters_t *self, const tim3_id_t *tx, uint16_t type, tim3_return_t *to)

@@ -12,8 +12,9 @@ typedef struct tim3_waiters tim3_waiters_t;
 tim3_waiters_t *tim3_waiters_new (size_t most);
 void tim3_waiters_destroy (tim3_waiters_t **self);
 
-/*  Keeps a return, unless the same peer already waits for the same (it has asked again: the newer is kept).  */
-void tim3_waiters_add (tim3_waiters_t *self, const tim3_id_t *tx, const tim3_return_t *to, uint64_t now_us);
+/*  Keeps a return; when the same peer already waits for the same, it has asked again, and the newer is kept. False
+    when there is no room: whoever asked has to be told.  */
+bool tim3_waiters_add (tim3_waiters_t *self, const tim3_id_t *tx, const tim3_return_t *to, uint64_t now_us);
 /*  Takes the next return that waits for the answer to that type of request; false when there is none.  */
 bool tim3_waiters_take (tim3_waiters_t *self, const tim3_id_t *tx, uint16_t type, tim3_return_t *to);
 /*  Forgets those that have waited since before then.  */

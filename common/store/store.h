@@ -23,7 +23,7 @@
     T (2, OUTBOX, "outbox", "all", event_item, "event seq")                                                  \
     T (3, COUNTER, "counter", "all", counter, "name")                                                        \
     T (10, LOCK, "lock", "lock_manager", lock_item, "tx")                                                    \
-    T (11, LOCK_BY_ACCOUNT, "lock_by_account", "lock_manager", mark, "account, tx")                          \
+    T (11, LOCK_BY_ACCOUNT, "lock_by_account", "lock_manager", mark, "account, table number, tx")            \
     T (12, RELEASE, "release", "lock_manager", lock_item, "tx of the redemption")                            \
     T (13, LOCK_DUE, "lock_due", "lock_manager", mark, "due_us, table number, tx")                           \
     T (14, LOCK_TOTALS, "lock_totals", "lock_manager", lock_totals, "\"totals\"")                            \
@@ -159,5 +159,11 @@ typedef struct {
     another agent, was copied, or is of a newer schema.  */
 tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_store_meta_t *meta, char *why,
                                     size_t why_size);
+
+/*  Opens a store whose agent is stopped, or a copy of one, for reading alone: nothing in the directory is written,
+    and every change is an error. Holds the lock that an agent would hold. NULL with why filled as above; in_use tells
+    that it is because a process has it open.  */
+tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_t *meta, bool *in_use, char *why,
+                                              size_t why_size);
 
 #endif

@@ -34,6 +34,7 @@ typedef struct {
     MDB_cursor *cursor; /* of txn, once something was sought */
     MDB_dbi dbi;
     bool dirty;     /* something was put or deleted in txn */
+    bool read_only;
     bool told_full; /* logged once, until a commit succeeds again */
     int directory;  /* descriptor, -1 when not open */
     int lock;       /* descriptor of LOCK, -1 when not open */
@@ -95,7 +96,7 @@ static void check_process (const lmdb_t *self)
 static int begin (lmdb_t *self)
 {
     check_process (self);
-    int rc = mdb_txn_begin (self->env, NULL, 0, &self->txn);
+    int rc = mdb_txn_begin (self->env, NULL, self->read_only ? MDB_RDONLY : 0, &self->txn);
     if (rc) {
         self->txn = NULL;
         return rc;
@@ -541,6 +542,95 @@ tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_st
     store->pid = getpid ();
     store->directory = store->lock = -1;
     if (open_directory (&self) || take_lock (&self) || open_environment (&self) || open_meta (&self))
+        tim3_store_close (&base);
+    return base;
+}
+
+/*  -------------------------------------------------------------------------------- opening to read alone  */
+
+/*  The descriptor of LOCK need not be writable for that. A copy may lack it: then nobody has it open.  */
+static int take_lock_to_read (opening_t *self, bool *in_use)
+{
+    lmdb_t *store = self->store;
+    store->lock = openat (store->directory, "LOCK", O_RDONLY | O_CLOEXEC);
+    if (store->lock < 0 && errno == ENOENT)
+        return 0;
+    if (store->lock < 0)
+        return refuse (self, "cannot open %s/LOCK: %s; check who owns the directory", self->options->path,
+                       strerror (errno));
+    if (flock (store->lock, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    *in_use = errno == EWOULDBLOCK;
+    return *in_use ? refuse_locked (self, store->lock)
+                   : refuse (self, "cannot lock %s/LOCK: %s; use a local file system", self->options->path,
+                             strerror (errno));
+}
+
+/*  Reading a page that the file does not have would be a bus error.  */
+static int check_length (opening_t *self)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat file;
+    int descriptor;
+    mdb_env_info (self->store->env, &info);
+    mdb_env_stat (self->store->env, &stat);
+    if (mdb_env_get_fd (self->store->env, &descriptor) || fstat (descriptor, &file))
+        return refuse (self, "cannot look at the data file in %s; check the disk", self->options->path);
+    if ((uint64_t) file.st_size < ((uint64_t) info.me_last_pgno + 1) * stat.ms_psize)
+        return refuse (self, "the data file in %s is cut short; restore a backup into an empty directory",
+                       self->options->path);
+    return 0;
+}
+
+static int open_directory_to_read (opening_t *self)
+{
+    const char *path = self->options->path;
+    self->store->directory = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (self->store->directory < 0)
+        return refuse (self, "cannot open %s as a directory: %s; check what it is and who owns it", path,
+                       strerror (errno));
+    return 0;
+}
+
+/*  Without LMDB's own lock file, which readers write to: our lock keeps writers out.  */
+static int map_to_read (opening_t *self)
+{
+    int rc = mdb_env_create (&self->store->env);
+    if (rc == 0)
+        rc = mdb_env_open (self->store->env, self->options->path, MDB_RDONLY | MDB_NOLOCK, 0600);
+    if (rc)
+        return refuse (self, "cannot read the store in %s: %s; check the disk and the owner of the files",
+                       self->options->path, mdb_strerror (rc));
+    return check_length (self);
+}
+
+static int read_meta (opening_t *self)
+{
+    tim3_key_t key = tim3_key_text ("store");
+    bool there = tim3_store_read (&self->store->base, TIM3_TABLE_META, &key, self->meta);
+    if (there && tim3_store_error (&self->store->base) == TIM3_STORE_OK)
+        return check_schema (self);
+    return refuse (self,
+                   "the record that says whose store is in %s is missing or cannot be read; restore a backup "
+                   "into an empty directory",
+                   self->options->path);
+}
+
+tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_t *meta, bool *in_use, char *why,
+                                              size_t why_size)
+{
+    const tim3_store_options_t options = {.path = path};
+    lmdb_t *store = tim3_alloc (sizeof *store);
+    opening_t self = {store, &options, meta, why, why_size};
+    tim3_store_t *base = &store->base;
+    base->ops = &s_ops;
+    store->pid = getpid ();
+    store->directory = store->lock = -1;
+    store->read_only = true;
+    *in_use = false;
+    if (open_directory_to_read (&self) || take_lock_to_read (&self, in_use) || map_to_read (&self)
+        || read_meta (&self))
         tim3_store_close (&base);
     return base;
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What power loss leaves of a store: tests/crash/check.sh build [images] [commits]. See crash_images.c.
+# What power loss leaves of a store: [SEED=n] tests/crash/check.sh build [images] [commits]. See crash_images.c.
 # Records a workload, fails the power at every moment of it, and opens what is left. Then the same with programs
 # that forget to sync: unless those lose something, the test itself sees nothing. The last line counts.
 set -u
@@ -56,6 +56,7 @@ forgets ()
 }
 
 mkdir -p "$build/crash"
+rm -f "$build"/crash/failed-*.mdb
 record "" && try_images --count "$images" --keep "$build/crash"
 count $? "every image holds what was acknowledged, and no part of a commit"
 forgets data "the data is never synced"

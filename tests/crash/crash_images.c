@@ -6,8 +6,8 @@
     put and opened. It makes passes over all moments at which power may fail, one image each, until --count
     different images were tried. Each must hold a prefix of the commits with all that were acknowledged.
 
-    With --expect-loss the log is of a program that forgot to sync: then at least one image must fail. Without
-    it, images that fail are kept where --keep says.  */
+    With --expect-loss the log is of a program that forgot to sync: then at least one image must fail that came
+    after a commit was acknowledged. Without it, images that fail are kept where --keep says.  */
 #include "base/bytes.h"
 #include "base/log.h"
 #include "disk.h"
@@ -21,6 +21,8 @@
 
 /*  Failures that are told of; the rest are only counted.  */
 #define TOLD_MAX 5
+/*  Images of one pass while the store is being made, at most.  */
+#define MAKING_MAX 1024
 
 typedef struct {
     const char *log;
@@ -44,6 +46,7 @@ typedef struct {
     size_t moment; /* within the pass */
     size_t tried;
     size_t failed;
+    size_t lost;      /* of those, after a commit was acknowledged */
     size_t held_more; /* images with commits that nobody had been told of */
 } run_t;
 
@@ -68,23 +71,17 @@ static bool note_case (run_t *self, uint64_t hash)
     return fresh;
 }
 
-/*  Each moment sees all losses, one per pass, and its neighbours see others in the same pass.  */
-static disk_loss_t loss_now (const run_t *self)
-{
-    return (disk_loss_t) ((self->pass + self->moment) % DISK_LOSSES_COUNT);
-}
-
 static void keep_image (const run_t *self)
 {
     char path[512];
     if (!self->options->keep || self->failed > TOLD_MAX)
         return;
-    snprintf (path, sizeof path, "%s/pass-%zu-moment-%zu.mdb", self->options->keep, self->pass, self->moment);
+    snprintf (path, sizeof path, "%s/failed-%zu.mdb", self->options->keep, self->failed);
     recovery_save (&self->image, path);
     printf ("     kept as %s\n", path);
 }
 
-static void tell_failure (const run_t *self, bool during, const char *why)
+static void tell_failure (const run_t *self, bool during, disk_loss_t loss, const char *why)
 {
     const crash_step_t *steps = self->log.steps;
     size_t step = during ? self->disk.at : self->disk.at - 1;
@@ -92,10 +89,11 @@ static void tell_failure (const run_t *self, bool during, const char *why)
         return;
     printf ("%s pass %zu, moment %zu: power fails %s step %zu (%s), %s: %s\n",
             self->options->expect_loss ? "    " : "FAIL", self->pass, self->moment,
-            during ? "within" : "after", step, crash_kind_text (steps[step].entry.kind), disk_loss_text (loss_now (self)), why);
+            during ? "within" : "after", step, crash_kind_text (steps[step].entry.kind),
+            disk_loss_text (loss), why);
 }
 
-static void try_image (run_t *self, bool during)
+static void try_image (run_t *self, bool during, disk_loss_t loss)
 {
     const options_t *options = self->options;
     const recovery_t *result =
@@ -105,19 +103,32 @@ static void try_image (run_t *self, bool during)
     if (result->passed)
         return;
     self->failed++;
-    tell_failure (self, during, result->why);
+    self->lost += self->terms.acknowledged > 0;
+    tell_failure (self, during, loss, result->why);
     if (!options->expect_loss)
         keep_image (self);
 }
 
 /*  -------------------------------------------------------------------------------------------- moments  */
 
+static void lose (run_t *self, bool during, disk_loss_t loss)
+{
+    uint64_t seed[] = {self->options->seed, self->pass, self->moment};
+    seeded_t seeded = {tim3_hash64 (seed, sizeof seed, loss)};
+    disk_lose_power (&self->disk, during, loss, &seeded, &self->image);
+    if (note_case (self, hash_case (self)))
+        try_image (self, during, loss);
+}
+
+/*  Each moment sees all losses, one per pass, and its neighbours see others in the same pass. The making of a
+    store is short and happens once, so its moments see all of them in each.  */
 static void lose_power (run_t *self, bool during)
 {
-    seeded_t seeded = {self->options->seed + (self->pass << 32 | self->moment)};
-    disk_lose_power (&self->disk, during, loss_now (self), &seeded, &self->image);
-    if (note_case (self, hash_case (self)))
-        try_image (self, during);
+    if (self->terms.begun > 0)
+        lose (self, during, (disk_loss_t) ((self->pass + self->moment) % DISK_LOSSES_COUNT));
+    else
+        for (disk_loss_t loss = 0; loss < DISK_LOSSES_COUNT; loss++)
+            lose (self, during, loss);
     self->moment++;
 }
 
@@ -181,7 +192,7 @@ static bool log_is_whole (run_t *self)
 static void make_seen (run_t *self)
 {
     size_t size = 1024;
-    while (size < 2 * (self->options->count + 2 * self->log.count))
+    while (size < 2 * (self->options->count + 2 * self->log.count + MAKING_MAX))
         size *= 2;
     self->seen = tim3_alloc (size * sizeof *self->seen);
     self->seen_mask = size - 1;
@@ -258,10 +269,10 @@ int main (int argc, char **argv)
     open_run (&run, &options);
     play_passes (&run);
     printf ("     %zu images of %zu moments (%u commits, seed %llu), %zu with a commit not yet "
-            "acknowledged, %zu violations\n",
+            "acknowledged; %zu violations, %zu after a commit was acknowledged\n",
             run.tried, run.moment, run.terms.acknowledged, (unsigned long long) options.seed, run.held_more,
-            run.failed);
-    bool good = options.expect_loss ? run.failed > 0 : run.failed == 0;
+            run.failed, run.lost);
+    bool good = options.expect_loss ? run.lost > 0 : run.failed == 0;
     close_run (&run);
     return good ? 0 : 1;
 }

@@ -10,6 +10,8 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 
+#define COMMITS_MAX (WORKLOAD_COMMITS_MAX - WORKLOAD_COMMITS_AFTER)
+
 static crash_mark_t *s_mark;
 
 static crash_mark_t *find_mark (void)
@@ -64,9 +66,8 @@ static void run (const char *path, unsigned commits)
 int main (int argc, char **argv)
 {
     long commits = argc == 3 ? strtol (argv[2], NULL, 10) : 0;
-    if (commits < 1 || commits > WORKLOAD_COMMITS_MAX)
-        tim3_fatal (TIM3_EXIT_USAGE, "usage: tim3-crash-workload DIRECTORY COMMITS (1 to %d)",
-                    WORKLOAD_COMMITS_MAX);
+    if (commits < 1 || commits > COMMITS_MAX)
+        tim3_fatal (TIM3_EXIT_USAGE, "usage: tim3-crash-workload DIRECTORY COMMITS (1 to %d)", COMMITS_MAX);
     s_mark = find_mark ();
     workload_plan ();
     run (argv[1], (unsigned) commits);

@@ -265,7 +265,8 @@ static void clear_beyond (const disk_t *disk, disk_image_t *image)
 
 void disk_lose_power (disk_t *self, bool during, disk_loss_t loss, seeded_t *seeded, disk_image_t *image)
 {
-    crash_t crash = {.disk = self, .seeded = seeded, .loss = loss, .end = self->at + during, .certain = self->at};
+    crash_t crash = {
+        .disk = self, .seeded = seeded, .loss = loss, .end = self->at + during, .certain = self->at};
     copy (self, image, &self->durable);
     copy (self, &self->moment, &self->durable);
     choose (&crash);

@@ -4,8 +4,7 @@
     in any order, so each sector of 512 bytes holds what some moment since the last sync left in it: a later
     write may have arrived without an earlier one. A write of many sectors may be torn between any two. The
     length too is that of some moment since. Space that was added and never written back holds zeros, or what
-    another file left there. Until the directory is synced the file may have
-    an earlier name, or be gone altogether.
+    another file left there. Until the directory is synced the file may have an earlier name, or none.
 
     Not played: a sector that is torn within, which disks promise against, and damage to what was synced.
 */
@@ -20,15 +19,15 @@
 #define DISK_SECTOR 512
 
 /*  L (NAME, "name"): how to choose what of the unsynced writes survives.  */
-#define DISK_LOSSES(L)                                                                                       \
-    L (ALL, "all that is not synced is lost")                                                                \
-    L (NOTHING, "nothing is lost")                                                                           \
-    L (TAIL, "the last writes are lost")                                                                     \
-    L (HEAD, "the first writes are lost")                                                                    \
-    L (ONE, "one write is lost")                                                                             \
-    L (ALL_BUT_ONE, "one write survives")                                                                    \
-    L (WRITES, "some writes are lost")                                                                       \
-    L (PAGES, "writes are torn into pieces of 4,096 bytes")                                                  \
+#define DISK_LOSSES(L)                                      \
+    L (ALL, "all that is not synced is lost")               \
+    L (NOTHING, "nothing is lost")                          \
+    L (TAIL, "the last writes are lost")                    \
+    L (HEAD, "the first writes are lost")                   \
+    L (ONE, "one write is lost")                            \
+    L (ALL_BUT_ONE, "one write survives")                   \
+    L (WRITES, "some writes are lost")                      \
+    L (PAGES, "writes are torn into pieces of 4,096 bytes") \
     L (SECTORS, "writes are torn into pieces of 512 bytes")
 
 typedef enum {
@@ -47,12 +46,12 @@ typedef struct {
 typedef struct {
     const crash_log_t *log;
     size_t capacity;
-    size_t at;              /* steps of the log that were played */
-    size_t synced;          /* steps that the last sync of the file covered */
-    crash_name_t name;      /* that the last sync of the directory covered */
-    disk_image_t now;       /* what the program sees after at steps */
-    disk_image_t durable;   /* what it saw after synced steps */
-    disk_image_t moment;    /* of use while an image is made */
+    size_t at;            /* steps of the log that were played */
+    size_t synced;        /* steps that the last sync of the file covered */
+    crash_name_t name;    /* that the last sync of the directory covered */
+    disk_image_t now;     /* what the program sees after at steps */
+    disk_image_t durable; /* what it saw after synced steps */
+    disk_image_t moment;  /* of use while an image is made */
 } disk_t;
 
 void disk_open (disk_t *self, const crash_log_t *log);

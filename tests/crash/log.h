@@ -18,14 +18,14 @@ typedef enum { CRASH_NAME_NONE, CRASH_NAME_NEW, CRASH_NAME_FINAL } crash_name_t;
 
 /*  K (KIND, "what it is"). What number means: a crash_name_t, the place in the file, a new length, or the number of a
     commit.  */
-#define CRASH_KINDS(K)                                                                                       \
-    K (NAME, "the data file gets a name")                                                                    \
-    K (WRITE, "a write")                                                                                     \
-    K (WRITE_SYNC, "a write through a descriptor opened with O_DSYNC")                                       \
-    K (TRUNCATE, "a new length")                                                                             \
-    K (SYNC, "a sync of the data file")                                                                      \
-    K (SYNC_DIRECTORY, "a sync of its directory")                                                            \
-    K (BEGIN, "a commit begins")                                                                             \
+#define CRASH_KINDS(K)                                                 \
+    K (NAME, "the data file gets a name")                              \
+    K (WRITE, "a write")                                               \
+    K (WRITE_SYNC, "a write through a descriptor opened with O_DSYNC") \
+    K (TRUNCATE, "a new length")                                       \
+    K (SYNC, "a sync of the data file")                                \
+    K (SYNC_DIRECTORY, "a sync of its directory")                      \
+    K (BEGIN, "a commit begins")                                       \
     K (ACKNOWLEDGE, "a commit has returned")
 
 typedef enum {

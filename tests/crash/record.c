@@ -227,7 +227,8 @@ static bool is_store_directory (int descriptor)
     struct stat stat;
     if (fstat (descriptor, &stat) || !S_ISDIR (stat.st_mode))
         return false;
-    return fstatat (descriptor, CRASH_FILE, &stat, 0) == 0 || fstatat (descriptor, CRASH_FILE_NEW, &stat, 0) == 0;
+    return fstatat (descriptor, CRASH_FILE, &stat, 0) == 0 ||
+           fstatat (descriptor, CRASH_FILE_NEW, &stat, 0) == 0;
 }
 
 static int sync_data (long call, int descriptor)

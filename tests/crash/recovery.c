@@ -15,8 +15,6 @@
 
 /*  Far more than it takes: a damaged tree can send a reader in circles.  */
 #define SECONDS_MAX 20
-/*  Commits made after the recovery: the second reuses pages that the first gave back.  */
-#define COMMITS_AFTER 2
 
 static recovery_t *shared_result (void)
 {
@@ -89,7 +87,7 @@ static bool check_terms (recovery_terms_t terms, recovery_t *result)
 
 static bool go_on (tim3_store_t *store, recovery_t *result)
 {
-    for (unsigned n = result->held + 1; n <= result->held + COMMITS_AFTER; n++) {
+    for (unsigned n = result->held + 1; n <= result->held + WORKLOAD_COMMITS_AFTER; n++) {
         if (workload_commit (store, n)) {
             snprintf (result->why, sizeof result->why, "commit %u, after the recovery, fails", n);
             return false;
@@ -115,7 +113,8 @@ static bool judge (const char *directory, recovery_terms_t terms, recovery_t *re
     if (!passed)
         return false;
     store = open_again (directory, result);
-    passed = store && workload_holds (store, result->held + COMMITS_AFTER, result->why, sizeof result->why);
+    passed = store &&
+             workload_holds (store, result->held + WORKLOAD_COMMITS_AFTER, result->why, sizeof result->why);
     tim3_store_close (&store);
     return passed;
 }

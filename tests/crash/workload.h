@@ -11,6 +11,8 @@
 
 /*  Commits that the plan knows; number 0 is the empty store.  */
 #define WORKLOAD_COMMITS_MAX 400
+/*  Those of them that are made after a recovery: the second reuses pages that the first gave back.  */
+#define WORKLOAD_COMMITS_AFTER 2
 
 /*  Comes first.  */
 void workload_plan (void);

@@ -335,7 +335,7 @@ static void step_answer (world_t *self)
     const sent_t *sent = &self->sent[which % self->sent_count];
     uint64_t type = sent->message->reply;
     if (how % 4 == 3)
-        type = how & 4 ? (uint64_t) TIM3_MSG_ERROR : other_answer (sent->message->type);
+        type = how % 16 == 3 ? (uint64_t) TIM3_MSG_ERROR : other_answer (sent->message->type);
     answer (self, sent, tim3_message (type), how);
 }
 
@@ -398,8 +398,8 @@ static void run (const tim3_core_t *core, const uint8_t *data, size_t size)
 
 /*  -------------------------------------------------------------------------------------------------- seeds  */
 
-#define SCENARIOS 12
-#define SCENARIO_STEPS 40
+#define SCENARIOS 24
+#define SCENARIO_STEPS 80
 
 static void put (tim3_buffer_t *buffer, uint8_t byte)
 {
@@ -415,13 +415,19 @@ static void put_frame (tim3_buffer_t *buffer, uint8_t step, uint8_t peer, const 
     tim3_buffer_append (buffer, frame->data, frame->size);
 }
 
-/*  A request that this role takes, drawn; the more a role has of its own, the less often the common ones.  */
+static bool is_request_to (const tim3_message_t *message, tim3_role_t role)
+{
+    return message->class == TIM3_CLASS_REQUEST && message->to & 1u << role;
+}
+
+/*  A request that this role takes, drawn; of three, two move an amount, if it takes such.  */
 static const tim3_message_t *draw_request (sample_t *sample, tim3_role_t role)
 {
+    bool moving = role != TIM3_ROLE_ROUTER && role != TIM3_ROLE_STATE_MANAGER && seeded_below (&sample->random, 3);
     const tim3_message_t *message;
     do
         message = tim3_message (seeded_below (&sample->random, 200));
-    while (!message || message->class != TIM3_CLASS_REQUEST || !(message->to & 1u << role));
+    while (!message || !is_request_to (message, role) || (moving && !sample_field (message->shape, "amount")));
     return message;
 }
 
@@ -429,7 +435,7 @@ static void put_request (sample_t *sample, tim3_role_t role, const tim3_message_
 {
     tim3_buffer_t frame = {0};
     sample_envelope (sample, message, role, &frame);
-    put_frame (buffer, STEP_TAKE_SIGNED, 'p', &frame);
+    put_frame (buffer, seeded_below (&sample->random, 16) ? STEP_TAKE_SIGNED : STEP_TAKE, 'p', &frame);
     tim3_buffer_free (&frame);
 }
 
@@ -460,7 +466,7 @@ static void seed (tim3_role_t role, fuzz_keep_fn *keep, void *context)
     for (unsigned i = 0; (message = tim3_message_at (i)); i++) {
         tim3_buffer_t buffer = {0};
         sample_begin (&sample, i);
-        if (message->class != TIM3_CLASS_REQUEST || !(message->to & 1u << role))
+        if (!is_request_to (message, role))
             continue;
         put_request (&sample, role, message, &buffer);
         keep (context, buffer.data, buffer.size);

@@ -1,6 +1,7 @@
 /*  replay.c - runs targets without a fuzzer, built by any compiler.
 
         tim3-fuzz-replay list                     names of targets
+        tim3-fuzz-replay words                    a dictionary for libFuzzer: names of fields, heads of values
         tim3-fuzz-replay seeds TARGET FOLDER      write the seed corpus
         tim3-fuzz-replay files TARGET FILE...     run inputs
         tim3-fuzz-replay mutate TARGET COUNT SEED FILE
@@ -86,6 +87,25 @@ static int list (void)
     const fuzz_target_t *target;
     for (unsigned i = 0; (target = fuzz_target_at (i)); i++)
         puts (target->name);
+    return 0;
+}
+
+/*  Fields as they lie in a body: a short text's head, then the name.  */
+static void print_words (const tim3_shape_t *shape)
+{
+    for (unsigned i = 0; i < shape->count; i++)
+        printf ("\"\\x%02x%s\"\n", 0xa0u | shape->fields[i].name_length, shape->fields[i].name);
+}
+
+static int words (void)
+{
+    static const char *const others[] = {"\\xcf\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff", "\\xc4\\x10", "\\xc4 ", "\\x9a\\x01",
+                                         "TIM3", "asset", "\\x0a        ", "--", "0x"};
+    const tim3_message_t *message;
+    for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++)
+        printf ("\"%s\"\n", others[i]);
+    for (unsigned i = 0; (message = tim3_message_at (i)); i++)
+        print_words (message->shape);
     return 0;
 }
 
@@ -229,6 +249,7 @@ static int run_mutations (const fuzz_target_t *target, unsigned long count, uint
 static int usage (void)
 {
     fputs ("usage: tim3-fuzz-replay list\n"
+           "       tim3-fuzz-replay words\n"
            "       tim3-fuzz-replay seeds TARGET FOLDER\n"
            "       tim3-fuzz-replay files TARGET FILE...\n"
            "       tim3-fuzz-replay mutate TARGET COUNT SEED FILE\n",
@@ -241,6 +262,8 @@ int main (int argc, char **argv)
     const fuzz_target_t *target = argc > 2 ? fuzz_target (argv[2]) : NULL;
     if (argc == 2 && strcmp (argv[1], "list") == 0)
         return list ();
+    if (argc == 2 && strcmp (argv[1], "words") == 0)
+        return words ();
     if (!target)
         return usage ();
     make_room ();

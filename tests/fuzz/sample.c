@@ -103,7 +103,7 @@ static void fill_list (sample_t *self, const tim3_field_t *field, tim3_list_t *m
 
 static void fill_amount (sample_t *self, const tim3_shape_t *shape, void *member)
 {
-    bool collateral = sample_field (shape, "vault") != NULL;
+    bool collateral = sample_field (shape, "vault") || shape == &tim3_shape_faucet;
     tim3_amount_t amount = (1 + below (self, 20)) * (collateral ? SAMPLE_SCALE : 1u);
     memcpy (member, &amount, sizeof amount);
 }
@@ -111,7 +111,7 @@ static void fill_amount (sample_t *self, const tim3_shape_t *shape, void *member
 static void fill_number (sample_t *self, const tim3_field_t *field, uint64_t *member)
 {
     *member = 1 + below (self, 9);
-    if (strcmp (field->name, "shard") == 0 || strcmp (field->name, "code") == 0)
+    if (strcmp (field->name, "shard") == 0)
         *member = 0;
 }
 
@@ -190,6 +190,21 @@ static void fill_agent (tim3_agent_t *agent)
     agent->shard = (uint64_t) address.shard;
 }
 
+/*  Whoever speaks of a transaction speaks of the same account and amount, as a rule.  */
+static void fit_to_tx (const tim3_shape_t *shape, void *object)
+{
+    static const char *const accounts[] = {"alice", "bob", "carol"};
+    const tim3_field_t *tx = sample_field (shape, "tx");
+    const tim3_field_t *account = sample_field (shape, "account");
+    const tim3_field_t *amount = sample_field (shape, "amount");
+    if (!tx || !account || !amount)
+        return;
+    unsigned number = *((uint8_t *) object + tx->offset);
+    tim3_amount_t value = 3u * number * (sample_field (shape, "vault") ? SAMPLE_SCALE : 1u);
+    strcpy ((char *) object + account->offset, accounts[number % 3]);
+    memcpy ((uint8_t *) object + amount->offset, &value, sizeof value);
+}
+
 static void fill (sample_t *self, const tim3_shape_t *shape, void *object)
 {
     for (unsigned i = 0; i < shape->count; i++)
@@ -198,6 +213,8 @@ static void fill (sample_t *self, const tim3_shape_t *shape, void *object)
         fill_event (self, object);
     else if (shape == &tim3_shape_agent)
         fill_agent (object);
+    else if (below (self, 8))
+        fit_to_tx (shape, object);
 }
 
 /*  ------------------------------------------------------------------------------------ whole messages  */

@@ -2,9 +2,9 @@
 
     generate_transfers.py FILE [ROWS [SEED]]
 
-Mints and burns (the zero address), transfers to oneself, zero values, values beyond 2^64, and senders that have
-more than the file has shown; and rows that nobody can take: values beyond 2^128, sums beyond it, short rows, long
-rows, and rows that are there twice. The same seed gives the same file.
+Mints and burns (the zero address), transfers to oneself, zero values, values beyond 2^64, and senders that
+have more than the file has shown; and rows that nobody can take: values beyond 2^128, sums beyond it, short
+rows, long rows, and rows that are there twice. The same seed gives the same file.
 """
 import random
 import sys
@@ -65,8 +65,8 @@ def rows_of(rng, count):
     for place in range(count):
         contract = rng.choices((USDT, USDC, DAI, OTHER), (5, 3, 3, 1))[0]
         sender, receiver = parties(rng, accounts)
-        row = (contract, sender, receiver, str(value_of(rng, contract)), hexadecimal(rng, 64), str(rng.randint(0, 300)),
-               str(12600000 + place // 40))
+        row = (contract, sender, receiver, str(value_of(rng, contract)), hexadecimal(rng, 64),
+               str(rng.randint(0, 300)), str(12600000 + place // 40))
         dice = rng.random()
         if dice < 0.01 and contract != OTHER:
             yield bad_row(rng, row)

@@ -5,10 +5,10 @@
     ...
     load.finish()                   # resolves what is unknown, audits, and checks every effect
 
-A request that gets no answer, or one that says so, is asked again under the same request id until there is a final
-one; every later answer to it must be the same as the first. What was completed must then be found exactly once,
-what was refused not at all: in balances, collateral, histories, positions and metrics. As balances are compared
-as sums over the completed requests, the order in which they were decided does not matter.
+A request that gets no answer, or one that decides nothing, is asked again under the same request id until
+there is a final one; every later answer to it must be the same as the first. What was completed must then be
+found exactly once, what was refused not at all: in balances, collateral, histories, positions and metrics.
+Balances are compared as sums over the completed requests, so the order of the decisions does not matter.
 """
 import random
 import threading
@@ -82,23 +82,24 @@ def mixed(load):
 
 def random_request(load, rng, names):
     account = rng.choice(names)
+    other = rng.choice([name for name in names if name != account])
     dice = rng.random()
     if dice < 0.35:
         return load.request("Mint", account, rng.randint(1, 40))
     if dice < 0.65:
-        return load.request("Transfer", account, rng.randint(1, 60), rng.choice([n for n in names if n != account]))
+        return load.request("Transfer", account, rng.randint(1, 60), other)
     if dice < 0.85:
         return load.request("Redeem", account, rng.randint(1, 40))
     if dice < 0.88:
         return load.request("Faucet", account, rng.randint(1, 50) * load.scale)
     if dice < 0.97:
-        return wrong_request(load, rng, account, names)
+        return wrong_request(load, rng, account, other)
     return reused_request(load, rng) or load.request("Mint", account, 1)
 
 
-def wrong_request(load, rng, account, names):
+def wrong_request(load, rng, account, other):
     kind = rng.choice(("Mint", "Redeem", "Transfer"))
-    to = rng.choice([n for n in names if n != account]) if kind == "Transfer" else None
+    to = other if kind == "Transfer" else None
     dice = rng.random()
     if dice < 0.6:
         return load.request(kind, account, 10 ** 15, to, expect="insufficient_funds")
@@ -259,7 +260,8 @@ class Load:
 
     def summary(self):
         completed = sum(request.completed() for request in self.requests)
-        return (f"{len(self.requests)} requests: {completed} completed, {len(self.requests) - completed} refused, "
+        refused = len(self.requests) - completed
+        return (f"{len(self.requests)} requests: {completed} completed, {refused} refused, "
                 f"{self.resent} asked again")
 
     # ------------------------------------------------------------------------------------------ checks
@@ -331,7 +333,7 @@ class Load:
             assert balances[account] == 0, f"{account} has {balances[account]} without a request"
 
     def histories_wanted(self):
-        """By account: what its history has to hold, in any order. Answers tell the balance as of each entry."""
+        """By account: what its history has to hold, in any order; answers tell the balance of each entry."""
         wanted = {}
         for request in self.requests:
             if request.kind == "Faucet":
@@ -341,7 +343,8 @@ class Load:
                 continue
             answer = dict(request.answer[1])
             entry = (ENTRY_KINDS[request.kind], request.to or "", request.units, number(answer["balance"]))
-            assert wanted[request.account].setdefault(request.tx(), entry) is entry, f"two of one tx: {request}"
+            assert request.tx() not in wanted[request.account], f"two of one tx: {request}"
+            wanted[request.account][request.tx()] = entry
             if request.to:
                 other = (RECEIVED, request.account, request.units, number(answer["to_balance"]))
                 wanted.setdefault(request.to, {})[request.tx()] = other
@@ -363,8 +366,9 @@ class Load:
             balance += units if item["kind"] in (ENTRY_KINDS["Mint"], RECEIVED) else -units
             assert number(item["balance"]) == balance, f"{account}: entry {place} does not add up: {item}"
             found[item["tx"]] = (item["kind"], item.get("other", ""), units, balance)
-        assert found == wanted, (f"{account}: missing {[tx.hex() for tx in wanted.keys() - found.keys()]}, "
-                                 f"unasked {[tx.hex() for tx in found.keys() - wanted.keys()]}, or not as answered")
+        missing = [tx.hex() for tx in wanted.keys() - found.keys()]
+        unasked = [tx.hex() for tx in found.keys() - wanted.keys()]
+        assert found == wanted, f"{account}: missing {missing}, unasked {unasked}, or not as answered"
 
     def verify_positions(self, wanted):
         items = self.cluster.pages(self.queries, "state_manager.-", "ListPositions", dict(asset=self.asset))
@@ -375,7 +379,8 @@ class Load:
                 continue
             item = found[account]
             for name in ("minted", "redeemed", "received", "sent", "balance"):
-                assert number(item[name]) == sums[name], f"position of {account}: {name} {number(item[name])}, {sums}"
+                units = number(item[name])
+                assert units == sums[name], f"position of {account}: {name} {units}, should be {sums}"
             assert item["events"] == sums["events"], f"position of {account}: {item['events']} events, {sums}"
 
     def verify_metrics(self):
@@ -387,5 +392,6 @@ class Load:
             units = [r.units for r in self.requests if r.kind == kind and r.completed()]
             assert metrics[counter] == len(units), (counter, metrics[counter], len(units))
             assert number(metrics[volume]) == sum(units), (volume, number(metrics[volume]), sum(units))
-        recorded = {r.tx() for r in self.requests if r.kind != "Faucet" and r.refused() not in (None, *UNRECORDED)}
+        recorded = {r.tx() for r in self.requests
+                    if r.kind != "Faucet" and r.refused() not in (None, *UNRECORDED)}
         assert metrics["refusals"] == supply["refused"] == len(recorded), (metrics["refusals"], len(recorded))

@@ -1,5 +1,5 @@
-"""Agents die under load: one by one, all at once, at every commit; they are stopped and frozen. Nothing is lost,
-nothing happens twice, and everything is decided in the end.
+"""Agents die under load: one by one, all at once, at every commit; they are stopped and frozen. Nothing is
+lost, nothing happens twice, and everything is decided in the end.
 
 TIM3_KILLS sets how often each agent is killed (20), TIM3_SEED the order of it all.
 """
@@ -57,8 +57,8 @@ def test_all_killed_at_once():
 
 
 def small_workloads(load):
-    """Over and over: collateral, two mints and one that must fail, a transfer, a redemption; new accounts each
-    time, named after the case under test."""
+    """Over and over: collateral, two mints and one that must fail, a transfer, a redemption; new accounts
+    each time, named after the case under test."""
     turn = 0
     while True:
         turn += 1
@@ -73,7 +73,7 @@ def small_workloads(load):
 
 
 def crash_at_every_commit(address):
-    """One run; each time the agent has crashed it is started with its next point of crash, and the work goes on."""
+    """One run; after each crash the agent is started with its next point of crash, and the work goes on."""
     with Cluster(settings=dict(retry_ms=50, heartbeat_ms=100)) as cluster:
         load = Load(cluster, outstanding=2, plan=small_workloads)
         points = [f"{when}:{count}" for when in ("before_commit", "after_commit")
@@ -141,7 +141,7 @@ def first_events_die(crash_at):
         cluster.start("router.-.0")
         cluster.audit()
         metrics = client.ask("state_manager.-", "GetMetrics", dict(asset="TIM3"))["items"][0]
-        assert metrics["mints"] == 2, metrics
+        assert metrics["mints"] == 2, f"{metrics['mints']} of 2 mints have reached the state manager"
 
 
 def test_first_events_die_with_the_router():

@@ -94,7 +94,7 @@ def test_state_manager_rebuilds_while_events_come():
 
 
 def test_rebuild_killed_at_each_commit():
-    """Batches of one message, so that a rebuild takes many commits; it dies at each, with it or without it."""
+    """Batches of one message, so that a rebuild takes many commits; it dies at each, before or after."""
     with Cluster(settings=dict(batch_messages=1)) as cluster:
         load = grown(cluster, 3000, SEED + 3)
         before = derived(cluster, load)
@@ -106,7 +106,7 @@ def test_rebuild_killed_at_each_commit():
             if not died(cluster, load.queries):
                 break
             crashes += 1
-        assert crashes >= 4, f"the rebuild was broken off only {crashes} times"
+        assert crashes >= 3, f"the rebuild was broken off only {crashes} times"
         cluster.audit()
         assert derived(cluster, load) == before
         print(f"    broken off {crashes} times", flush=True)

@@ -1,4 +1,4 @@
-"""Coordinators come and go under load: by hand, and with scripts/supervisor. Nothing is lost, nothing doubled.
+"""Coordinators come and go under load: by hand, and with scripts/supervisor. Nothing is lost or doubled.
 
 TIM3_SEED sets the order of it all.
 """
@@ -49,8 +49,8 @@ def scale_by_hand(how):
             cluster.add("tim3-coordinator", shard(i), "TIM3", i)
             cluster.start(shard(i))
         cluster.wait_ready()
-        load.shards = [shard(i) for i in range(MOST)]
         all_work(load, MOST)
+        load.shards = [shard(i) for i in range(MOST)]
         load.advance(500)
         load.shards = []
         for i in reversed(range(1, MOST)):
@@ -70,7 +70,7 @@ def test_scale_by_hand_with_kills():
 
 
 def test_last_coordinator_is_replaced_by_another():
-    """The one that is there goes before the next one comes: whoever asked meanwhile is told so, and asks again."""
+    """The one that is there goes before the next one comes: whoever asks meanwhile asks again."""
     with Cluster(coordinators=1) as cluster:
         load = Load(cluster, seed=SEED + 1)
         load.start()
@@ -86,14 +86,19 @@ def test_last_coordinator_is_replaced_by_another():
 class Supervised(Cluster):
     """A cluster whose processes s6 starts, through scripts/supervisor."""
 
+    def call(self, *arguments):
+        return subprocess.run([SUPERVISOR, *arguments, "--data", self.dir], capture_output=True, text=True,
+                              timeout=90, stdin=subprocess.DEVNULL,
+                              env=dict(os.environ, TIM3_BIN=harness.BIN))
+
     def supervisor(self, *arguments, status=0):
-        done = subprocess.run([SUPERVISOR, *arguments, "--data", self.dir], capture_output=True, text=True,
-                              timeout=90, stdin=subprocess.DEVNULL, env=dict(os.environ, TIM3_BIN=harness.BIN))
+        done = self.call(*arguments)
         assert done.returncode == status, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def status(self):
-        agents = json.loads(self.supervisor("status", "--json"))["agents"]
+        """By address; its exit code is 1 while an agent is not ready."""
+        agents = json.loads(self.call("status", "--json").stdout)["agents"]
         return {agent["address"]: agent for agent in agents}
 
     def __enter__(self):
@@ -133,16 +138,9 @@ def killed_agent_comes_back(cluster, address):
     os.kill(before["pid"], signal.SIGKILL)
 
     def back():
-        now = status_of(cluster, address)
-        return now and now["state"] == "ready" and now["pid"] != before["pid"]
+        now = cluster.status()[address]
+        return now["state"] == "ready" and now["pid"] != before["pid"]
     poll(back, 20, f"s6 to start {address} again")
-
-
-def status_of(cluster, address):
-    """status exits with 1 while an agent is not ready."""
-    done = subprocess.run([SUPERVISOR, "status", "--json", "--data", cluster.dir], capture_output=True, text=True,
-                          timeout=60, env=dict(os.environ, TIM3_BIN=harness.BIN))
-    return {agent["address"]: agent for agent in json.loads(done.stdout)["agents"]}.get(address)
 
 
 def test_scale_with_the_supervisor():

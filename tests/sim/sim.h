@@ -26,6 +26,7 @@
     O (operations)                                                                                           \
     O (window_us)                                                                                            \
     O (rich)                                                                                                 \
+    O (shared_keys)                                                                                          \
     O (hostile_network)                                                                                      \
     O (loss_permille)                                                                                        \
     O (duplicate_permille)                                                                                   \
@@ -190,7 +191,6 @@ typedef enum {
     SIM_EVENT_FAULT,
     SIM_EVENT_CALL,
     SIM_EVENT_TIMEOUT,
-    SIM_EVENT_FORGE
 } sim_event_kind_t;
 
 typedef struct {

@@ -91,11 +91,6 @@ tim3_store_t *bench_store (void)
     return s_store;
 }
 
-const tim3_host_counters_t *bench_counters (void)
-{
-    return tim3_host_counters (s_host);
-}
-
 /*  ------------------------------------------------------------------------------------------- a batch  */
 
 void bench_begin (void)
@@ -162,8 +157,8 @@ static void keep (const tim3_frame_t *frame, const tim3_envelope_t *envelope)
     tim3_fault_t fault;
 
     ck_assert_uint_lt (s_count, MESSAGES_MOST);
-    ck_assert_int_eq (
-        tim3_decode_map (envelope->body, envelope->body_size, shape, body, &s_arena, &fault), 0);
+    ck_assert_int_eq (tim3_decode_map (envelope->body, envelope->body_size, shape, body, &s_arena, &fault),
+                      0);
     *message = (bench_message_t){.type = envelope->type, .id = envelope->id, .reply_to = envelope->reply_to};
     message->trace = envelope->trace;
     s_last_id = envelope->id > s_last_id ? envelope->id : s_last_id;
@@ -326,13 +321,13 @@ unsigned bench_fill_up (void (*batch) (void))
 {
     uint64_t before = memory_store_digest (s_store);
     for (unsigned nth = 1;; nth++) {
-        uint64_t full = bench_counters ()->storage_full;
+        uint64_t full = tim3_host_counters (s_host)->storage_full;
         memory_store_fail_change (s_store, nth);
         bench_begin ();
         batch ();
         ck_assert_int_eq (bench_commit (), 0);
         memory_store_fail_change (s_store, 0);
-        if (bench_counters ()->storage_full == full)
+        if (tim3_host_counters (s_host)->storage_full == full)
             return nth - 1;
         check_full (before);
     }
@@ -391,8 +386,8 @@ tim3_mac_t bench_evidence (tim3_receipt_kind_t kind, const tim3_id_t *tx, const 
     return tim3_receipt_make (&key, &claim);
 }
 
-tim3_mac_t bench_vault (tim3_receipt_kind_t kind, const tim3_id_t *tx, const char *account, tim3_amount_t amount,
-                        uint64_t extra)
+tim3_mac_t bench_vault (tim3_receipt_kind_t kind, const tim3_id_t *tx, const char *account,
+                        tim3_amount_t amount, uint64_t extra)
 {
     tim3_key_secret_t key = secret (2);
     tim3_claim_t claim = {kind, "TIM3", *tx, account, amount, extra};

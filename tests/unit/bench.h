@@ -20,7 +20,7 @@ typedef struct {
     tim3_id_t trace;
     char to[TIM3_ADDRESS_MAX + TIM3_PEER_MAX + 1]; /* address of a request, peer of an answer */
     bool answer;
-    const void *body;  /* struct of its type */
+    const void *body;    /* struct of its type */
     const uint8_t *data; /* the body as it was on the wire */
     size_t size;
 } bench_message_t;
@@ -36,7 +36,6 @@ void bench_close (void);
 void bench_restart (void);
 
 tim3_store_t *bench_store (void);
-const tim3_host_counters_t *bench_counters (void);
 
 /*  A batch, step by step. take sends a request as the first role that may, from the peer of that name;
     answer answers the message that was sent with that id.  */
@@ -86,8 +85,8 @@ bool bench_has_reason (const char *name);
 /*  Short-hands for receipts under the bench's keys.  */
 tim3_mac_t bench_evidence (tim3_receipt_kind_t kind, const tim3_id_t *tx, const char *account,
                            tim3_amount_t amount, uint64_t extra);
-tim3_mac_t bench_vault (tim3_receipt_kind_t kind, const tim3_id_t *tx, const char *account, tim3_amount_t amount,
-                        uint64_t extra);
+tim3_mac_t bench_vault (tim3_receipt_kind_t kind, const tim3_id_t *tx, const char *account,
+                        tim3_amount_t amount, uint64_t extra);
 /*  An id that is all that byte.  */
 tim3_id_t bench_tx (uint8_t byte);
 

@@ -23,7 +23,6 @@ typedef struct {
     tim3_store_error_t fail_commit;
     uint64_t used;
     uint64_t most;
-    uint64_t changes;
 } memory_store_t;
 
 static int compare (const row_t *row, tim3_table_t table, const tim3_key_t *key)
@@ -94,21 +93,22 @@ static bool may_change (memory_store_t *self)
 {
     if (self->base.error)
         return false;
-    self->changes++;
     if (self->fail_change == 0 || --self->fail_change > 0)
         return true;
     self->base.error = TIM3_STORE_FULL;
     return false;
 }
 
-static void change (memory_store_t *self, tim3_table_t table, const tim3_key_t *key, uint8_t *value, size_t size)
+static void change (memory_store_t *self, tim3_table_t table, const tim3_key_t *key, uint8_t *value,
+                    size_t size)
 {
     row_t had = exchange (self, table, key, value, size);
     make_room (&self->undo, self->undo_count, &self->undo_capacity);
     self->undo[self->undo_count++] = had;
 }
 
-static bool get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t **value, size_t *size)
+static bool get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t **value,
+                 size_t *size)
 {
     memory_store_t *self = (memory_store_t *) base;
     const row_t *row = base->error ? NULL : find (self, table, key);
@@ -119,7 +119,8 @@ static bool get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, 
     return true;
 }
 
-static void put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t *value, size_t size)
+static void put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
+                 size_t size)
 {
     memory_store_t *self = (memory_store_t *) base;
     if (!may_change (self))
@@ -139,8 +140,8 @@ static void delete (tim3_store_t *base, tim3_table_t table, const tim3_key_t *ke
         change (self, table, key, NULL, 0);
 }
 
-static bool seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how, tim3_key_t *key, const uint8_t **value,
-                  size_t *size)
+static bool seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how, tim3_key_t *key,
+                  const uint8_t **value, size_t *size)
 {
     memory_store_t *self = (memory_store_t *) base;
     size_t at = lower_bound (self, table, key);
@@ -256,9 +257,4 @@ size_t memory_store_count (const tim3_store_t *store, tim3_table_t table)
     for (size_t i = 0; i < self->count; i++)
         count += self->rows[i].table == table;
     return count;
-}
-
-uint64_t memory_store_changes (const tim3_store_t *store)
-{
-    return ((const memory_store_t *) store)->changes;
 }

@@ -19,7 +19,5 @@ void memory_store_set_usage (tim3_store_t *store, uint64_t used, uint64_t most);
 /*  Of all tables, keys and values: two stores that hold the same have the same.  */
 uint64_t memory_store_digest (const tim3_store_t *store);
 size_t memory_store_count (const tim3_store_t *store, tim3_table_t table);
-/*  Puts and deletes since it was made.  */
-uint64_t memory_store_changes (const tim3_store_t *store);
 
 #endif

@@ -4,15 +4,16 @@
 
 #include <check.h>
 
-#define TIM3_SUITES(X)                                                                                       \
-    X (amount)                                                                                               \
-    X (receipt)                                                                                              \
-    X (codec)                                                                                                \
-    X (envelope)                                                                                             \
-    X (config)                                                                                               \
-    X (store)                                                                                                \
-    X (mock_usda)                                                                                            \
-    X (token_manager)                                                                                        \
+#define TIM3_SUITES(X) \
+    X (amount)         \
+    X (receipt)        \
+    X (codec)          \
+    X (envelope)       \
+    X (config)         \
+    X (store)          \
+    X (host)           \
+    X (mock_usda)      \
+    X (token_manager)  \
     X (lock_manager) X (coordinator) X (state_manager) X (router) X (client) X (csv) X (world)
 
 #define X(name) Suite *suite_##name (void);

@@ -165,13 +165,20 @@ typedef struct {
 
 START_TEST (test_plain_numbers)
 {
-    static const reading_t readings[] = {{"0", 0, 0},          {"0", 30, 0},        {"0.0", 6, 0},
-                                         {"12", 0, 12},        {"12.5", 1, 125},    {"12.50", 2, 1250},
-                                         {"0.000001", 6, 1},   {"00012", 2, 1200},  {"1.000000", 6, 1000000},
+    static const reading_t readings[] = {{"0", 0, 0},
+                                         {"0", 30, 0},
+                                         {"0.0", 6, 0},
+                                         {"12", 0, 12},
+                                         {"12.5", 1, 125},
+                                         {"12.50", 2, 1250},
+                                         {"0.000001", 6, 1},
+                                         {"00012", 2, 1200},
+                                         {"1.000000", 6, 1000000},
                                          {"1000000", 0, 1000000}};
     tim3_amount_t amount;
     for (unsigned i = 0; i < sizeof readings / sizeof readings[0]; i++) {
-        ck_assert_msg (tim3_amount_parse (readings[i].text, readings[i].decimals, &amount), "%s", readings[i].text);
+        ck_assert_msg (tim3_amount_parse (readings[i].text, readings[i].decimals, &amount), "%s",
+                       readings[i].text);
         ck_assert (amount == readings[i].amount);
     }
 }
@@ -179,9 +186,9 @@ END_TEST
 
 START_TEST (test_no_numbers)
 {
-    static const char *const texts[] = {"",    ".",   "1.",  ".5",   "+1", "-1",    " 1",  "1 ", "1e3",
-                                        "1,5", "0x1", "1.2.", "1.2.3", "1..2", "1.0000001", "\t1", "1\n",
-                                        "1_000", "\xd9\xa1", "nan", "inf"};
+    static const char *const texts[] = {"",          ".",   "1.",  ".5",    "+1",       "-1",    " 1",
+                                        "1 ",        "1e3", "1,5", "0x1",   "1.2.",     "1.2.3", "1..2",
+                                        "1.0000001", "\t1", "1\n", "1_000", "\xd9\xa1", "nan",   "inf"};
     for (unsigned i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         tim3_amount_t amount = 77;
         ck_assert_msg (!tim3_amount_parse (texts[i], 6, &amount), "\"%s\"", texts[i]);
@@ -203,7 +210,8 @@ START_TEST (test_limits_of_text)
     ck_assert (tim3_amount_parse_units (MOST_UNITS, &amount) && amount == TIM3_AMOUNT_MAX);
     ck_assert (tim3_amount_parse (MOST_UNITS, 0, &amount) && amount == TIM3_AMOUNT_MAX);
     ck_assert_str_eq (tim3_amount_format_units (TIM3_AMOUNT_MAX, text), MOST_UNITS);
-    ck_assert_str_eq (tim3_amount_format (TIM3_AMOUNT_MAX, 30, text), "340282366.920938463463374607431768211455");
+    ck_assert_str_eq (tim3_amount_format (TIM3_AMOUNT_MAX, 30, text),
+                      "340282366.920938463463374607431768211455");
     ck_assert (tim3_amount_parse (text, 30, &amount) && amount == TIM3_AMOUNT_MAX);
     amount = 77;
     ck_assert (!tim3_amount_parse_units ("340282366920938463463374607431768211456", &amount));

@@ -22,7 +22,7 @@ static const tim3_shape_t *const s_shapes[] = {
 #define X(name) &tim3_shape_##name,
     TIM3_RECORDS (X) TIM3_BODIES (X)
 #undef X
-        & tim3_shape_empty};
+    & tim3_shape_empty};
 #define SHAPES (sizeof s_shapes / sizeof s_shapes[0])
 
 static seeded_t s_random;
@@ -89,7 +89,8 @@ static void draw_field (const tim3_field_t *field, void *member)
     tim3_amount_t amount = seeded_amount (&s_random);
     switch (field->kind) {
     case TIM3_KIND_U64:
-        *(uint64_t *) member = field->bound ? seeded_below (&s_random, field->bound + 1ull) : seeded_u64 (&s_random);
+        *(uint64_t *) member =
+            field->bound ? seeded_below (&s_random, field->bound + 1ull) : seeded_u64 (&s_random);
         break;
     case TIM3_KIND_BOOL:
         *(bool *) member = seeded_below (&s_random, 2) != 0;
@@ -147,7 +148,8 @@ static void check_same_list (const tim3_field_t *field, const tim3_list_t *a, co
     size_t size = field->record->size;
     ck_assert_uint_eq (a->count, b->count);
     for (uint32_t i = 0; i < a->count; i++)
-        check_same (field->record, (const uint8_t *) a->items + i * size, (const uint8_t *) b->items + i * size);
+        check_same (field->record, (const uint8_t *) a->items + i * size,
+                    (const uint8_t *) b->items + i * size);
 }
 
 static size_t size_of (tim3_kind_t kind)
@@ -187,7 +189,8 @@ static void check_same (const tim3_shape_t *shape, const void *a, const void *b)
 
 /*  -------------------------------------------------------------------------------------------- decoding  */
 
-typedef int (decode_fn) (const uint8_t *, size_t, const tim3_shape_t *, void *, tim3_arena_t *, tim3_fault_t *);
+typedef int (decode_fn) (const uint8_t *, size_t, const tim3_shape_t *, void *, tim3_arena_t *,
+                         tim3_fault_t *);
 
 /*  Decodes a copy that ends where its memory ends; object may be NULL for what must fail or does not matter.  */
 static int decode_copy (decode_fn *decode, const tim3_shape_t *shape, const uint8_t *data, size_t size)
@@ -202,7 +205,8 @@ static int decode_copy (decode_fn *decode, const tim3_shape_t *shape, const uint
     return result;
 }
 
-static void check_fault (const tim3_shape_t *shape, const tim3_buffer_t *wire, tim3_result_t code, const char *field)
+static void check_fault (const tim3_shape_t *shape, const tim3_buffer_t *wire, tim3_result_t code,
+                         const char *field)
 {
     int result = decode_copy (tim3_decode_map, shape, wire->data, wire->size);
     ck_assert_msg (result == -1, "%s.%s", shape->name, field);
@@ -251,7 +255,8 @@ static void put_text (tim3_buffer_t *buffer, const char *text)
 }
 
 /*  The map in s_wire with another value for a field, in s_other.  */
-static void replace (const parts_t *parts, const tim3_field_t *field, unsigned i, const void *value, size_t size)
+static void replace (const parts_t *parts, const tim3_field_t *field, unsigned i, const void *value,
+                     size_t size)
 {
     put_head (&s_other, parts->count);
     for (unsigned j = 0; j < parts->count; j++) {
@@ -334,8 +339,8 @@ START_TEST (test_missing_and_double_fields)
 }
 END_TEST
 
-static void try_value (const tim3_shape_t *shape, const parts_t *parts, unsigned i, const void *value, size_t size,
-                       tim3_result_t code)
+static void try_value (const tim3_shape_t *shape, const parts_t *parts, unsigned i, const void *value,
+                       size_t size, tim3_result_t code)
 {
     const tim3_field_t *field = &shape->fields[i];
     replace (parts, field, i, value, size);
@@ -346,7 +351,8 @@ static void try_value (const tim3_shape_t *shape, const parts_t *parts, unsigned
                        shape->name, field->name, tim3_result_name (s_fault.code));
 }
 
-static void try_u64 (const tim3_shape_t *shape, const parts_t *parts, unsigned i, uint64_t number, tim3_result_t code)
+static void try_u64 (const tim3_shape_t *shape, const parts_t *parts, unsigned i, uint64_t number,
+                     tim3_result_t code)
 {
     uint8_t value[9] = {0xcf};
     for (unsigned j = 8; j > 0; j--, number >>= 8)
@@ -596,9 +602,10 @@ START_TEST (test_signed_numbers)
         const char *bytes;
         size_t size;
         bool taken;
-    } cases[] = {{"\xd0\x05", 2, true}, {"\xd1\x7f\xff", 3, true}, {"\xd3\x7f\xff\xff\xff\xff\xff\xff\xff", 9, true},
-                 {"\xd0\xff", 2, false}, {"\xe0", 1, false},       {"\xd3\x80\0\0\0\0\0\0\0", 9, false},
-                 {"\xcc", 1, false},     {"\xd2\0\0\0", 4, false}};
+    } cases[] = {
+        {"\xd0\x05", 2, true},  {"\xd1\x7f\xff", 3, true}, {"\xd3\x7f\xff\xff\xff\xff\xff\xff\xff", 9, true},
+        {"\xd0\xff", 2, false}, {"\xe0", 1, false},        {"\xd3\x80\0\0\0\0\0\0\0", 9, false},
+        {"\xcc", 1, false},     {"\xd2\0\0\0", 4, false}};
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const uint8_t *bytes = (const uint8_t *) cases[i].bytes;
         tim3_reader_t reader = {bytes, bytes + cases[i].size};
@@ -669,7 +676,8 @@ START_TEST (test_shapes_are_sound)
         ck_assert_uint_gt (strlen (field->text), 0);
         ck_assert (field->kind != TIM3_KIND_STR || field->bound > 0);
         ck_assert (field->kind != TIM3_KIND_RAW || field->bound > 0);
-        ck_assert (field->kind != TIM3_KIND_LIST || (field->bound > 0 && field->record && field->record->size > 0));
+        ck_assert (field->kind != TIM3_KIND_LIST ||
+                   (field->bound > 0 && field->record && field->record->size > 0));
         ck_assert (field->kind != TIM3_KIND_ENUM || (field->values && field->values[0].name));
         for (unsigned j = 0; j < i; j++) {
             ck_assert_str_ne (field->name, shape->fields[j].name);
@@ -774,8 +782,8 @@ START_TEST (test_tables_are_sound)
         ck_assert_ptr_eq (tim3_table (row->number), row);
         ck_assert (is_known_shape (row->shape));
         for (unsigned j = 0; j < row->shape->count; j++)
-            ck_assert_msg (row->shape->fields[j].kind != TIM3_KIND_LIST, "%s: the store decodes without an arena",
-                           row->name);
+            ck_assert_msg (row->shape->fields[j].kind != TIM3_KIND_LIST,
+                           "%s: the store decodes without an arena", row->name);
         for (unsigned j = 0; j < i; j++) {
             ck_assert_uint_ne (row->number, tim3_table_at (j)->number);
             ck_assert_str_ne (row->name, tim3_table_at (j)->name);

@@ -282,15 +282,16 @@ START_TEST (test_order_of_checks)
 }
 END_TEST
 
-START_TEST (test_id_reused_in_flight)
+/*  Whose the id is for ever, a ledger decides; a coordinator only knows that it is busy with it.  */
+START_TEST (test_other_request_under_an_id_in_flight)
 {
     start_mint ("r1");
     tim3_mint_t ask = asking (6, "r1");
-    bench_refused (TIM3_MSG_MINT, &ask, TIM3_ID_REUSED);
+    bench_refused (TIM3_MSG_MINT, &ask, TIM3_NOT_READY);
     tim3_redeem_t redeem = redeeming (5, "r1");
-    bench_refused (TIM3_MSG_REDEEM, &redeem, TIM3_ID_REUSED);
+    bench_refused (TIM3_MSG_REDEEM, &redeem, TIM3_NOT_READY);
     tim3_transfer_t move = wanted ("alice", "bob", 5, "r1");
-    bench_refused (TIM3_MSG_TRANSFER, &move, TIM3_ID_REUSED);
+    bench_refused (TIM3_MSG_TRANSFER, &move, TIM3_NOT_READY);
     ck_assert_uint_eq (bench_metric ("in_flight"), 1);
 }
 END_TEST
@@ -455,7 +456,8 @@ START_TEST (test_everyone_who_waits_is_answered)
     ck_assert_uint_eq (bench_count_of (TIM3_MSG_TRANSACTION), 16);
     for (unsigned i = 0; i < 16; i++)
         for (unsigned j = 0; j < i; j++)
-            ck_assert_str_ne (bench_nth (TIM3_MSG_TRANSACTION, i)->to, bench_nth (TIM3_MSG_TRANSACTION, j)->to);
+            ck_assert_str_ne (bench_nth (TIM3_MSG_TRANSACTION, i)->to,
+                              bench_nth (TIM3_MSG_TRANSACTION, j)->to);
     for (unsigned i = 0; i < 16; i++)
         if (strcmp (bench_nth (TIM3_MSG_TRANSACTION, i)->to, "p0") == 0)
             ck_assert_uint_eq (bench_nth (TIM3_MSG_TRANSACTION, i)->reply_to, newest);
@@ -574,7 +576,8 @@ END_TEST
 START_TEST (test_get_transaction_from_the_token_ledger)
 {
     tim3_get_transaction_t ask = {.account = "alice", .request_id = "r1"};
-    tim3_transaction_t record = {.tx = tx_of ("r1"), .kind = TIM3_TX_KIND_TRANSFER, .account = "alice", .to = "bob"};
+    tim3_transaction_t record = {
+        .tx = tx_of ("r1"), .kind = TIM3_TX_KIND_TRANSFER, .account = "alice", .to = "bob"};
     record.status = TIM3_TX_STATUS_FAILED;
     record.code = TIM3_ACCOUNT_FROZEN;
     uint64_t id = look_up (&ask);
@@ -592,7 +595,8 @@ END_TEST
 START_TEST (test_get_transaction_from_the_lock_manager)
 {
     tim3_get_transaction_t ask = {.tx = tx_of ("r1")};
-    tim3_lock_item_t lock = {.tx = tx_of ("r1"), .account = "alice", .amount = 5, .state = TIM3_LOCK_STATE_PENDING};
+    tim3_lock_item_t lock = {
+        .tx = tx_of ("r1"), .account = "alice", .amount = 5, .state = TIM3_LOCK_STATE_PENDING};
     lock.created_us = 9;
     tell_unknown (look_up (&ask), TIM3_MSG_GET_RECORD);
     uint64_t id = bench_nth (TIM3_MSG_GET_LOCK, 0)->id;
@@ -612,7 +616,8 @@ END_TEST
 START_TEST (test_look_ups_time_out)
 {
     tim3_get_transaction_t ask = {.tx = tx_of ("r1")};
-    tim3_transaction_t record = {.tx = tx_of ("r1"), .kind = TIM3_TX_KIND_MINT, .status = TIM3_TX_STATUS_COMPLETED};
+    tim3_transaction_t record = {
+        .tx = tx_of ("r1"), .kind = TIM3_TX_KIND_MINT, .status = TIM3_TX_STATUS_COMPLETED};
     uint64_t id = look_up (&ask);
     bench_pass (10 * BENCH_SECOND);
     ck_assert_uint_eq (bench_count (), 0);
@@ -666,7 +671,8 @@ START_TEST (test_list_transactions)
     bench_send (TIM3_MSG_LIST_TRANSACTIONS, &ask);
     const tim3_list_transactions_t *records = passed_on (TIM3_MSG_LIST_RECORDS, "token_manager.TIM3.0");
     ck_assert_str_eq (records->cursor, "");
-    tim3_transaction_t record = {.tx = tx_of ("r3"), .kind = TIM3_TX_KIND_MINT, .status = TIM3_TX_STATUS_COMPLETED};
+    tim3_transaction_t record = {
+        .tx = tx_of ("r3"), .kind = TIM3_TX_KIND_MINT, .status = TIM3_TX_STATUS_COMPLETED};
     tim3_transactions_t answer = {.items = {&record, 1}, .cursor = "hff"};
     bench_told (bench_at (0)->id, TIM3_MSG_TRANSACTIONS, &answer);
     page = bench_sent (TIM3_MSG_TRANSACTIONS);
@@ -686,7 +692,9 @@ START_TEST (test_list_of_one_status)
     const tim3_error_t *passed = bench_sent (TIM3_MSG_ERROR);
     ck_assert_uint_eq (passed->code, TIM3_INVALID_FIELD);
     ck_assert_uint_eq (passed->request, TIM3_MSG_LIST_TRANSACTIONS);
-    ask.status = TIM3_TX_STATUS_PENDING;
+    strcpy (ask.cursor, "x00");
+    bench_refused (TIM3_MSG_LIST_TRANSACTIONS, &ask, TIM3_INVALID_FIELD);
+    ask = (tim3_list_transactions_t){.status = TIM3_TX_STATUS_PENDING};
     bench_send (TIM3_MSG_LIST_TRANSACTIONS, &ask);
     passed_on (TIM3_MSG_LIST_LOCKS, "lock_manager.TIM3.0");
 }
@@ -704,7 +712,7 @@ Suite *suite_coordinator (void)
     tcase_add_test (tcase, test_redeem);
     tcase_add_test (tcase, test_transfer);
     tcase_add_test (tcase, test_order_of_checks);
-    tcase_add_test (tcase, test_id_reused_in_flight);
+    tcase_add_test (tcase, test_other_request_under_an_id_in_flight);
     tcase_add_test (tcase, test_overloaded);
     tcase_add_test (tcase, test_ledger_refuses);
     tcase_add_test (tcase, test_burned_goes_only_forward);

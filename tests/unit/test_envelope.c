@@ -87,8 +87,8 @@ START_TEST (test_body_of_its_type)
     tim3_envelope_write (&s_frame, &envelope, &body);
     const uint8_t *at = s_frame.data;
     ck_assert_int_eq (tim3_envelope_read (&at, at + s_frame.size, &got, &fault), 1);
-    ck_assert_int_eq (
-        tim3_decode_map (got.body, got.body_size, &tim3_shape_lock, &got_body, NULL, &fault), 0);
+    ck_assert_int_eq (tim3_decode_map (got.body, got.body_size, &tim3_shape_lock, &got_body, NULL, &fault),
+                      0);
     ck_assert_str_eq (got_body.account, "alice");
     ck_assert (got_body.amount == 5);
 }
@@ -219,7 +219,8 @@ static void pack_right (msgpack_packer *packer, unsigned place)
     }
 }
 
-static int read_with (unsigned count, unsigned wrong, pack_fn *pack, tim3_fault_t *fault, tim3_envelope_t *envelope)
+static int read_with (unsigned count, unsigned wrong, pack_fn *pack, tim3_fault_t *fault,
+                      tim3_envelope_t *envelope)
 {
     msgpack_packer packer;
     tim3_buffer_clear (&s_frame);

@@ -40,7 +40,7 @@ static tim3_vault_t vault (unsigned position)
 static tim3_collateral_totals_t totals (void)
 {
     return *(const tim3_collateral_totals_t *) bench_ask (TIM3_MSG_GET_COLLATERAL_TOTALS, NULL,
-                                                           TIM3_MSG_COLLATERAL_TOTALS);
+                                                          TIM3_MSG_COLLATERAL_TOTALS);
 }
 
 static tim3_faucet_t faucet (const char *account, tim3_amount_t amount, const char *id)
@@ -60,10 +60,11 @@ static tim3_transfer_t transfer (const char *account, const char *to, tim3_amoun
     return ask;
 }
 
-static tim3_vault_move_t vault_move (tim3_receipt_kind_t kind, uint8_t tx, const char *account, tim3_amount_t amount,
-                                     tim3_release_reason_t reason)
+static tim3_vault_move_t vault_move (tim3_receipt_kind_t kind, uint8_t tx, const char *account,
+                                     tim3_amount_t amount, tim3_release_reason_t reason)
 {
-    tim3_vault_move_t ask = {.vault = "TIM3", .tx = bench_tx (tx), .amount = amount, .reason = (uint8_t) reason};
+    tim3_vault_move_t ask = {
+        .vault = "TIM3", .tx = bench_tx (tx), .amount = amount, .reason = (uint8_t) reason};
     strcpy (ask.account, account);
     ask.receipt = bench_vault (kind, &ask.tx, account, amount, reason);
     return ask;
@@ -178,7 +179,8 @@ START_TEST (test_lock_and_unlock)
 {
     give ("alice", 100, "f1");
     tim3_vault_move_t lock = lock_move (1, "alice", 60);
-    tim3_vault_move_t answer = *(const tim3_vault_move_t *) bench_ask (TIM3_MSG_VAULT_LOCK, &lock, TIM3_MSG_VAULT_LOCKED);
+    tim3_vault_move_t answer =
+        *(const tim3_vault_move_t *) bench_ask (TIM3_MSG_VAULT_LOCK, &lock, TIM3_MSG_VAULT_LOCKED);
     tim3_mac_t right = bench_vault (TIM3_RECEIPT_KIND_VAULT_LOCKED, &lock.tx, "alice", 60, 0);
     ck_assert_mem_eq (answer.receipt.bytes, right.bytes, sizeof right.bytes);
     bench_twice (TIM3_MSG_VAULT_LOCK, &lock);
@@ -212,6 +214,33 @@ START_TEST (test_one_tx_three_ways)
     move = lock_move (1, "bob", 60);
     bench_refused (TIM3_MSG_VAULT_LOCK, &move, TIM3_ID_REUSED);
     ck_assert (held ("alice") == 90 && vault (0).total == 10);
+}
+END_TEST
+
+/*  What one asset's ledgers do does not stand in the way of another's.  */
+START_TEST (test_one_tx_two_vaults)
+{
+    bench_settings.assets[1].vault_key = bench_settings.assets[0].vault_key;
+    give ("alice", 100, "f1");
+    tim3_vault_move_t lock = lock_move (1, "alice", 60);
+    bench_ask (TIM3_MSG_VAULT_LOCK, &lock, TIM3_MSG_VAULT_LOCKED);
+    tim3_claim_t claim = {TIM3_RECEIPT_KIND_VAULT_LOCK, "GOLD", lock.tx, "alice", 5, 0};
+    strcpy (lock.vault, "GOLD");
+    lock.amount = 5;
+    lock.receipt = tim3_receipt_make (&bench_settings.assets[1].vault_key, &claim);
+    bench_ask (TIM3_MSG_VAULT_LOCK, &lock, TIM3_MSG_VAULT_LOCKED);
+    ck_assert (vault (0).total == 60 && vault (1).total == 5);
+}
+END_TEST
+
+/*  A lock has no reason; what stands there is not looked at.  */
+START_TEST (test_lock_with_a_reason)
+{
+    give ("alice", 100, "f1");
+    tim3_vault_move_t lock = lock_move (1, "alice", 60);
+    lock.reason = TIM3_RELEASE_REASON_BURN;
+    const tim3_vault_move_t *answer = bench_ask (TIM3_MSG_VAULT_LOCK, &lock, TIM3_MSG_VAULT_LOCKED);
+    ck_assert_uint_eq (answer->reason, 0);
 }
 END_TEST
 
@@ -375,7 +404,8 @@ START_TEST (test_sums)
         const char *to = names[seeded_below (&random, 4)];
         tim3_amount_t amount = seeded_below (&random, 50);
         uint8_t tx = (uint8_t) seeded_below (&random, 200);
-        tim3_release_reason_t reason = seeded_below (&random, 2) ? TIM3_RELEASE_REASON_BURN : TIM3_RELEASE_REASON_VOID;
+        tim3_release_reason_t reason =
+            seeded_below (&random, 2) ? TIM3_RELEASE_REASON_BURN : TIM3_RELEASE_REASON_VOID;
         char id[20];
         snprintf (id, sizeof id, "r%u", (unsigned) seeded_below (&random, 500));
         tim3_faucet_t drip = faucet (from, amount, id);
@@ -414,6 +444,8 @@ Suite *suite_mock_usda (void)
     tcase_add_test (tcase, test_transfer_refuses);
     tcase_add_test (tcase, test_lock_and_unlock);
     tcase_add_test (tcase, test_one_tx_three_ways);
+    tcase_add_test (tcase, test_one_tx_two_vaults);
+    tcase_add_test (tcase, test_lock_with_a_reason);
     tcase_add_test (tcase, test_lock_without_funds);
     tcase_add_test (tcase, test_vault_order_of_checks);
     tcase_add_test (tcase, test_receipts_are_for_one_move);

@@ -133,8 +133,9 @@ END_TEST
 START_TEST (test_borders_of_tx)
 {
     tim3_id_t a = tim3_tx_id ("ab", "c", "d");
-    tim3_id_t others[] = {tim3_tx_id ("a", "bc", "d"), tim3_tx_id ("ab", "", "cd"), tim3_tx_id ("abc", "d", ""),
-                          tim3_tx_id ("ab", "c", "e"), tim3_tx_id ("ab", "cd", "")};
+    tim3_id_t others[] = {tim3_tx_id ("a", "bc", "d"), tim3_tx_id ("ab", "", "cd"),
+                          tim3_tx_id ("abc", "d", ""), tim3_tx_id ("ab", "c", "e"),
+                          tim3_tx_id ("ab", "cd", "")};
     for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++)
         ck_assert (!tim3_id_equal (&a, &others[i]));
 }

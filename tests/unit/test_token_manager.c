@@ -508,8 +508,10 @@ START_TEST (test_sweep_backs_off)
         if (i == 2)
             bench_restart ();
     }
-    tim3_release_t answer = {.reason = TIM3_RELEASE_REASON_BURN, .tx = bench_tx (2), .amount = 30, .account = "alice"};
-    answer.receipt = bench_evidence (TIM3_RECEIPT_KIND_RELEASE, &answer.tx, "alice", 30, TIM3_RELEASE_REASON_BURN);
+    tim3_release_t answer = {
+        .reason = TIM3_RELEASE_REASON_BURN, .tx = bench_tx (2), .amount = 30, .account = "alice"};
+    answer.receipt =
+        bench_evidence (TIM3_RECEIPT_KIND_RELEASE, &answer.tx, "alice", 30, TIM3_RELEASE_REASON_BURN);
     bench_told (1, TIM3_MSG_RELEASED, &answer);
     ck_assert_uint_eq (bench_count (), 0);
     ck_assert_uint_eq (record (2).status, TIM3_TX_STATUS_COMPLETED);
@@ -551,7 +553,8 @@ START_TEST (test_sweep_takes_no_bad_answer)
 {
     mint (1, "alice", 100);
     burn (2, "alice", 30);
-    tim3_release_t answer = {.reason = TIM3_RELEASE_REASON_BURN, .tx = bench_tx (2), .amount = 30, .account = "alice"};
+    tim3_release_t answer = {
+        .reason = TIM3_RELEASE_REASON_BURN, .tx = bench_tx (2), .amount = 30, .account = "alice"};
     bench_told (1, TIM3_MSG_RELEASED, &answer);
     ck_assert_uint_eq (bench_count (), 0);
     ck_assert_uint_eq (record (2).status, TIM3_TX_STATUS_PENDING);
@@ -621,6 +624,15 @@ START_TEST (test_commit_fails)
     bench_begin ();
     bench_take ("a", TIM3_MSG_TOKEN_MINT, &ask);
     ck_assert_int_eq (bench_commit (), -1);
+}
+END_TEST
+
+START_TEST (test_health_tells_of_a_store_that_fills_up)
+{
+    memory_store_set_usage (bench_store (), 6000, 10000);
+    ck_assert (!bench_has_reason ("store_usage"));
+    memory_store_set_usage (bench_store (), 8000, 10000);
+    ck_assert (bench_has_reason ("store_usage"));
 }
 END_TEST
 
@@ -742,6 +754,10 @@ START_TEST (test_list_balances)
         strcpy (ask.cursor, page->cursor);
     } while (ask.cursor[0]);
     ck_assert (sum == 7 && count == 3);
+    tim3_list_transactions_t bad = {.account = "alice", .cursor = "x00"};
+    bench_refused (TIM3_MSG_LIST_RECORDS, &bad, TIM3_INVALID_FIELD);
+    strcpy (bad.cursor, "h0011");
+    bench_refused (TIM3_MSG_LIST_RECORDS, &bad, TIM3_INVALID_FIELD);
     tim3_tx_only_t none = {bench_tx (77)};
     bench_refused (TIM3_MSG_GET_RECORD, &none, TIM3_NOT_FOUND);
 }
@@ -777,6 +793,7 @@ Suite *suite_token_manager (void)
     tcase_add_test (tcase, test_store_full);
     tcase_add_test (tcase, test_store_full_in_a_sweep);
     tcase_add_test (tcase, test_commit_fails);
+    tcase_add_test (tcase, test_health_tells_of_a_store_that_fills_up);
     tcase_add_test (tcase, test_crash_before_commit);
     tcase_add_test (tcase, test_list_records);
     tcase_add_test (tcase, test_list_history);

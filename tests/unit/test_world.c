@@ -3,11 +3,14 @@
     The client asks under one request id until it has a final answer, of whichever coordinator. Always: what is in the
     vault covers what is locked, which covers the supply. In the end, with the faults gone and some time passed:
     nothing is unsettled, the three are equal, and every balance is what the answers said.
+
+    TIM3_SEEDS=n runs n seeds: fewer under valgrind, more overnight.
 */
 #include "suites.h"
 #include "world.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SEEDS 300
@@ -79,8 +82,8 @@ static tim3_amount_t held (const char *account)
 static void check_covered (void)
 {
     tim3_amount_t locked = totals ().locked;
-    ck_assert_msg (vault ().total >= locked * WORLD_SCALE, "seed %llu: the vault does not cover what is locked",
-                   (unsigned long long) s_seed);
+    ck_assert_msg (vault ().total >= locked * WORLD_SCALE,
+                   "seed %llu: the vault does not cover what is locked", (unsigned long long) s_seed);
     ck_assert_msg (locked >= ledger ().supply, "seed %llu: what is locked does not cover the supply",
                    (unsigned long long) s_seed);
 }
@@ -134,8 +137,9 @@ static void take (operation_t *operation, const world_answer_t *answer)
     tim3_advice_t advice = tim3_result_advice (code);
     if (code != TIM3_OK && (advice == TIM3_ADVICE_RETRY_SAME_ID || advice == TIM3_ADVICE_UNKNOWN))
         return;
-    ck_assert_msg (!operation->answered || operation->code == code, "seed %llu: %s was answered twice, differently",
-                   (unsigned long long) s_seed, operation->id);
+    ck_assert_msg (!operation->answered || operation->code == code,
+                   "seed %llu: %s was answered twice, differently", (unsigned long long) s_seed,
+                   operation->id);
     operation->answered = true;
     operation->code = code;
 }
@@ -209,8 +213,8 @@ static void check_balances (void)
             collateral[operation->from] += (mint ? -operation->amount : operation->amount) * WORLD_SCALE;
     }
     for (unsigned i = 0; i < ACCOUNTS; i++) {
-        ck_assert_msg (balance (s_names[i]) == tokens[i], "seed %llu: balance of %s", (unsigned long long) s_seed,
-                       s_names[i]);
+        ck_assert_msg (balance (s_names[i]) == tokens[i], "seed %llu: balance of %s",
+                       (unsigned long long) s_seed, s_names[i]);
         ck_assert_msg (held (s_names[i]) == collateral[i], "seed %llu: collateral of %s",
                        (unsigned long long) s_seed, s_names[i]);
     }
@@ -274,8 +278,11 @@ END_TEST
 
 START_TEST (test_foul_weather)
 {
-    static const world_faults_t kinds[] = {
-        {.lost = 150}, {.doubled = 400}, {.crashed = 8}, {.full = 60}, {.lost = 80, .doubled = 80, .crashed = 6, .full = 20}};
+    static const world_faults_t kinds[] = {{.lost = 150},
+                                           {.doubled = 400},
+                                           {.crashed = 8},
+                                           {.full = 60},
+                                           {.lost = 80, .doubled = 80, .crashed = 6, .full = 20}};
     run (1000 + (uint64_t) _i, &kinds[_i % 5]);
     const world_counts_t *counts = world_counts ();
     ck_assert_uint_gt (counts->lost + counts->doubled + counts->crashes + counts->full, 0);
@@ -284,12 +291,13 @@ END_TEST
 
 Suite *suite_world (void)
 {
+    const char *seeds = getenv ("TIM3_SEEDS");
     Suite *suite = suite_create ("world");
     TCase *tcase = tcase_create ("world");
     tcase_set_timeout (tcase, 60);
     tcase_add_checked_fixture (tcase, NULL, teardown);
     tcase_add_loop_test (tcase, test_fair_weather, 0, 10);
-    tcase_add_loop_test (tcase, test_foul_weather, 0, SEEDS);
+    tcase_add_loop_test (tcase, test_foul_weather, 0, seeds ? atoi (seeds) : SEEDS);
     suite_add_tcase (suite, tcase);
     return suite;
 }

@@ -20,13 +20,13 @@
 #define ARENA (8 * 1024 * 1024)
 
 /*  A (address, core, asset)  */
-#define AGENTS(A)                                                                                            \
-    A ("router.-.0", router, "-")                                                                            \
-    A ("coordinator.TIM3.0", coordinator, "TIM3")                                                            \
-    A ("coordinator.TIM3.1", coordinator, "TIM3")                                                            \
-    A ("lock_manager.TIM3.0", lock_manager, "TIM3")                                                          \
-    A ("token_manager.TIM3.0", token_manager, "TIM3")                                                        \
-    A ("mock_usda.USDA.0", mock_usda, "USDA")                                                                \
+#define AGENTS(A)                                     \
+    A ("router.-.0", router, "-")                     \
+    A ("coordinator.TIM3.0", coordinator, "TIM3")     \
+    A ("coordinator.TIM3.1", coordinator, "TIM3")     \
+    A ("lock_manager.TIM3.0", lock_manager, "TIM3")   \
+    A ("token_manager.TIM3.0", token_manager, "TIM3") \
+    A ("mock_usda.USDA.0", mock_usda, "USDA")         \
     A ("state_manager.-.0", state_manager, "-")
 
 typedef struct {

@@ -1,0 +1,207 @@
+/*  tim3ctl_fsck.c - fsck DATA: checks the stores of stopped agents, or copies of them, against each other.
+
+    Every table is derived anew from others and compared: records from keys, indexes and totals from records, each
+    ledger from its peers and from its events, positions from the log. Nothing is written.
+
+    Exit codes: 0 all good; 1 problems were found; 2 wrong usage; 3 a store could not be opened.
+
+    Memory: about 100 bytes for each record of a ledger and for each account, in maps that remember what has been
+    seen; stores themselves are read row by row.
+*/
+#include "tim3ctl_commands.h"
+#include "tim3ctl_fsck.h"
+#include "tim3ctl_print.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FOUND 1
+#define NOT_OPENED 3
+#define STORES_MOST 4096
+
+/*  --------------------------------------------------------------------------------------------- opening  */
+
+static bool is_ledger (const tim3_fsck_store_t *store)
+{
+    return store->address.role == TIM3_ROLE_LOCK_MANAGER || store->address.role == TIM3_ROLE_TOKEN_MANAGER;
+}
+
+/*  False after saying why.  */
+static bool open_store (tim3_fsck_t *self, const char *name)
+{
+    tim3_fsck_store_t *store = &self->stores[self->store_count];
+    char path[4096];
+    char why[512];
+    bool in_use;
+    snprintf (path, sizeof path, "%s/store/%s", self->data, name);
+    store->store = tim3_store_open_lmdb_read_only (path, &store->meta, &in_use, why, sizeof why);
+    if (!store->store) {
+        fprintf (stderr, "tim3ctl: %s%s\n", in_use ? "stop the agents first: " : "", why);
+        return false;
+    }
+    self->store_count++;
+    if (!tim3_address_parse (name, &store->address) || store->address.shard < 0) {
+        fprintf (stderr, "tim3ctl: %s is not the store of an agent; move it away\n", path);
+        return false;
+    }
+    tim3_fsck_place_t at = {store, TIM3_TABLE_META, tim3_key_text ("store")};
+    if (strcmp (store->meta.name, name) != 0)
+        tim3_fsck_problem (self, &at, "name is %s, but \"%s\" by its folder", store->meta.name, name);
+    /* the folder says what the store is checked as */
+    tim3_address_format (store->address.role, store->address.asset, store->address.shard, store->meta.name);
+    if (is_ledger (store))
+        store->seen = tim3_fsck_map_new (sizeof (uint32_t));
+    return true;
+}
+
+static int is_visible (const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+static bool open_stores (tim3_fsck_t *self)
+{
+    char path[4096];
+    struct dirent **entries;
+    bool good = true;
+    snprintf (path, sizeof path, "%s/store", self->data);
+    int count = scandir (path, &entries, is_visible, alphasort);
+    if (count <= 0 || count > STORES_MOST) {
+        fprintf (stderr, "tim3ctl: no stores in %s: %s; give the folder that holds store/\n", path,
+                 count < 0 ? strerror (errno) : count ? "too many entries" : "it is empty");
+        good = false;
+    }
+    self->stores = tim3_alloc ((size_t) (count > 0 ? count : 1) * sizeof *self->stores);
+    for (int i = 0; i < count; i++) {
+        good = good && open_store (self, entries[i]->d_name);
+        free (entries[i]);
+    }
+    if (count >= 0)
+        free (entries);
+    return good;
+}
+
+static void close_stores (tim3_fsck_t *self)
+{
+    for (unsigned i = 0; i < self->store_count; i++) {
+        tim3_store_close (&self->stores[i].store);
+        tim3_fsck_map_destroy (&self->stores[i].seen);
+    }
+    free (self->stores);
+}
+
+tim3_fsck_store_t *tim3_fsck_store (const tim3_fsck_t *self, tim3_role_t role, const char *asset, int shard)
+{
+    for (unsigned i = 0; i < self->store_count; i++) {
+        const tim3_address_t *address = &self->stores[i].address;
+        if (address->role == role && (!asset || strcmp (address->asset, asset) == 0)
+            && (shard < 0 || address->shard == shard))
+            return &self->stores[i];
+    }
+    return NULL;
+}
+
+/*  --------------------------------------------------------------------------------------------- checking  */
+
+typedef void (check_fn) (tim3_fsck_t *self, const tim3_fsck_store_t *store);
+
+/*  In this order: what a ledger says of itself, what its peers say, what its events say.  */
+static const struct {
+    tim3_role_t role;
+    check_fn *check;
+} s_checks[] = {{TIM3_ROLE_TOKEN_MANAGER, tim3_fsck_tokens}, {TIM3_ROLE_LOCK_MANAGER, tim3_fsck_locks},
+                {TIM3_ROLE_MOCK_USDA, tim3_fsck_collateral}, {TIM3_ROLE_MOCK_USDA, tim3_fsck_vaults},
+                {TIM3_ROLE_TOKEN_MANAGER, tim3_fsck_paired}, {TIM3_ROLE_LOCK_MANAGER, tim3_fsck_across},
+                {TIM3_ROLE_STATE_MANAGER, tim3_fsck_state}};
+
+static void check_shapes (tim3_fsck_t *self)
+{
+    uint64_t rows = 0;
+    for (unsigned i = 0; i < self->store_count; i++) {
+        tim3_fsck_shapes (self, &self->stores[i]);
+        for (unsigned table = 0; table < 256; table++)
+            rows += self->stores[i].rows[table];
+    }
+    tim3_fsck_section (self, "rows", "%llu in %u stores, each readable and in its place", (unsigned long long) rows,
+                       self->store_count);
+}
+
+static void check_events (tim3_fsck_t *self)
+{
+    const tim3_fsck_store_t *router = tim3_fsck_store (self, TIM3_ROLE_ROUTER, NULL, -1);
+    tim3_fsck_log (self, router);
+    if (router)
+        tim3_fsck_replay (self, router);
+    else
+        tim3_fsck_unchecked (self, "ledgers against their events: the store of the router is not here");
+}
+
+static void check (tim3_fsck_t *self)
+{
+    check_shapes (self);
+    for (unsigned i = 0; i < sizeof s_checks / sizeof s_checks[0]; i++)
+        for (unsigned j = 0; j < self->store_count; j++)
+            if (self->stores[j].address.role == s_checks[i].role)
+                s_checks[i].check (self, &self->stores[j]);
+    check_events (self);
+    tim3_fsck_keys (self);
+}
+
+static void list_unchecked (tim3_fsck_t *self)
+{
+    static const char *const never[] = {
+        "receipts: they are made from key and record when they are asked for, and stored nowhere",
+        "transaction ids: the request ids that they are made of are not stored",
+        "balances that the collateral token's records tell: the order of its records is not stored",
+        "the first supply cap: it is configured; later ones are checked by their events",
+        "the scale against the configuration: it is derived from the records",
+        "operands of refusals (available, needed) and the times of records",
+        "pages of the database below the rows: a page that cannot be read ends the check"};
+    for (unsigned i = 0; i < sizeof never / sizeof never[0]; i++)
+        tim3_fsck_unchecked (self, "%s", never[i]);
+}
+
+static void print_text (const tim3_fsck_t *self)
+{
+    size_t at;
+    json_t *what;
+    if (self->problems > TIM3_FSCK_SHOWN_MOST)
+        printf ("%llu more problems are not shown\n", (unsigned long long) (self->problems - TIM3_FSCK_SHOWN_MOST));
+    json_array_foreach (self->unchecked, at, what)
+        printf ("not checked: %s\n", json_string_value (what));
+    if (self->problems)
+        printf ("%llu problem%s\n", (unsigned long long) self->problems, self->problems > 1 ? "s" : "");
+    else
+        printf ("all good: %u stores\n", self->store_count);
+}
+
+static void print_result (const tim3_fsck_t *self)
+{
+    if (self->json)
+        tim3ctl_json_print (json_pack ("{s:b, s:I, s:O, s:O, s:O}", "good", self->problems == 0, "problems",
+                                       (json_int_t) self->problems, "sections", self->sections, "listed",
+                                       self->listed, "not_checked", self->unchecked));
+    else
+        print_text (self);
+}
+
+int tim3ctl_fsck (tim3ctl_t *ctl)
+{
+    tim3_fsck_t self = {.data = ctl->arguments[0], .json = ctl->json, .begun_us = tim3ctl_now_us ()};
+    self.sections = json_array ();
+    self.listed = json_array ();
+    self.unchecked = json_array ();
+    bool opened = open_stores (&self);
+    if (opened) {
+        check (&self);
+        list_unchecked (&self);
+        print_result (&self);
+    }
+    close_stores (&self);
+    json_decref (self.sections);
+    json_decref (self.listed);
+    json_decref (self.unchecked);
+    return !opened ? NOT_OPENED : self.problems ? FOUND : TIM3CTL_DONE;
+}

@@ -1,0 +1,133 @@
+/*  tim3ctl_fsck.h - what the files of fsck share: the stores that are open, walking their tables, and saying what is
+    wrong.
+
+        tim3_fsck_place_t at = {store, TIM3_TABLE_RECORD, tim3_key_empty ()};
+        while (tim3_fsck_next (self, &at, &record))
+            if (wrong (&record))
+                tim3_fsck_problem (self, &at, "amount is %s", ...);
+        tim3_fsck_section (self, store->meta.name, "%llu records", ...);
+
+    Stores are only read. Problems are printed as they are found, the line of their section behind them.
+*/
+#ifndef TIM3CTL_FSCK_H
+#define TIM3CTL_FSCK_H
+
+#include "store/store.h"
+
+#include <jansson.h>
+
+/*  ---------------------------------------------------------------------------------------------- a map
+    From bytes to zeroed values of one size. It holds what is compared, in memory.  */
+
+typedef struct tim3_fsck_map tim3_fsck_map_t;
+
+tim3_fsck_map_t *tim3_fsck_map_new (size_t value_size);
+void tim3_fsck_map_destroy (tim3_fsck_map_t **self_p);
+/*  The value of a key, made when it is not there; stays where it is until the map is destroyed.  */
+void *tim3_fsck_map_take (tim3_fsck_map_t *self, const void *key, size_t key_size);
+/*  NULL when it is not there.  */
+void *tim3_fsck_map_find (const tim3_fsck_map_t *self, const void *key, size_t key_size);
+/*  Calls each with every key and value, in the order in which they were made.  */
+typedef void (tim3_fsck_map_fn) (void *arg, const void *key, size_t key_size, void *value);
+void tim3_fsck_map_each (const tim3_fsck_map_t *self, tim3_fsck_map_fn *each, void *arg);
+
+/*  -------------------------------------------------------------------------------------------- the run  */
+
+typedef struct {
+    tim3_store_t *store;
+    tim3_store_meta_t meta;
+    tim3_address_t address;
+    uint64_t rows[256];    /* by table */
+    tim3_fsck_map_t *seen; /* of a ledger: by tx, a uint32_t of what was found elsewhere about it */
+} tim3_fsck_store_t;
+
+typedef struct {
+    const char *data;
+    tim3_fsck_store_t *stores;
+    unsigned store_count;
+    bool json;
+    uint64_t problems;
+    uint64_t problems_told; /* those of the sections that are done */
+    uint64_t begun_us;
+    uint64_t progress_us;
+    uint64_t walked;
+    json_t *sections;
+    json_t *listed;
+    json_t *unchecked;
+} tim3_fsck_t;
+
+/*  A row of a table, or with table 0 a whole store.  */
+typedef struct {
+    const tim3_fsck_store_t *store;
+    tim3_table_t table;
+    tim3_key_t key;
+} tim3_fsck_place_t;
+
+/*  NULL when there is none.  */
+tim3_fsck_store_t *tim3_fsck_store (const tim3_fsck_t *self, tim3_role_t role, const char *asset, int shard);
+
+/*  ------------------------------------------------------------------------------------------- reading  */
+
+/*  Moves to the next row and reads it. Rows whose key or record cannot be read are passed over: tim3_fsck_shapes
+    has told of them.  */
+bool tim3_fsck_next (tim3_fsck_t *self, tim3_fsck_place_t *at, void *record);
+bool tim3_fsck_read (const tim3_fsck_place_t *at, void *record);
+bool tim3_fsck_has (const tim3_fsck_store_t *store, tim3_table_t table, const tim3_key_t *key);
+bool tim3_fsck_read_tx (const tim3_fsck_store_t *store, tim3_table_t table, const tim3_id_t *tx, void *record);
+/*  Goes through all tables of a store: each row must belong there, have a key of its table's form and a record that
+    can be read.  */
+void tim3_fsck_shapes (tim3_fsck_t *self, tim3_fsck_store_t *store);
+/*  Copies the text with which a row's key begins.  */
+void tim3_fsck_key_name (const tim3_fsck_place_t *at, char *name, size_t size);
+/*  "account alice, entry number 3". False when the key has not the form of its table.  */
+#define TIM3_FSCK_KEY_TEXT_MAX 512
+bool tim3_fsck_key_text (tim3_table_t table, const tim3_key_t *key, char text[TIM3_FSCK_KEY_TEXT_MAX]);
+
+/*  ------------------------------------------------------------------------------------------- telling  */
+
+/*  More problems than this are only counted.  */
+#define TIM3_FSCK_SHOWN_MOST 100
+/*  at NULL: about no store.  */
+void tim3_fsck_problem (tim3_fsck_t *self, const tim3_fsck_place_t *at, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
+/*  One problem for each field in which what a row holds differs from what was derived; from says where that was
+    derived from.  */
+void tim3_fsck_compare (tim3_fsck_t *self, const tim3_fsck_place_t *at, const tim3_shape_t *shape,
+                        const void *found, const void *derived, const char *from);
+/*  Ends a section: prints its name, what was counted, and whether there were problems.  */
+void tim3_fsck_section (tim3_fsck_t *self, const char *name, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
+void tim3_fsck_unchecked (tim3_fsck_t *self, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+/*  Counts a row; tells on stderr how far it is when it takes long.  */
+void tim3_fsck_progress (tim3_fsck_t *self, const tim3_fsck_place_t *at);
+
+/*  Sums that stop at the most and least there is: what is compared with them differs then.  */
+void tim3_fsck_add (tim3_amount_t *sum, tim3_amount_t amount);
+void tim3_fsck_sub (tim3_amount_t *sum, tim3_amount_t amount);
+
+/*  -------------------------------------------------------------------------------------------- checks  */
+
+/*  In seen of a token manager's store.  */
+#define TIM3_FSCK_ENTRY 1u          /* an entry in the history of the record's account */
+#define TIM3_FSCK_ENTRY_TO 2u       /* one in that of a transfer's receiver */
+#define TIM3_FSCK_EVENT 4u          /* the event of the record */
+/*  In seen of a lock manager's store.  */
+#define TIM3_FSCK_LOCKED 8u         /* collateral.locked */
+#define TIM3_FSCK_RELEASED_VOID 16u /* collateral.released of a lock */
+#define TIM3_FSCK_RELEASED_BURN 32u /* collateral.released of a redemption's release */
+
+uint32_t *tim3_fsck_seen (const tim3_fsck_store_t *store, const tim3_id_t *tx);
+
+void tim3_fsck_tokens (tim3_fsck_t *self, const tim3_fsck_store_t *store);
+void tim3_fsck_locks (tim3_fsck_t *self, const tim3_fsck_store_t *store);
+void tim3_fsck_collateral (tim3_fsck_t *self, const tim3_fsck_store_t *store);
+void tim3_fsck_across (tim3_fsck_t *self, const tim3_fsck_store_t *locks);
+/*  What is here has its peer here.  */
+void tim3_fsck_paired (tim3_fsck_t *self, const tim3_fsck_store_t *tokens);
+void tim3_fsck_vaults (tim3_fsck_t *self, const tim3_fsck_store_t *collateral);
+void tim3_fsck_log (tim3_fsck_t *self, const tim3_fsck_store_t *router);
+void tim3_fsck_replay (tim3_fsck_t *self, const tim3_fsck_store_t *router);
+void tim3_fsck_state (tim3_fsck_t *self, const tim3_fsck_store_t *state);
+void tim3_fsck_keys (tim3_fsck_t *self);
+
+#endif

@@ -1,0 +1,192 @@
+/*  tim3ctl_fsck_locks.c - a lock manager's store: totals and indexes follow from its locks and releases.  */
+#include "tim3ctl_fsck.h"
+
+#include <string.h>
+
+/*  What a state implies for the fields of a lock, and for the totals. A release has two of the states.  */
+#define CONFIRMED 1u /* the vault has had it */
+#define LOCKED 2u    /* counted in locked */
+#define FINAL 4u
+#define VOID 8u   /* reason is void */
+#define REFUSED 16u /* code says why */
+static const unsigned s_states[] = {
+    [TIM3_LOCK_STATE_REQUESTED] = 0,
+    [TIM3_LOCK_STATE_PENDING] = CONFIRMED | LOCKED,
+    [TIM3_LOCK_STATE_REFUSING] = REFUSED,
+    [TIM3_LOCK_STATE_ACTIVE] = CONFIRMED | LOCKED | FINAL,
+    [TIM3_LOCK_STATE_RELEASING] = CONFIRMED | VOID,
+    [TIM3_LOCK_STATE_RELEASED] = CONFIRMED | FINAL | VOID,
+    [TIM3_LOCK_STATE_REFUSED] = FINAL | VOID | REFUSED,
+};
+
+typedef struct {
+    tim3_fsck_t *fsck;
+    const tim3_fsck_store_t *store;
+    tim3_lock_totals_t sums;
+    tim3_amount_t burned; /* sum of the releases of redemptions */
+} locks_t;
+
+static const char *state_name (const tim3_lock_item_t *item)
+{
+    return tim3_value_name (tim3_lock_state_values, item->state);
+}
+
+/*  ---------------------------------------------------------------------------------- locks and releases  */
+
+static void check_lock_fields (locks_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item)
+{
+    unsigned state = s_states[item->state];
+    if (item->reason != (state & VOID ? TIM3_RELEASE_REASON_VOID : 0))
+        tim3_fsck_problem (self->fsck, at, "reason is %s, but state %s",
+                           item->reason ? tim3_value_name (tim3_release_reason_values, item->reason) : "none",
+                           state_name (item));
+    if (!(state & REFUSED) != (item->code == TIM3_OK))
+        tim3_fsck_problem (self->fsck, at, "code is %s, but state %s", tim3_result_name ((unsigned) item->code),
+                           state_name (item));
+}
+
+static void check_release_fields (locks_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item)
+{
+    if (item->state != TIM3_LOCK_STATE_RELEASING && item->state != TIM3_LOCK_STATE_RELEASED)
+        tim3_fsck_problem (self->fsck, at, "a release cannot be %s", state_name (item));
+    if (item->reason != TIM3_RELEASE_REASON_BURN)
+        tim3_fsck_problem (self->fsck, at, "reason is %s, but \"burn\" by its table",
+                           item->reason ? tim3_value_name (tim3_release_reason_values, item->reason) : "none");
+    if (item->code != TIM3_OK)
+        tim3_fsck_problem (self->fsck, at, "code is %s, but releases are not refused",
+                           tim3_result_name ((unsigned) item->code));
+}
+
+static void check_indexes (locks_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item)
+{
+    bool final = s_states[item->state] & FINAL;
+    tim3_key_t by_account = tim3_key_text (item->account);
+    tim3_key_t due = tim3_key_u64 (item->due_us);
+    tim3_key_add_u8 (&by_account, (uint8_t) at->table);
+    tim3_key_add_id (&by_account, &item->tx);
+    tim3_key_add_u8 (&due, (uint8_t) at->table);
+    tim3_key_add_id (&due, &item->tx);
+    if (!tim3_fsck_has (self->store, TIM3_TABLE_LOCK_BY_ACCOUNT, &by_account))
+        tim3_fsck_problem (self->fsck, at, "has no row in lock_by_account");
+    if (!final && !tim3_fsck_has (self->store, TIM3_TABLE_LOCK_DUE, &due))
+        tim3_fsck_problem (self->fsck, at, "has no row in lock_due");
+    if (final != (item->due_us == 0))
+        tim3_fsck_problem (self->fsck, at, "due_us is %llu, but state %s", (unsigned long long) item->due_us,
+                           state_name (item));
+}
+
+static void count_lock (tim3_lock_totals_t *sums, const tim3_lock_item_t *item)
+{
+    unsigned state = s_states[item->state];
+    if (state & CONFIRMED)
+        sums->locks++;
+    if (state & REFUSED)
+        sums->refused++;
+    if (state & LOCKED)
+        tim3_fsck_add (&sums->locked, item->amount);
+    if (item->state == TIM3_LOCK_STATE_PENDING)
+        tim3_fsck_add (&sums->in_flight, item->amount);
+    if ((state & CONFIRMED) && (state & VOID))
+        sums->releases++;
+}
+
+static void count_item (locks_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item)
+{
+    tim3_lock_totals_t *sums = &self->sums;
+    if (at->table == TIM3_TABLE_LOCK)
+        count_lock (sums, item);
+    else {
+        sums->releases++;
+        tim3_fsck_add (&self->burned, item->amount);
+    }
+    if (item->state == TIM3_LOCK_STATE_RELEASING)
+        tim3_fsck_add (&sums->releasing, item->amount);
+    sums->unsettled += !(s_states[item->state] & FINAL);
+}
+
+static void check_items (locks_t *self, tim3_table_t table)
+{
+    tim3_fsck_place_t at = {self->store, table, tim3_key_empty ()};
+    tim3_lock_item_t item;
+    while (tim3_fsck_next (self->fsck, &at, &item)) {
+        tim3_lock_item_t derived = item;
+        derived.tx = tim3_key_read_id (&at.key, 0);
+        tim3_fsck_compare (self->fsck, &at, &tim3_shape_lock_item, &item, &derived, "its key");
+        item.tx = derived.tx;
+        if (item.amount == 0 || !tim3_account_valid (item.account))
+            tim3_fsck_problem (self->fsck, &at, "amount or account is not one that can have been asked for");
+        if (table == TIM3_TABLE_LOCK)
+            check_lock_fields (self, &at, &item);
+        else
+            check_release_fields (self, &at, &item);
+        check_indexes (self, &at, &item);
+        count_item (self, &at, &item);
+    }
+}
+
+/*  -------------------------------------------------------------------------------- indexes and totals  */
+
+/*  Reads the record that an index row names: table number and tx stand at that place of its key.  */
+static bool read_indexed (const tim3_fsck_place_t *at, size_t behind, tim3_lock_item_t *item)
+{
+    tim3_table_t table = (tim3_table_t) at->key.data[behind];
+    tim3_id_t tx = tim3_key_read_id (&at->key, behind + 1);
+    return (table == TIM3_TABLE_LOCK || table == TIM3_TABLE_RELEASE)
+           && tim3_fsck_read_tx (at->store, table, &tx, item);
+}
+
+static void check_by_account (locks_t *self)
+{
+    tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOCK_BY_ACCOUNT, tim3_key_empty ()};
+    tim3_lock_item_t item;
+    tim3_mark_t mark;
+    while (tim3_fsck_next (self->fsck, &at, &mark)) {
+        const char *account = (const char *) at.key.data;
+        if (!read_indexed (&at, strlen (account) + 1, &item))
+            tim3_fsck_problem (self->fsck, &at, "there is no record under that tx");
+        else if (strcmp (item.account, account) != 0)
+            tim3_fsck_problem (self->fsck, &at, "the record is of account %s", item.account);
+    }
+}
+
+static void check_due (locks_t *self)
+{
+    tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOCK_DUE, tim3_key_empty ()};
+    tim3_lock_item_t item;
+    tim3_mark_t mark;
+    while (tim3_fsck_next (self->fsck, &at, &mark)) {
+        if (!read_indexed (&at, 8, &item))
+            tim3_fsck_problem (self->fsck, &at, "there is no record under that tx");
+        else if (s_states[item.state] & FINAL)
+            tim3_fsck_problem (self->fsck, &at, "the record is %s, which is final", state_name (&item));
+        else if (item.due_us != tim3_key_read_u64 (&at.key, 0))
+            tim3_fsck_problem (self->fsck, &at, "the record is due at %llu", (unsigned long long) item.due_us);
+    }
+}
+
+static void check_totals (locks_t *self)
+{
+    tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOCK_TOTALS, tim3_key_text ("totals")};
+    tim3_lock_totals_t derived = self->sums;
+    tim3_lock_totals_t found;
+    tim3_fsck_read (&at, &found);
+    if (!tim3_amount_sub (derived.locked, self->burned, &derived.locked))
+        tim3_fsck_problem (self->fsck, &at, "by the records more was released than locked");
+    derived.event_seq = found.event_seq;
+    derived.scale = found.scale;
+    tim3_fsck_compare (self->fsck, &at, &tim3_shape_lock_totals, &found, &derived, "the locks and releases");
+}
+
+void tim3_fsck_locks (tim3_fsck_t *fsck, const tim3_fsck_store_t *store)
+{
+    locks_t self = {.fsck = fsck, .store = store};
+    check_items (&self, TIM3_TABLE_LOCK);
+    check_items (&self, TIM3_TABLE_RELEASE);
+    check_by_account (&self);
+    check_due (&self);
+    check_totals (&self);
+    tim3_fsck_section (fsck, store->meta.name, "%llu locks, %llu releases, %llu not final",
+                       (unsigned long long) store->rows[TIM3_TABLE_LOCK],
+                       (unsigned long long) store->rows[TIM3_TABLE_RELEASE],
+                       (unsigned long long) store->rows[TIM3_TABLE_LOCK_DUE]);
+}

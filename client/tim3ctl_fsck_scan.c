@@ -1,0 +1,201 @@
+/*  tim3ctl_fsck_scan.c - reads the rows of a store one by one, and goes on behind those that cannot be read.  */
+#include "base/log.h"
+#include "tim3ctl_fsck.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*  --------------------------------------------------------------------------------------- forms of keys
+    The table of tables says what a key is made of; these are the parts that are not texts.  */
+
+typedef enum { PART_TEXT, PART_U64, PART_U8, PART_ID } part_kind_t;
+
+static const struct {
+    const char *name;
+    part_kind_t kind;
+} s_parts[] = {{"tx", PART_ID},
+               {"tx of the redemption", PART_ID},
+               {"store id", PART_ID},
+               {"event seq", PART_U64},
+               {"entry number", PART_U64},
+               {"due_us", PART_U64},
+               {"offset", PART_U64},
+               {"table number", PART_U8},
+               {"operation", PART_U8}};
+
+static part_kind_t part_kind (const char *name, size_t length)
+{
+    for (unsigned i = 0; i < sizeof s_parts / sizeof s_parts[0]; i++)
+        if (strlen (s_parts[i].name) == length && memcmp (s_parts[i].name, name, length) == 0)
+            return s_parts[i].kind;
+    return PART_TEXT;
+}
+
+/*  How many bytes of the key a part takes; 0 when they are not there, or cannot be it.  */
+static size_t part_size (const tim3_key_t *key, size_t at, part_kind_t kind, const char *name, size_t length)
+{
+    static const size_t sizes[] = {[PART_U64] = 8, [PART_U8] = 1, [PART_ID] = sizeof (tim3_id_t)};
+    size_t left = key->size - at;
+    if (kind != PART_TEXT)
+        return left >= sizes[kind] ? sizes[kind] : 0;
+    const uint8_t *end = memchr (key->data + at, '\0', left);
+    size_t size = end ? (size_t) (end - key->data) - at + 1 : 0;
+    if (size > TIM3_ACCOUNT_MAX + 1) /* the longest name there is */
+        return 0;
+    bool quoted = name[0] == '"';
+    if (size && quoted && (size != length - 1 || memcmp (key->data + at, name + 1, size - 1) != 0))
+        return 0;
+    return size;
+}
+
+static void print_part (const tim3_key_t *key, size_t at, part_kind_t kind, char *text, size_t size)
+{
+    char hex[TIM3_ID_TEXT_MAX];
+    if (kind == PART_TEXT)
+        snprintf (text, size, "%s", (const char *) key->data + at);
+    else if (kind == PART_ID)
+        snprintf (text, size, "%s", tim3_hex_format (key->data + at, sizeof (tim3_id_t), hex));
+    else
+        snprintf (text, size, "%llu",
+                  (unsigned long long) (kind == PART_U8 ? key->data[at] : tim3_key_read_u64 (key, at)));
+}
+
+bool tim3_fsck_key_text (tim3_table_t table, const tim3_key_t *key, char text[TIM3_FSCK_KEY_TEXT_MAX])
+{
+    const tim3_table_row_t *row = tim3_table (table);
+    size_t at = 0;
+    size_t used = 0;
+    for (const char *name = row ? row->key : NULL; name;) {
+        size_t length = strcspn (name, ",");
+        part_kind_t kind = part_kind (name, length);
+        size_t size = part_size (key, at, kind, name, length);
+        if (size == 0)
+            return false;
+        if (name[0] != '"')
+            used += (size_t) snprintf (text + used, TIM3_FSCK_KEY_TEXT_MAX - used, "%.*s ", (int) length, name);
+        print_part (key, at, kind, text + used, TIM3_FSCK_KEY_TEXT_MAX - used);
+        used += strlen (text + used);
+        at += size;
+        name = name[length] ? name + length + 2 : NULL;
+        if (name)
+            used += (size_t) snprintf (text + used, TIM3_FSCK_KEY_TEXT_MAX - used, ", ");
+    }
+    return row && at == key->size;
+}
+
+void tim3_fsck_key_name (const tim3_fsck_place_t *at, char *name, size_t size)
+{
+    snprintf (name, size, "%.*s", (int) at->key.size, (const char *) at->key.data);
+}
+
+/*  ------------------------------------------------------------------------------------------- reading  */
+
+static int decode (tim3_table_t table, const uint8_t *value, size_t size, void *record, tim3_fault_t *fault)
+{
+    tim3_arena_t none = {0};
+    return tim3_decode_array (value, size, tim3_table (table)->shape, record, &none, fault);
+}
+
+bool tim3_fsck_next (tim3_fsck_t *self, tim3_fsck_place_t *at, void *record)
+{
+    tim3_store_t *store = at->store->store;
+    char text[TIM3_FSCK_KEY_TEXT_MAX];
+    tim3_fault_t fault;
+    const uint8_t *value;
+    size_t size;
+    while (store->ops->seek (store, at->table, TIM3_SEEK_GT, &at->key, &value, &size)) {
+        tim3_fsck_progress (self, at);
+        if (tim3_fsck_key_text (at->table, &at->key, text) && decode (at->table, value, size, record, &fault) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool tim3_fsck_read (const tim3_fsck_place_t *at, void *record)
+{
+    tim3_store_t *store = at->store->store;
+    tim3_fault_t fault;
+    const uint8_t *value;
+    size_t size;
+    if (store->ops->get (store, at->table, &at->key, &value, &size)
+        && decode (at->table, value, size, record, &fault) == 0)
+        return true;
+    memset (record, 0, tim3_table (at->table)->shape->size);
+    return false;
+}
+
+bool tim3_fsck_has (const tim3_fsck_store_t *store, tim3_table_t table, const tim3_key_t *key)
+{
+    return tim3_store_has (store->store, table, key);
+}
+
+bool tim3_fsck_read_tx (const tim3_fsck_store_t *store, tim3_table_t table, const tim3_id_t *tx, void *record)
+{
+    const tim3_fsck_place_t at = {store, table, tim3_key_id (tx)};
+    return tim3_fsck_read (&at, record);
+}
+
+uint32_t *tim3_fsck_seen (const tim3_fsck_store_t *store, const tim3_id_t *tx)
+{
+    return tim3_fsck_map_take (store->seen, tx->bytes, sizeof tx->bytes);
+}
+
+/*  -------------------------------------------------------------------------------------------- shapes  */
+
+static bool belongs (const tim3_fsck_store_t *store, const tim3_table_row_t *row)
+{
+    return strcmp (row->owner, "all") == 0 || strcmp (row->owner, tim3_role_name (store->address.role)) == 0;
+}
+
+static void check_row (tim3_fsck_t *self, const tim3_fsck_place_t *at, const uint8_t *value, size_t size,
+                       void *record)
+{
+    char text[TIM3_FSCK_KEY_TEXT_MAX];
+    const tim3_table_row_t *row = tim3_table (at->table);
+    tim3_fault_t fault;
+    if (!row)
+        tim3_fsck_problem (self, at, "no table has number %u", (unsigned) at->table);
+    else if (!belongs (at->store, row))
+        tim3_fsck_problem (self, at, "the table belongs to a %s", row->owner);
+    else if (!tim3_fsck_key_text (at->table, &at->key, text))
+        tim3_fsck_problem (self, at, "the key is not made of: %s", row->key);
+    else if (decode (at->table, value, size, record, &fault))
+        tim3_fsck_problem (self, at, "the record cannot be read: %s%s%s", fault.field, fault.field[0] ? ": " : "",
+                           tim3_result_name (fault.code));
+}
+
+static void check_table (tim3_fsck_t *self, tim3_fsck_store_t *store, unsigned number, void *record)
+{
+    tim3_fsck_place_t at = {store, (tim3_table_t) number, tim3_key_empty ()};
+    const uint8_t *value;
+    size_t size;
+    tim3_seek_t how = TIM3_SEEK_GE;
+    while (store->store->ops->seek (store->store, at.table, how, &at.key, &value, &size)) {
+        how = TIM3_SEEK_GT;
+        store->rows[number]++;
+        tim3_fsck_progress (self, &at);
+        check_row (self, &at, value, size, record);
+    }
+}
+
+static size_t record_size_max (void)
+{
+    const tim3_table_row_t *row;
+    size_t most = 0;
+    for (unsigned i = 0; (row = tim3_table_at (i)); i++)
+        if (row->shape->size > most)
+            most = row->shape->size;
+    return most;
+}
+
+void tim3_fsck_shapes (tim3_fsck_t *self, tim3_fsck_store_t *store)
+{
+    tim3_fsck_place_t whole = {.store = store};
+    void *record = tim3_alloc (record_size_max ());
+    for (unsigned number = 0; number < 256; number++)
+        check_table (self, store, number, record);
+    free (record);
+    if (tim3_store_error (store->store))
+        tim3_fsck_problem (self, &whole, "the store cannot be read to its end; restore a backup");
+}

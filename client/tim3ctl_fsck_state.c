@@ -1,0 +1,248 @@
+/*  tim3ctl_fsck_state.c - a state manager's store: positions and metrics follow from the log up to its cursor.  */
+#include "tim3ctl_fsck.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    tim3_asset_metrics_t metrics;
+    bool found;
+} asset_t;
+
+typedef struct {
+    tim3_position_t position;
+    bool found;
+} holding_t;
+
+typedef struct {
+    tim3_fsck_t *fsck;
+    const tim3_fsck_store_t *store;
+    const tim3_fsck_store_t *router;
+    tim3_fsck_map_t *assets;    /* by key of asset_metrics */
+    tim3_fsck_map_t *positions; /* by key of position */
+    tim3_log_cursor_t cursor;
+    uint64_t gaps; /* numbers of a ledger that the log does not have */
+} state_t;
+
+typedef union {
+    tim3_collateral_locked_t locked;
+    tim3_collateral_released_t released;
+    tim3_token_changed_t changed;
+    tim3_token_transferred_t transferred;
+    tim3_token_controlled_t controlled;
+    tim3_transaction_failed_t failed;
+} event_t;
+
+/*  --------------------------------------------------------------------------------------------- deriving  */
+
+static tim3_position_t *position_of (state_t *self, const char *asset, const char *account)
+{
+    tim3_key_t key = tim3_key_text (asset);
+    tim3_key_add_text (&key, account);
+    holding_t *holding = tim3_fsck_map_take (self->positions, key.data, key.size);
+    snprintf (holding->position.asset, sizeof holding->position.asset, "%s", asset);
+    snprintf (holding->position.account, sizeof holding->position.account, "%s", account);
+    return &holding->position;
+}
+
+static void move_position (state_t *self, tim3_asset_metrics_t *metrics, const char *account, size_t sum,
+                           tim3_amount_t amount, tim3_amount_t balance)
+{
+    tim3_position_t *position = position_of (self, metrics->asset, account);
+    tim3_amount_t *counted = (tim3_amount_t *) (void *) ((uint8_t *) position + sum);
+    tim3_fsck_add (counted, amount);
+    if (position->events++ == 0)
+        metrics->positions++;
+    tim3_fsck_sub (&metrics->balances, position->balance);
+    tim3_fsck_add (&metrics->balances, balance);
+    position->balance = balance;
+    position->changed_us = metrics->changed_us;
+}
+
+static void apply_minted (state_t *self, tim3_asset_metrics_t *metrics, const tim3_token_changed_t *event)
+{
+    move_position (self, metrics, event->account, offsetof (tim3_position_t, minted), event->amount, event->balance);
+    tim3_fsck_add (&metrics->volume_minted, event->amount);
+    metrics->mints++;
+    metrics->supply = event->supply;
+}
+
+static void apply_burned (state_t *self, tim3_asset_metrics_t *metrics, const tim3_token_changed_t *event)
+{
+    move_position (self, metrics, event->account, offsetof (tim3_position_t, redeemed), event->amount,
+                   event->balance);
+    tim3_fsck_add (&metrics->volume_redeemed, event->amount);
+    metrics->redemptions++;
+    metrics->supply = event->supply;
+}
+
+static void apply_transferred (state_t *self, tim3_asset_metrics_t *metrics, const tim3_token_transferred_t *event)
+{
+    move_position (self, metrics, event->account, offsetof (tim3_position_t, sent), event->amount, event->balance);
+    move_position (self, metrics, event->to, offsetof (tim3_position_t, received), event->amount, event->to_balance);
+    tim3_fsck_add (&metrics->volume_transferred, event->amount);
+    metrics->transfers++;
+    metrics->supply = event->supply;
+}
+
+static void apply_event (state_t *self, tim3_asset_metrics_t *metrics, uint64_t type, const event_t *event)
+{
+    switch (type) {
+    case TIM3_MSG_COLLATERAL_LOCKED:
+        metrics->locked = event->locked.locked;
+        break;
+    case TIM3_MSG_COLLATERAL_RELEASED:
+        metrics->locked = event->released.locked;
+        break;
+    case TIM3_MSG_TOKEN_MINTED:
+        apply_minted (self, metrics, &event->changed);
+        break;
+    case TIM3_MSG_TOKEN_BURNED:
+        apply_burned (self, metrics, &event->changed);
+        break;
+    case TIM3_MSG_TOKEN_TRANSFERRED:
+        apply_transferred (self, metrics, &event->transferred);
+        break;
+    case TIM3_MSG_TRANSACTION_FAILED:
+        metrics->refusals++;
+        break;
+    default:
+        break;
+    }
+}
+
+/*  Events that a restored ledger has published again are passed over; those that never came are counted, and so
+    are those whose body says nothing.  */
+static void take_item (state_t *self, const tim3_event_item_t *item, const tim3_address_t *source)
+{
+    tim3_key_t key = tim3_key_text (source->asset);
+    asset_t *asset = tim3_fsck_map_take (self->assets, key.data, key.size);
+    tim3_asset_metrics_t *metrics = &asset->metrics;
+    uint64_t *last = source->role == TIM3_ROLE_LOCK_MANAGER ? &metrics->lock_seq : &metrics->token_seq;
+    tim3_arena_t none = {0};
+    tim3_fault_t fault;
+    event_t event;
+    strcpy (metrics->asset, source->asset);
+    if (item->seq <= *last)
+        return;
+    self->gaps += item->seq - *last - 1;
+    *last = item->seq;
+    metrics->changed_us = item->time_us;
+    const tim3_message_t *message = tim3_message (item->type);
+    if (!message || message->class != TIM3_CLASS_EVENT)
+        return;
+    if (tim3_decode_map (item->body.data, item->body.size, message->shape, &event, &none, &fault))
+        self->gaps++;
+    else
+        apply_event (self, metrics, item->type, &event);
+}
+
+static void derive (state_t *self)
+{
+    tim3_fsck_place_t at = {self->router, TIM3_TABLE_LOG, tim3_key_empty ()};
+    tim3_event_item_t item;
+    tim3_address_t source;
+    while (tim3_fsck_next (self->fsck, &at, &item) && tim3_key_read_u64 (&at.key, 0) < self->cursor.next)
+        if (tim3_address_parse (item.source, &source)
+            && (source.role == TIM3_ROLE_LOCK_MANAGER || source.role == TIM3_ROLE_TOKEN_MANAGER))
+            take_item (self, &item, &source);
+}
+
+/*  -------------------------------------------------------------------------------------------- comparing  */
+
+static void compare_assets (state_t *self)
+{
+    tim3_fsck_place_t at = {self->store, TIM3_TABLE_ASSET_METRICS, tim3_key_empty ()};
+    tim3_asset_metrics_t found;
+    while (tim3_fsck_next (self->fsck, &at, &found)) {
+        asset_t *asset = tim3_fsck_map_take (self->assets, at.key.data, at.key.size);
+        asset->found = true;
+        tim3_fsck_compare (self->fsck, &at, &tim3_shape_asset_metrics, &found, &asset->metrics, "the log");
+    }
+}
+
+static void compare_positions (state_t *self)
+{
+    tim3_fsck_place_t at = {self->store, TIM3_TABLE_POSITION, tim3_key_empty ()};
+    tim3_position_t found;
+    while (tim3_fsck_next (self->fsck, &at, &found)) {
+        holding_t *holding = tim3_fsck_map_take (self->positions, at.key.data, at.key.size);
+        holding->found = true;
+        tim3_fsck_compare (self->fsck, &at, &tim3_shape_position, &found, &holding->position, "the log");
+    }
+}
+
+static void missing (state_t *self, tim3_table_t table, const void *key, size_t key_size)
+{
+    tim3_fsck_place_t at = {self->store, table, tim3_key_empty ()};
+    memcpy (at.key.data, key, key_size);
+    at.key.size = (uint16_t) key_size;
+    tim3_fsck_problem (self->fsck, &at, "the log has events of it, but there is no row");
+}
+
+static void check_asset_found (void *arg, const void *key, size_t key_size, void *value)
+{
+    if (!((const asset_t *) value)->found)
+        missing (arg, TIM3_TABLE_ASSET_METRICS, key, key_size);
+}
+
+static void check_position_found (void *arg, const void *key, size_t key_size, void *value)
+{
+    if (!((const holding_t *) value)->found)
+        missing (arg, TIM3_TABLE_POSITION, key, key_size);
+}
+
+/*  False when the log is not the one that the cursor is of.  */
+static bool read_cursor (state_t *self)
+{
+    tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOG_CURSOR, tim3_key_text ("cursor")};
+    uint64_t end = self->router->rows[TIM3_TABLE_LOG] + 1;
+    if (!tim3_fsck_read (&at, &self->cursor))
+        self->cursor.next = 1;
+    else if (!tim3_id_equal (&self->cursor.log, &self->router->meta.id)) {
+        tim3_fsck_problem (self->fsck, &at, "the cursor is of another log than %s has; delete this store, which is "
+                                            "derived, for a rebuild",
+                           self->router->meta.name);
+        return false;
+    } else if (self->cursor.next > end)
+        tim3_fsck_problem (self->fsck, &at, "next is %llu, but the log ends before %llu",
+                           (unsigned long long) self->cursor.next, (unsigned long long) end);
+    return true;
+}
+
+static void check_gaps (state_t *self)
+{
+    tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOG_CURSOR, tim3_key_text ("cursor")};
+    if (self->cursor.gaps != self->gaps)
+        tim3_fsck_problem (self->fsck, &at, "gaps is %llu, but \"%llu\" by the log",
+                           (unsigned long long) self->cursor.gaps, (unsigned long long) self->gaps);
+}
+
+static void check_derived (state_t *self)
+{
+    derive (self);
+    compare_assets (self);
+    compare_positions (self);
+    tim3_fsck_map_each (self->assets, check_asset_found, self);
+    tim3_fsck_map_each (self->positions, check_position_found, self);
+    check_gaps (self);
+}
+
+void tim3_fsck_state (tim3_fsck_t *fsck, const tim3_fsck_store_t *store)
+{
+    state_t self = {.fsck = fsck, .store = store};
+    self.router = tim3_fsck_store (fsck, TIM3_ROLE_ROUTER, NULL, -1);
+    self.assets = tim3_fsck_map_new (sizeof (asset_t));
+    self.positions = tim3_fsck_map_new (sizeof (holding_t));
+    if (!self.router)
+        tim3_fsck_unchecked (fsck, "positions and metrics of %s: the store of the router is not here",
+                             store->meta.name);
+    else if (read_cursor (&self))
+        check_derived (&self);
+    tim3_fsck_map_destroy (&self.assets);
+    tim3_fsck_map_destroy (&self.positions);
+    tim3_fsck_section (fsck, store->meta.name, "%llu positions, %llu assets, log read up to %llu",
+                       (unsigned long long) store->rows[TIM3_TABLE_POSITION],
+                       (unsigned long long) store->rows[TIM3_TABLE_ASSET_METRICS],
+                       self.cursor.next ? (unsigned long long) self.cursor.next - 1 : 0);
+}

@@ -1,0 +1,241 @@
+/*  poke.c - breaks stores on purpose, for tests: edits single records of a stopped agent's store, or of a copy, behind
+    TIM3's back.
+
+        tim3-poke STORE list [TABLE]                     one line per row: table, key, record, in hexadecimal and as JSON
+        tim3-poke STORE TABLE KEY FIELD=VALUE ...        edits fields; a row that is not there is made
+        tim3-poke STORE TABLE KEY delete
+        tim3-poke STORE TABLE KEY copy KEY               the same record under another key
+        tim3-poke STORE TABLE KEY raw BYTES              any bytes as the record
+
+    TABLE is a name or a number; KEY and BYTES are in hexadecimal. Amounts are minor units, enumerations numbers.
+    The bytes of a RAW field are in hexadecimal.
+*/
+#include "base/log.h"
+#include "store/store.h"
+#include "tim3ctl_print.h"
+
+#include <lmdb.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VALUE_MOST (2 * TIM3_BODY_MAX)
+
+typedef struct {
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    unsigned table;
+    uint8_t key[1 + TIM3_KEY_MAX];
+    MDB_val place;
+} poke_t;
+
+static void must (int rc, const char *doing)
+{
+    if (rc)
+        tim3_fatal (1, "%s: %s", doing, mdb_strerror (rc));
+}
+
+static void open_store (poke_t *self, const char *path)
+{
+    must (mdb_env_create (&self->env), "create");
+    must (mdb_env_set_mapsize (self->env, (size_t) 1 << 30), "map");
+    must (mdb_env_open (self->env, path, MDB_NOLOCK, 0600), path);
+    must (mdb_txn_begin (self->env, NULL, 0, &self->txn), "begin");
+    must (mdb_dbi_open (self->txn, NULL, 0, &self->dbi), "open");
+}
+
+static void close_store (poke_t *self)
+{
+    must (mdb_txn_commit (self->txn), "commit");
+    mdb_env_close (self->env);
+}
+
+static unsigned parse_table (const char *name)
+{
+    const tim3_table_row_t *row;
+    for (unsigned i = 0; (row = tim3_table_at (i)); i++)
+        if (strcmp (row->name, name) == 0)
+            return row->number;
+    return (unsigned) strtoul (name, NULL, 10);
+}
+
+static const tim3_table_row_t *row_of (unsigned table)
+{
+    return tim3_table ((tim3_table_t) table);
+}
+
+static void parse_key (poke_t *self, const char *hex)
+{
+    int size = tim3_hex_parse (hex, self->key + 1, TIM3_KEY_MAX);
+    if (size < 0)
+        tim3_fatal (2, "a key is hexadecimal, not %s", hex);
+    self->key[0] = (uint8_t) self->table;
+    self->place = (MDB_val){(size_t) size + 1, self->key};
+}
+
+/*  ----------------------------------------------------------------------------------------------- list  */
+
+static void list_row (const MDB_val *key, const MDB_val *value)
+{
+    const uint8_t *bytes = key->mv_data;
+    const tim3_table_row_t *row = row_of (bytes[0]);
+    char hex[2 * TIM3_KEY_MAX + 1];
+    tim3_arena_t none = {0};
+    tim3_fault_t fault;
+    printf ("%s %s ", row ? row->name : "?", tim3_hex_format (bytes + 1, key->mv_size - 1, hex));
+    void *record = tim3_alloc (row ? row->shape->size : 1);
+    if (row && tim3_decode_array (value->mv_data, value->mv_size, row->shape, record, &none, &fault) == 0)
+        tim3ctl_json_print_line (tim3ctl_json (row->shape, record));
+    else
+        puts ("null");
+    free (record);
+}
+
+static void list (poke_t *self, const char *table)
+{
+    MDB_cursor *cursor;
+    MDB_val key;
+    MDB_val value;
+    must (mdb_cursor_open (self->txn, self->dbi, &cursor), "cursor");
+    while (mdb_cursor_get (cursor, &key, &value, MDB_NEXT) == 0)
+        if (!table || *(uint8_t *) key.mv_data == parse_table (table))
+            list_row (&key, &value);
+    mdb_cursor_close (cursor);
+}
+
+/*  ----------------------------------------------------------------------------------------------- edits  */
+
+static void put (poke_t *self, const void *data, size_t size)
+{
+    MDB_val value = {size, (void *) (uintptr_t) data};
+    must (mdb_put (self->txn, self->dbi, &self->place, &value, 0), "put");
+}
+
+static void put_raw (poke_t *self, const char *hex)
+{
+    uint8_t bytes[VALUE_MOST];
+    int size = tim3_hex_parse (hex, bytes, sizeof bytes);
+    if (size < 0)
+        tim3_fatal (2, "bytes are hexadecimal, not %s", hex);
+    put (self, bytes, (size_t) size);
+}
+
+static void copy_to (poke_t *self, const char *hex)
+{
+    MDB_val value;
+    must (mdb_get (self->txn, self->dbi, &self->place, &value), "get");
+    uint8_t *copy = tim3_alloc (value.mv_size);
+    memcpy (copy, value.mv_data, value.mv_size);
+    parse_key (self, hex);
+    put (self, copy, value.mv_size);
+    free (copy);
+}
+
+static void set_bytes (const tim3_field_t *field, void *member, const char *text, size_t size)
+{
+    if (tim3_hex_parse (text, member, size) != (int) size)
+        tim3_fatal (2, "%s takes %zu bytes in hexadecimal", field->name, size);
+}
+
+static void set_raw (tim3_raw_t *raw, const char *text)
+{
+    uint8_t *bytes = tim3_alloc (VALUE_MOST);
+    int size = tim3_hex_parse (text, bytes, VALUE_MOST);
+    TIM3_ASSERT (size > 0);
+    *raw = (tim3_raw_t){bytes, (uint32_t) size};
+}
+
+static void set_member (const tim3_field_t *field, void *member, const char *text)
+{
+    tim3_amount_t amount;
+    switch (field->kind) {
+    case TIM3_KIND_U64:
+        *(uint64_t *) member = strtoull (text, NULL, 10);
+        break;
+    case TIM3_KIND_BOOL:
+        *(bool *) member = strcmp (text, "yes") == 0;
+        break;
+    case TIM3_KIND_ENUM:
+        *(uint8_t *) member = (uint8_t) strtoul (text, NULL, 10);
+        break;
+    case TIM3_KIND_AMOUNT:
+        TIM3_ASSERT (tim3_amount_parse_units (text, &amount));
+        memcpy (member, &amount, sizeof amount);
+        break;
+    case TIM3_KIND_STR:
+        snprintf (member, field->bound + 1u, "%s", text);
+        break;
+    case TIM3_KIND_ID:
+        set_bytes (field, member, text, sizeof (tim3_id_t));
+        break;
+    case TIM3_KIND_MAC:
+        set_bytes (field, member, text, sizeof (tim3_mac_t));
+        break;
+    case TIM3_KIND_RAW:
+        set_raw (member, text);
+        break;
+    case TIM3_KIND_LIST:
+        tim3_fatal (2, "%s is a list", field->name);
+    }
+}
+
+static void set_field (const tim3_shape_t *shape, void *record, const char *edit)
+{
+    const char *equals = strchr (edit, '=');
+    size_t length = equals ? (size_t) (equals - edit) : 0;
+    for (unsigned i = 0; i < shape->count; i++) {
+        const tim3_field_t *field = &shape->fields[i];
+        if (field->name_length != length || memcmp (field->name, edit, length) != 0)
+            continue;
+        set_member (field, (uint8_t *) record + field->offset, equals + 1);
+        return;
+    }
+    tim3_fatal (2, "%s has no field for %s", shape->name, edit);
+}
+
+static void edit (poke_t *self, int count, char **edits)
+{
+    const tim3_shape_t *shape = row_of (self->table)->shape;
+    void *record = tim3_alloc (shape->size);
+    tim3_buffer_t buffer = {0};
+    tim3_arena_t none = {0};
+    tim3_fault_t fault;
+    MDB_val value;
+    int rc = mdb_get (self->txn, self->dbi, &self->place, &value);
+    if (rc != MDB_NOTFOUND)
+        must (rc, "get");
+    if (rc == 0 && tim3_decode_array (value.mv_data, value.mv_size, shape, record, &none, &fault))
+        tim3_fatal (1, "the record cannot be read: %s", fault.field);
+    for (int i = 0; i < count; i++)
+        set_field (shape, record, edits[i]);
+    tim3_encode_array (&buffer, shape, record);
+    put (self, buffer.data, buffer.size);
+    tim3_buffer_free (&buffer);
+    free (record);
+}
+
+int main (int argc, char **argv)
+{
+    poke_t self = {0};
+    tim3_log_open ("tim3-poke", TIM3_INFO);
+    bool listing = argc >= 3 && argc <= 4 && strcmp (argv[2], "list") == 0;
+    if (!listing && argc < 5)
+        tim3_fatal (2, "usage: tim3-poke STORE list [TABLE] | STORE TABLE KEY delete|copy KEY|raw BYTES|FIELD=VALUE...");
+    open_store (&self, argv[1]);
+    if (listing) {
+        list (&self, argv[3]);
+    } else {
+        self.table = parse_table (argv[2]);
+        parse_key (&self, argv[3]);
+        if (strcmp (argv[4], "delete") == 0)
+            must (mdb_del (self.txn, self.dbi, &self.place, NULL), "delete");
+        else if (argc == 6 && strcmp (argv[4], "copy") == 0)
+            copy_to (&self, argv[5]);
+        else if (argc == 6 && strcmp (argv[4], "raw") == 0)
+            put_raw (&self, argv[5]);
+        else
+            edit (&self, argc - 4, argv + 4);
+    }
+    close_store (&self);
+    return 0;
+}

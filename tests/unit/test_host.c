@@ -1,0 +1,248 @@
+/*  test_host.c - what the host does for every core: who may send what, batches, refusals, its own questions.  */
+#include "../../token_manager/core.h"
+#include "bench.h"
+#include "suites.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static tim3_store_t *s_store;
+static tim3_host_t *s_host;
+static tim3_buffer_t s_frame;
+
+/*  What came out: of each type how many, and the result of the last error.  */
+static unsigned s_out[256];
+static unsigned s_total;
+static tim3_error_t s_error;
+
+static void setup (void)
+{
+    tim3_host_options_t options = {.name = "token_manager.TIM3.0", .incarnation = BENCH_START};
+    bench_defaults ("token_manager.TIM3.0");
+    s_store = memory_store_new ();
+    s_host = tim3_host_new (&tim3_token_manager_core, &bench_settings, s_store, &options);
+    s_frame = (tim3_buffer_t){0};
+    tim3_host_begin (s_host, BENCH_START);
+}
+
+static void teardown (void)
+{
+    tim3_host_destroy (&s_host);
+    tim3_store_close (&s_store);
+    tim3_buffer_free (&s_frame);
+}
+
+static void put (uint64_t type, const char *sender, const char *recipient, const void *body)
+{
+    tim3_envelope_t envelope = {.type = type, .id = 1};
+    strcpy (envelope.sender, sender);
+    strcpy (envelope.recipient, recipient);
+    tim3_envelope_write (&s_frame, &envelope, body);
+}
+
+static void take (bool answer)
+{
+    tim3_origin_t origin = {answer, (const uint8_t *) "p", answer ? 0 : 1};
+    tim3_host_take (s_host, &origin, s_frame.data, s_frame.size);
+    tim3_buffer_clear (&s_frame);
+}
+
+static void note (const tim3_envelope_t *envelope)
+{
+    tim3_fault_t fault;
+    s_out[envelope->type]++;
+    s_total++;
+    if (envelope->type == TIM3_MSG_ERROR)
+        ck_assert_int_eq (
+            tim3_decode_map (envelope->body, envelope->body_size, &tim3_shape_error, &s_error, NULL, &fault),
+            0);
+}
+
+static void commit (void)
+{
+    const tim3_frame_t *frame;
+    tim3_envelope_t envelope;
+    tim3_fault_t fault;
+    memset (s_out, 0, sizeof s_out);
+    s_total = 0;
+    memset (&s_error, 0, sizeof s_error);
+    ck_assert_int_eq (tim3_host_commit (s_host), 0);
+    while ((frame = tim3_host_next (s_host))) {
+        const uint8_t *at = frame->data;
+        while (tim3_envelope_read (&at, frame->data + frame->size, &envelope, &fault) == 1)
+            note (&envelope);
+    }
+    tim3_host_begin (s_host, BENCH_START);
+}
+
+static void check_refused (tim3_result_t code)
+{
+    commit ();
+    ck_assert_uint_eq (s_total, 1);
+    ck_assert_str_eq (s_error.name, tim3_result_name (code));
+}
+
+/*  -------------------------------------------------------------------------------------- the allow matrix  */
+
+typedef struct {
+    uint64_t type;
+    const char *sender;
+    const char *recipient;
+    tim3_result_t code;
+} admission_t;
+
+START_TEST (test_who_may_send_what)
+{
+    static const admission_t cases[] = {
+        {TIM3_MSG_GET_SUPPLY, "client", "token_manager.TIM3.0", TIM3_OK},
+        {TIM3_MSG_GET_SUPPLY, "client", "token_manager.TIM3", TIM3_OK},
+        {TIM3_MSG_GET_SUPPLY, "client", "token_manager", TIM3_OK},
+        {TIM3_MSG_GET_SUPPLY, "coordinator.TIM3.0", "token_manager.TIM3.0", TIM3_NOT_ALLOWED},
+        {TIM3_MSG_GET_SUPPLY, "", "token_manager.TIM3.0", TIM3_NOT_ALLOWED},
+        {TIM3_MSG_GET_SUPPLY, "nobody", "token_manager.TIM3.0", TIM3_NOT_ALLOWED},
+        {TIM3_MSG_GET_SUPPLY, "client", "token_manager.TIM3.1", TIM3_NOT_ALLOWED},
+        {TIM3_MSG_GET_SUPPLY, "client", "token_manager.GOLD.0", TIM3_NOT_ALLOWED},
+        {TIM3_MSG_GET_SUPPLY, "client", "lock_manager.TIM3.0", TIM3_NOT_ALLOWED},
+        {TIM3_MSG_GET_SUPPLY, "client", "", TIM3_NOT_ALLOWED},
+        {TIM3_MSG_GET_LOCK_TOTALS, "client", "token_manager.TIM3.0", TIM3_UNKNOWN_MESSAGE}};
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        put (cases[i].type, cases[i].sender, cases[i].recipient, "");
+        take (false);
+        if (cases[i].code)
+            check_refused (cases[i].code);
+        else
+            commit ();
+        ck_assert_uint_eq (s_out[TIM3_MSG_SUPPLY], cases[i].code ? 0 : 1);
+    }
+}
+END_TEST
+
+/*  Each message of the table from each role: taken exactly if the table says so.  */
+START_TEST (test_matrix_is_the_table)
+{
+    const tim3_message_t *message;
+    static const uint8_t empty_map[] = {0x80};
+    for (unsigned i = 0; (message = tim3_message_at (i)); i++)
+        for (unsigned role = 0; message->class == TIM3_CLASS_REQUEST && role < TIM3_ROLE_COUNT; role++) {
+            tim3_envelope_t envelope = {.type = message->type, .id = 1, .recipient = "token_manager"};
+            bool mine = (message->to & 1u << TIM3_ROLE_TOKEN_MANAGER) != 0;
+            bool may = mine && (message->from & 1u << role) != 0;
+            strcpy (envelope.sender, tim3_role_name ((tim3_role_t) role));
+            envelope.body = empty_map;
+            envelope.body_size = 1;
+            tim3_envelope_write_raw (&s_frame, &envelope);
+            take (false);
+            commit ();
+            ck_assert_uint_eq (s_total, 1);
+            bool refused = s_error.code == TIM3_NOT_ALLOWED || s_error.code == TIM3_UNKNOWN_MESSAGE;
+            ck_assert_msg (refused == !may, "%s from %s", message->name, envelope.sender);
+            ck_assert (mine || s_error.code == TIM3_UNKNOWN_MESSAGE);
+        }
+}
+END_TEST
+
+/*  Requests come over connections that others made, answers over our own; the wrong way round is not answered.  */
+START_TEST (test_the_wrong_way)
+{
+    tim3_settled_t settled = {.tx = bench_tx (1)};
+    put (TIM3_MSG_SETTLED, "lock_manager.TIM3.0", "token_manager.TIM3.0", &settled);
+    take (false);
+    put (TIM3_MSG_GET_SUPPLY, "client", "token_manager.TIM3.0", "");
+    take (true);
+    commit ();
+    ck_assert_uint_eq (s_total, 0);
+    ck_assert_uint_eq (tim3_host_counters (s_host)->stray_answers, 2);
+}
+END_TEST
+
+/*  ------------------------------------------------------------------------------------------------ frames  */
+
+START_TEST (test_bad_frames)
+{
+    put (TIM3_MSG_GET_SUPPLY, "client", "token_manager.TIM3.0", "");
+    tim3_buffer_append (&s_frame, "\x93", 1);
+    take (false);
+    commit ();
+    ck_assert_uint_eq (s_out[TIM3_MSG_SUPPLY], 1);
+    ck_assert_uint_eq (tim3_host_counters (s_host)->malformed, 1);
+    put (TIM3_MSG_GET_SUPPLY, "client", "token_manager.TIM3.0", "");
+    s_frame.size--;
+    take (false);
+    check_refused (TIM3_MALFORMED);
+    tim3_buffer_append (&s_frame, "nonsense", 8);
+    take (false);
+    commit ();
+    ck_assert_uint_eq (s_total, 0);
+    take (false);
+    commit ();
+    ck_assert_uint_eq (s_total, 0);
+}
+END_TEST
+
+START_TEST (test_too_many_envelopes)
+{
+    for (unsigned i = 0; i < TIM3_ENVELOPES_MAX; i++)
+        put (TIM3_MSG_GET_SUPPLY, "client", "token_manager.TIM3.0", "");
+    take (false);
+    commit ();
+    ck_assert_uint_eq (s_out[TIM3_MSG_SUPPLY], TIM3_ENVELOPES_MAX);
+    ck_assert_uint_eq (s_out[TIM3_MSG_ERROR], 0);
+    for (unsigned i = 0; i < TIM3_ENVELOPES_MAX + 2; i++)
+        put (TIM3_MSG_GET_SUPPLY, "client", "token_manager.TIM3.0", "");
+    take (false);
+    commit ();
+    ck_assert_uint_eq (s_out[TIM3_MSG_SUPPLY], TIM3_ENVELOPES_MAX);
+    ck_assert_uint_eq (s_out[TIM3_MSG_ERROR], 1);
+    ck_assert_uint_eq (s_error.code, TIM3_TOO_LARGE);
+}
+END_TEST
+
+/*  ------------------------------------------------------------------------------------------ a full store  */
+
+START_TEST (test_only_requests_are_told_that_it_is_full)
+{
+    tim3_control_t pause = {.control = TIM3_CONTROL_PAUSE, .request_id = "c1"};
+    tim3_settled_t settled = {.tx = bench_tx (1)};
+    put (TIM3_MSG_SETTLED, "lock_manager.TIM3.0", "token_manager.TIM3.0", &settled);
+    put (TIM3_MSG_GET_SUPPLY, "client", "token_manager.TIM3.0", "");
+    put (TIM3_MSG_CONTROL, "client", "token_manager.TIM3.0", &pause);
+    memory_store_fail_change (s_store, 2);
+    take (false);
+    commit ();
+    ck_assert_uint_eq (s_total, 2);
+    ck_assert_uint_eq (s_out[TIM3_MSG_ERROR], 2);
+    ck_assert_uint_eq (s_error.code, TIM3_STORAGE_FULL);
+    put (TIM3_MSG_CONTROL, "client", "token_manager.TIM3.0", &pause);
+    take (false);
+    commit ();
+    ck_assert_uint_eq (s_out[TIM3_MSG_TRANSACTION], 1);
+}
+END_TEST
+
+START_TEST (test_own_questions)
+{
+    static const uint64_t questions[] = {TIM3_MSG_INFO, TIM3_MSG_HEALTH, TIM3_MSG_STATS, TIM3_MSG_CONFIG_GET};
+    for (unsigned i = 0; i < 4; i++) {
+        put (questions[i], "client", "token_manager.TIM3.0", "");
+        take (false);
+        commit ();
+        ck_assert_uint_eq (s_out[tim3_message (questions[i])->reply], 1);
+    }
+}
+END_TEST
+
+Suite *suite_host (void)
+{
+    Suite *suite = suite_create ("host");
+    TCase *tcase = tcase_create ("host");
+    tcase_add_checked_fixture (tcase, setup, teardown);
+    tcase_add_test (tcase, test_who_may_send_what);
+    tcase_add_test (tcase, test_matrix_is_the_table);
+    tcase_add_test (tcase, test_the_wrong_way);
+    tcase_add_test (tcase, test_bad_frames);
+    tcase_add_test (tcase, test_too_many_envelopes);
+    tcase_add_test (tcase, test_only_requests_are_told_that_it_is_full);
+    tcase_add_test (tcase, test_own_questions);
+    suite_add_tcase (suite, tcase);
+    return suite;
+}
