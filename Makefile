@@ -107,6 +107,32 @@ fuzz: fuzz-replay ## fuzz each target for TIME seconds (60), or those in TARGETS
 	    LDFLAGS='$(FUZZ_FLAGS) -fsanitize=fuzzer' $(BUILD)/fuzz/bin/tim3-fuzz
 	tests/fuzz/run $(BUILD) $(or $(TIME),60) $(TARGETS)
 
+# The simulator, and the simulator with a planted bug: only the file that has it is compiled anew.
+SIM_OBJECTS = $(call obj,$(wildcard tests/sim/*.c) $(CORES))
+CANARIES    = $(shell awk '/^    C /{gsub(/[^0-9]/,"",$$2); print $$2}' common/base/canary.h)
+canary      = $(1:%=$(BUILD)/bin/tim3-sim-canary-%)
+$(BUILD)/obj/tests/sim/main.o: ALL_CFLAGS += -DSIM_COMMIT='"$(shell git rev-parse --short HEAD 2>/dev/null)"'
+$(BUILD)/bin/tim3-sim: $(SIM_OBJECTS) $(BUILD)/libtim3.a
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/bin/tim3-sim-canary-%: $(SIM_OBJECTS) $(BUILD)/libtim3.a common/base/canary.h
+	@echo '  LD   $@'
+	@file=$$(grep -l 'TIM3_CANARY_IS ($*)' */*.c common/*/*.c) && mkdir -p $(BUILD)/sim && \
+	    $(CC) $(ALL_CFLAGS) -DTIM3_CANARY=$* -c $$file -o $(BUILD)/sim/canary-$*.o && \
+	    $(CC) $(ALL_LDFLAGS) -o $@ $(BUILD)/sim/canary-$*.o \
+	        $$(echo $(SIM_OBJECTS) | tr ' ' '\n' | grep -v "/obj/$${file%.c}.o$$") $(BUILD)/libtim3.a $(LIBS)
+
+.PHONY: sim sim-tools canaries
+sim-tools: $(BUILD)/bin/tim3-sim $(call canary,1 7 16)
+
+sim: $(BUILD)/bin/tim3-sim ## simulate SEEDS seeds (1000) from FROM on, or SEED alone, with its trace
+	$< $(if $(SEED),--seed $(SEED) --verbose,--seeds $(or $(SEEDS),1000) --from $(or $(FROM),1))
+
+canaries: $(call canary,$(CANARIES)) ## hunt planted bugs with the simulator
+	tests/sim/canaries $(BUILD)
+
 # Breaks stores on purpose, for the tests of fsck.
 $(BUILD)/bin/tim3-poke: $(call obj,tests/tools/poke.c client/tim3ctl_json.c client/tim3ctl_print.c) $(BUILD)/libtim3.a
 	@mkdir -p $(@D)
@@ -121,7 +147,7 @@ deps: ## install what is missing to build, run and test (Debian packages)
 	@scripts/install-deps
 
 check: deps ## build and run all tests; the last line counts them
-	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit $(BUILD)/bin/tim3-poke crash-tools
+	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit $(BUILD)/bin/tim3-poke crash-tools sim-tools
 	@tests/run $(BUILD)
 
 unit: $(BUILD)/bin/tim3-unit ## run the unit tests alone

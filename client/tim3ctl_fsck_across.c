@@ -139,6 +139,7 @@ static bool read_move (const across_t *self, unsigned op, const tim3_id_t *tx, t
     tim3_fsck_place_t at = {self->collateral, TIM3_TABLE_COLLATERAL_RECORD, tim3_key_empty ()};
     tim3_key_add_u8 (&at.key, (uint8_t) op);
     tim3_key_add_id (&at.key, tx);
+    tim3_key_add_text (&at.key, self->asset);
     return tim3_fsck_read (&at, record);
 }
 

@@ -87,6 +87,8 @@ static void check_fields (collateral_t *self, const tim3_fsck_place_t *at, const
     bool transfer = record->op == TIM3_COLLATERAL_OP_TRANSFER;
     if (key_operation (record) != at->key.data[0])
         tim3_fsck_problem (self->fsck, at, "op is %s, but not by its key", op);
+    if (strcmp ((const char *) at->key.data + 1 + sizeof (tim3_id_t), record->vault) != 0)
+        tim3_fsck_problem (self->fsck, at, "vault is %s, but not by its key", record->vault);
     if (!code_fits (record))
         tim3_fsck_problem (self->fsck, at, "a %s is not decided as %s", op,
                            tim3_result_name ((unsigned) record->code));

@@ -307,6 +307,15 @@ static void on_config_get (tim3_host_t *self)
 
 /*  ------------------------------------------------------------------------------------------ one message  */
 
+/*  Word about the registry and the event log counts from the router alone, whoever else this agent asks things.  */
+static bool is_from_router (const tim3_host_t *self)
+{
+    static const char role[] = "router.";
+    const tim3_origin_t *origin = self->env.origin;
+    return origin->answer && origin->peer_size >= sizeof role - 1
+           && memcmp (origin->peer, role, sizeof role - 1) == 0;
+}
+
 /*  Handles what belongs to the host itself; false when it is the core's.  */
 static bool handle_own (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
@@ -324,11 +333,13 @@ static bool handle_own (tim3_host_t *self, const tim3_envelope_t *envelope)
         on_config_get (self);
         return true;
     case TIM3_MSG_PUBLISHED:
+        if (!is_from_router (self))
+            return true;
         tim3_publisher_acked (&self->publisher, (const tim3_published_t *) self->body, self->now_us);
         self->counters.events_published = self->publisher.acked;
         return true;
     default:
-        return tim3_registrar_handle (&self->registrar, &self->env, envelope, self->body);
+        return is_from_router (self) && tim3_registrar_handle (&self->registrar, &self->env, envelope, self->body);
     }
 }
 

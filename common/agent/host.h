@@ -49,7 +49,7 @@ typedef struct {
 } tim3_host_options_t;
 
 /*  Where a frame came from: answer says that it came over a connection that this agent made, so that answers
-    are welcome and requests are not; else peer is the routing id to answer to.  */
+    are welcome and requests are not: peer is then the address that was asked; else the routing id to answer to.  */
 typedef struct {
     bool answer;
     const uint8_t *peer;

@@ -273,14 +273,14 @@ static bool receive_inbox (shell_t *self)
     return got;
 }
 
-static bool receive_peer (shell_t *self, void *socket)
+static bool receive_peer (shell_t *self, const peer_t *peer)
 {
     zmq_msg_t payload;
-    tim3_origin_t origin = {.answer = true};
+    tim3_origin_t origin = {true, (const uint8_t *) peer->address, strlen (peer->address)};
     zmq_msg_init (&payload);
-    bool got = zmq_msg_recv (&payload, socket, ZMQ_DONTWAIT) >= 0;
+    bool got = zmq_msg_recv (&payload, peer->socket, ZMQ_DONTWAIT) >= 0;
     if (got && zmq_msg_more (&payload))
-        drain (socket);
+        drain (peer->socket);
     else if (got)
         tim3_host_take (self->host, &origin, zmq_msg_data (&payload), zmq_msg_size (&payload));
     zmq_msg_close (&payload);
@@ -295,7 +295,7 @@ static void receive_all (shell_t *self)
     int frames = 0;
     for (size_t i = 0; i < self->peer_count; i++)
         while (counters->messages_in < most && frames++ < FRAMES_PER_BATCH
-               && receive_peer (self, self->peers[i].socket))
+               && receive_peer (self, &self->peers[i]))
             ;
     while (counters->messages_in < most && frames++ < FRAMES_PER_BATCH && receive_inbox (self))
         ;

@@ -34,7 +34,7 @@
     T (24, BURN_DUE, "burn_due", "token_manager", mark, "due_us, tx")                                        \
     T (25, LEDGER, "ledger", "token_manager", ledger, "\"ledger\"")                                          \
     T (30, HOLDING, "holding", "mock_usda", holding, "account")                                              \
-    T (31, COLLATERAL_RECORD, "collateral_record", "mock_usda", collateral_record, "operation, tx")          \
+    T (31, COLLATERAL_RECORD, "collateral_record", "mock_usda", collateral_record, "operation, tx, vault")   \
     T (32, VAULT, "vault", "mock_usda", vault, "vault")                                                      \
     T (33, COLLATERAL_TOTALS, "collateral_totals", "mock_usda", collateral_totals, "\"totals\"")             \
     T (40, POSITION, "position", "state_manager", position, "asset, account")                                \

@@ -1,7 +1,8 @@
 /*  store_lmdb.c - the store on LMDB: one environment, one unnamed database, keys with their table in front.
 
     In the directory: data.mdb and lock.mdb are LMDB's; LOCK is held (flock) by the process that has the store
-    open, and holds its pid. LMDB runs with full sync: a commit that has returned is on the disk.
+    open, and holds its pid. LMDB runs with full sync: a commit that has returned is on the disk. data.new is
+    a store that is being made; what is left of one is thrown away.
 
     A write transaction begins with the first operation, reads too, and lasts until commit or abort: there is
     one writer, and it must see its own changes. Nothing is kept open between batches.
@@ -18,6 +19,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
+#include <limits.h>
 #include <lmdb.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,6 +28,9 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define DATA_FILE "data.mdb"
+#define NEW_FILE "data.new"
 
 typedef struct {
     tim3_store_t base; /* first: the interface's pointer is ours */
@@ -413,6 +418,40 @@ static size_t round_to_pages (uint64_t size)
     return (size_t) ((size + page - 1) / page * page);
 }
 
+static int write_new_file (const opening_t *self)
+{
+    char path[PATH_MAX];
+    MDB_env *env;
+    snprintf (path, sizeof path, "%s/" NEW_FILE, self->options->path);
+    if (unlinkat (self->store->directory, NEW_FILE, 0) && errno != ENOENT)
+        return errno;
+    int rc = mdb_env_create (&env);
+    if (rc)
+        return rc;
+    rc = mdb_env_open (env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+    if (rc == 0)
+        rc = mdb_env_sync (env, 1);
+    mdb_env_close (env);
+    return rc;
+}
+
+/*  LMDB writes the first pages of a new file without a sync, and power that fails then leaves a file which it
+    refuses for ever. So the file is made under another name, and gets its own once it is on the disk.  */
+static int make_data_file (opening_t *self)
+{
+    struct stat stat;
+    int directory = self->store->directory;
+    if (fstatat (directory, DATA_FILE, &stat, 0) == 0 || errno != ENOENT)
+        return 0;
+    int rc = write_new_file (self);
+    if (rc == 0 && renameat (directory, NEW_FILE, directory, DATA_FILE))
+        rc = errno;
+    if (rc)
+        return refuse (self, "cannot make a store in %s: %s; check the disk and who owns the directory",
+                       self->options->path, mdb_strerror (rc));
+    return 0;
+}
+
 static int open_environment (opening_t *self)
 {
     int dead;
@@ -541,7 +580,8 @@ tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_st
     base->ops = &s_ops;
     store->pid = getpid ();
     store->directory = store->lock = -1;
-    if (open_directory (&self) || take_lock (&self) || open_environment (&self) || open_meta (&self))
+    if (open_directory (&self) || take_lock (&self) || make_data_file (&self) || open_environment (&self) ||
+        open_meta (&self))
         tim3_store_close (&base);
     return base;
 }

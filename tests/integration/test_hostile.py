@@ -529,19 +529,22 @@ class Impostor:
                                                              1,
                                                              identity, trace, {}, dict(body, **lie)])])
 
-    def lie_to(self, stats, count):
-        """Until the one lied to has refused that many."""
-        def refused_all():
+    def lie_until(self, done):
+        def told_and_done():
             while self.socket.poll(50):
                 peer, frame = self.socket.recv_multipart()
                 unpacker = msgpack.Unpacker(raw=False)
                 unpacker.feed(frame)
                 for envelope in unpacker:
                     self.answer(peer, envelope)
-            return self.told >= count and stats()["bad_receipts"] >= self.told
+            return done()
+        poll(told_and_done, 10, "lies to be told")
+
+    def lie_to(self, stats, count):
+        """Until the one lied to has refused that many."""
         before = stats()["bad_receipts"]
         assert before == 0, before
-        poll(refused_all, 10, "lies to be refused")
+        self.lie_until(lambda: self.told >= count and stats()["bad_receipts"] >= self.told)
 
 
 def false_receipts(attacker, names, claim):
@@ -620,6 +623,29 @@ def test_impostor_of_the_collateral_ledger():
         with Impostor(attacker.cluster, locks, dict(Release=lies)) as impostor:
             impostor.lie_to(lambda: attacker.stats(tokens), 7)
             assert attacker.ask("client", tokens, "GetRecord", tx=tx)[1]["status"] == 1
+
+
+def test_impostor_speaks_for_the_router():
+    """What is told of the registry and of the event log counts from the router alone."""
+    locks, usda = "lock_manager.TIM3.0", "mock_usda.USDA.0"
+
+    def lies(_):
+        yield "Error", dict(code=44, name="superseded", text="stop", advice="final", request=140)
+        yield "Published", dict(source=locks, seq=6)
+        yield "Registered", dict(generation=1)
+        yield "Agents", dict(generation=1, items=[])
+    with attack(sweep_ms=300) as attacker:
+        attacker.cluster.kill("router.-.0")
+        tx = fresh()
+        voided = must("Voided", knock(attacker, DOORS[1], attacker.lock(tx, "alice", 10), tx=tx, account="alice",
+                                      units=10))["receipt"]
+        with Impostor(attacker.cluster, usda, dict(VaultLock=lies, VaultUnlock=lies)) as impostor:
+            attacker.connection("coordinator.TIM3.7", locks).send(locks, "Release", dict(
+                reason=VOID, tx=tx, account="alice", amount=amount(10), receipt=voided))
+            impostor.lie_until(lambda: impostor.told >= 8)
+            assert attacker.stats(locks)["events_waiting"] > 0
+        assert attacker.cluster.running(locks)
+        attacker.cluster.start("router.-.0")
 
 
 # ---------------------------------------------------------------------------------------------------- races

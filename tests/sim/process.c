@@ -161,8 +161,10 @@ static void take_frame (sim_process_t *self, const sim_frame_t *frame)
 {
     routing_id_t peer = {frame->from, frame->from_life, frame->generation};
     tim3_origin_t origin = {frame->answer, (const uint8_t *) &peer, sizeof peer};
-    if (frame->answer)
-        origin = (tim3_origin_t){.answer = true};
+    if (frame->answer) {
+        const char *asked = sim_node_name (frame->from);
+        origin = (tim3_origin_t){true, (const uint8_t *) asked, strlen (asked)};
+    }
     tim3_host_take (self->host, &origin, frame->data, frame->size);
 }
 

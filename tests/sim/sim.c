@@ -12,12 +12,12 @@
 #include "process.h"
 #include "watch.h"
 
-#include "coordinator/core.h"
-#include "lock_manager/core.h"
-#include "mock_usda/core.h"
-#include "router/core.h"
-#include "state_manager/core.h"
-#include "token_manager/core.h"
+#include "../../coordinator/core.h"
+#include "../../lock_manager/core.h"
+#include "../../mock_usda/core.h"
+#include "../../router/core.h"
+#include "../../state_manager/core.h"
+#include "../../token_manager/core.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

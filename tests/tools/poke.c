@@ -3,6 +3,7 @@
 
         tim3-poke STORE list [TABLE]                     one line per row: table, key, record, in hexadecimal and as JSON
         tim3-poke STORE TABLE KEY FIELD=VALUE ...        edits fields; a row that is not there is made
+        tim3-poke STORE TABLE KEY bump FIELD             makes the field another legal value
         tim3-poke STORE TABLE KEY delete
         tim3-poke STORE TABLE KEY copy KEY               the same record under another key
         tim3-poke STORE TABLE KEY raw BYTES              any bytes as the record
@@ -179,18 +180,97 @@ static void set_member (const tim3_field_t *field, void *member, const char *tex
     }
 }
 
-static void set_field (const tim3_shape_t *shape, void *record, const char *edit)
+static const tim3_field_t *find_field (const tim3_shape_t *shape, const char *name)
 {
-    const char *equals = strchr (edit, '=');
-    size_t length = equals ? (size_t) (equals - edit) : 0;
-    for (unsigned i = 0; i < shape->count; i++) {
-        const tim3_field_t *field = &shape->fields[i];
-        if (field->name_length != length || memcmp (field->name, edit, length) != 0)
-            continue;
-        set_member (field, (uint8_t *) record + field->offset, equals + 1);
+    for (unsigned i = 0; i < shape->count; i++)
+        if (strcmp (shape->fields[i].name, name) == 0)
+            return &shape->fields[i];
+    tim3_fatal (2, "%s has no field %s", shape->name, name);
+}
+
+static void set_field (const tim3_shape_t *shape, void *record, char *edit)
+{
+    char *equals = strchr (edit, '=');
+    if (!equals)
+        tim3_fatal (2, "FIELD=VALUE, not %s", edit);
+    *equals = '\0';
+    const tim3_field_t *field = find_field (shape, edit);
+    set_member (field, (uint8_t *) record + field->offset, equals + 1);
+}
+
+static void bump_enum (const tim3_field_t *field, uint8_t *member)
+{
+    const tim3_value_t *value = field->values;
+    while (value->name && value->number <= *member)
+        value++;
+    *member = value->name ? value->number : field->values->number;
+}
+
+static void bump_text (char *text)
+{
+    size_t length = strlen (text);
+    if (length == 0)
+        strcpy (text, "x");
+    else
+        text[length - 1] = text[length - 1] == 'x' ? 'y' : 'x';
+}
+
+static void bump_amount (void *member)
+{
+    tim3_amount_t amount;
+    memcpy (&amount, member, sizeof amount);
+    amount++;
+    memcpy (member, &amount, sizeof amount);
+}
+
+/*  The last byte of an event's body belongs to the number that it ends with.  */
+static void bump_raw (tim3_raw_t *raw)
+{
+    uint8_t *copy = tim3_alloc (raw->size);
+    memcpy (copy, raw->data, raw->size);
+    copy[raw->size - 1] ^= 1;
+    raw->data = copy;
+}
+
+static void bump_member (const tim3_field_t *field, void *member)
+{
+    switch (field->kind) {
+    case TIM3_KIND_U64:
+        ++*(uint64_t *) member;
+        break;
+    case TIM3_KIND_BOOL:
+        *(bool *) member = !*(bool *) member;
+        break;
+    case TIM3_KIND_ENUM:
+        bump_enum (field, member);
+        break;
+    case TIM3_KIND_AMOUNT:
+        bump_amount (member);
+        break;
+    case TIM3_KIND_STR:
+        bump_text (member);
+        break;
+    case TIM3_KIND_ID:
+    case TIM3_KIND_MAC:
+        *(uint8_t *) member ^= 1;
+        break;
+    case TIM3_KIND_RAW:
+        bump_raw (member);
+        break;
+    case TIM3_KIND_LIST:
+        tim3_fatal (2, "%s is a list", field->name);
+    }
+}
+
+static void edit_all (const tim3_shape_t *shape, void *record, int count, char **edits)
+{
+    if (count == 2 && strcmp (edits[0], "bump") == 0) {
+        const tim3_field_t *field = find_field (shape, edits[1]);
+        bump_member (field, (uint8_t *) record + field->offset);
         return;
     }
-    tim3_fatal (2, "%s has no field for %s", shape->name, edit);
+    for (int i = 0; i < count; i++)
+        set_field (shape, record, edits[i]);
 }
 
 static void edit (poke_t *self, int count, char **edits)
@@ -206,8 +286,7 @@ static void edit (poke_t *self, int count, char **edits)
         must (rc, "get");
     if (rc == 0 && tim3_decode_array (value.mv_data, value.mv_size, shape, record, &none, &fault))
         tim3_fatal (1, "the record cannot be read: %s", fault.field);
-    for (int i = 0; i < count; i++)
-        set_field (shape, record, edits[i]);
+    edit_all (shape, record, count, edits);
     tim3_encode_array (&buffer, shape, record);
     put (self, buffer.data, buffer.size);
     tim3_buffer_free (&buffer);

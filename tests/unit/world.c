@@ -249,6 +249,8 @@ static void send_frame (size_t from, const tim3_frame_t *frame)
         ck_assert_int_eq (sscanf (peer, "%u#%llu", &to, &life), 2);
         letter.to = to;
         letter.life = life;
+        /* an answer comes over the connection to the address that was asked */
+        strcpy (letter.peer, s_agents[from].settings.name);
     }
     post (letter, frame->data, frame->size);
 }

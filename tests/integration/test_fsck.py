@@ -1,0 +1,443 @@
+"""fsck: good stores are found good, in whatever state they were left, and whatever is broken in them is found.
+
+One cluster works, is left with work under way, and is stopped. Its stores are then broken on purpose, one record at
+a time, on copies. TIM3_SEED sets the order of the work.
+"""
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+
+import harness
+from harness import Cluster, poll
+from load import Load
+from tim3_wire import BURN, amount, number, tx_id
+
+SEED = int(os.environ.get("TIM3_SEED", "1"))
+TOKENS, LOCKS, USDA = "token_manager.TIM3.0", "lock_manager.TIM3.0", "mock_usda.USDA.0"
+ROUTER, STATE = "router.-.0", "state_manager.-.0"
+GOOD, FOUND, USAGE, NOT_OPENED = 0, 1, 2, 3
+
+# Fields that nothing else in the stores tells; fsck says so, or they are no part of the ledgers.
+FREE = {
+    "meta": {"id", "inode", "created_us"},
+    "lock": {"available", "needed", "created_us", "changed_us", "attempts"},
+    "release": {"available", "needed", "created_us", "changed_us", "attempts"},
+    "record": {"available", "needed", "attempts"},
+    "collateral_record": {"available", "needed", "balance", "time_us"},
+    "registry": {"endpoint", "capabilities", "version", "incarnation", "registered_us", "seen_us", "alive", "health"},
+    "outbox": {"time_us"},
+}
+
+
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
+
+
+def fsck(data, *options):
+    return run(Cluster.exe("tim3ctl"), "fsck", data, *options)
+
+
+def must_be_good(data):
+    done = fsck(data)
+    assert done.returncode == GOOD, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def poke(data, store, *arguments):
+    done = run(Cluster.exe("tim3-poke"), os.path.join(data, "store", store), *arguments)
+    assert done.returncode == 0, f"{arguments}: {done.stderr}"
+    return done.stdout
+
+
+def rows(data, store, table):
+    """(key, record) of every row."""
+    lines = [line.split(" ", 2) for line in poke(data, store, "list", table).splitlines()]
+    return [(key, json.loads(record)) for _, key, record in lines]
+
+
+def stop(cluster, how=signal.SIGTERM):
+    for address in cluster.commands:
+        if cluster.running(address):
+            cluster.processes[address].send_signal(how)
+    for address in cluster.commands:
+        cluster.processes[address].wait(timeout=15)
+
+
+def refuse_some(cluster):
+    """Refusals of every kind, among them mints whose collateral has to go back."""
+    client = cluster.client()
+
+    def refused(ask, *arguments):
+        name = client.outcome("coordinator.TIM3", ask, dict(zip(("account", "amount", "request_id", "to"), arguments)))
+        assert name[0] not in ("Transaction",), name
+    cluster.ctl("pause")
+    for i in range(3):
+        refused("Mint", "acc0", amount(5), f"paused-{i}")
+    cluster.ctl("unpause")
+    cluster.ctl("freeze", "acc1")
+    cluster.ctl("freeze", "nobody")
+    refused("Transfer", "acc0", amount(1), "frozen-1", "acc1")
+    cluster.ctl("unfreeze", "acc1")
+    cluster.ctl("cap", "0.000001")
+    refused("Mint", "acc2", amount(7), "capped-1")
+    cluster.ctl("cap", "none")
+    refused("Mint", "acc3", amount(10 ** 30), "too-much")
+    client.mint("acc4", 3, "last-mint")
+    client.redeem("acc4", 2, "last-redemption")
+
+
+def leave_unfinished(cluster):
+    """Locks that are requested and pending, redemptions before and behind their release, events not published."""
+    locks = cluster.client(cluster.endpoint(LOCKS), "coordinator.TIM3.0")
+    tokens = cluster.client(cluster.endpoint(TOKENS), "coordinator.TIM3.0")
+
+    def body(name, account="acc4", units=1):
+        return dict(tx=tx_id("TIM3", account, name), account=account, amount=amount(units))
+    locks.ask("lock_manager.TIM3.0", "Lock", body("pending"))
+    minted = body("minted")
+    minted["receipt"] = locks.ask("lock_manager.TIM3.0", "Lock", body("minted"))["receipt"]
+    tokens.ask("token_manager.TIM3.0", "TokenMint", minted)
+    for address in (USDA, ROUTER, "coordinator.TIM3.0", "coordinator.TIM3.1"):
+        cluster.kill(address)
+    locks.send("lock_manager.TIM3.0", "Lock", body("requested"))
+    tokens.ask("token_manager.TIM3.0", "TokenBurn", body("burned", "acc5"))
+    receipt = tokens.ask("token_manager.TIM3.0", "TokenBurn", body("releasing", "acc6"))["receipt"]
+    locks.send("lock_manager.TIM3.0", "Release", dict(body("releasing", "acc6"), reason=BURN, receipt=receipt))
+    for agent, ask, count in ((LOCKS, "GetLockTotals", 4), (TOKENS, "GetSupply", 2)):
+        client = cluster.client(cluster.endpoint(agent))
+        poll(lambda: client.ask(agent, ask, {})["unsettled"] == count, what=f"unfinished work in {agent}")
+
+
+class Worked:
+    """A data folder of a stopped cluster that has everything in it; made once."""
+
+    data = None
+
+    @classmethod
+    def get(cls):
+        if cls.data is None:
+            data = tempfile.mkdtemp(prefix="t3f-")
+            with Cluster(assets={"TIM3": 6, "TIME": 18}, settings=dict(sweep_after_ms=600000, sweep_most_ms=600000)) \
+                    as cluster:
+                load = Load(cluster, seed=SEED)
+                load.start()
+                load.advance(600)
+                load.finish()
+                client = cluster.client()
+                client.faucet("acc0", 1000, "time")
+                client.mint("acc0", 700, "time-1", asset="TIME")
+                client.redeem("acc0", 300, "time-2", asset="TIME")
+                refuse_some(cluster)
+                cluster.audit()
+                leave_unfinished(cluster)
+                stop(cluster, signal.SIGKILL)
+                for part in ("store", "keys"):
+                    shutil.copytree(os.path.join(cluster.dir, part), os.path.join(data, part))
+            cls.data = data
+        return cls.data
+
+    @classmethod
+    def forget(cls):
+        if cls.data:
+            shutil.rmtree(cls.data)
+
+
+class Copy:
+    """A copy of that folder in which one store, or the keys, may be broken; the rest are links."""
+
+    def __init__(self, store=None):
+        self.store = store
+
+    def __enter__(self):
+        good = Worked.get()
+        self.data = tempfile.mkdtemp(prefix="t3c-")
+        shutil.copytree(os.path.join(good, "keys"), os.path.join(self.data, "keys"))
+        os.mkdir(os.path.join(self.data, "store"))
+        for name in os.listdir(os.path.join(good, "store")):
+            source, target = os.path.join(good, "store", name), os.path.join(self.data, "store", name)
+            if name == self.store:
+                shutil.copytree(source, target)
+            else:
+                os.symlink(source, target)
+        return self.data
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.data)
+
+
+def must_find(data, *texts, code=FOUND):
+    done = fsck(data)
+    assert done.returncode == code, f"exit {done.returncode}, want {code}\n{done.stdout}{done.stderr}"
+    told = done.stdout + done.stderr
+    for text in texts:
+        assert text in told, f"'{text}' is not in:\n{told}"
+    return told
+
+
+def broken(store, table, choose, change, *texts):
+    """Breaks the first row that choose takes; fsck must name the table and whatever the texts say."""
+    with Copy(store) as data:
+        key, record = next((key, record) for key, record in rows(data, store, table) if choose(record))
+        poke(data, store, table, key, *change)
+        told = must_find(data, *(text.format(**record) for text in texts))
+        assert any(store in line and f" {table}, " in line for line in told.splitlines()), told
+        return told
+
+
+def anything(_):
+    return True
+
+
+def test_good_with_work_under_way():
+    told = must_be_good(Worked.get())
+    for name in (TOKENS, LOCKS, USDA, ROUTER, STATE, "TIM3", "TIME", "keys", "events against ledgers"):
+        assert any(line.startswith(name + ":") and line.endswith(": good") for line in told.splitlines()), told
+    assert "not checked: receipts" in told
+
+
+def test_json():
+    done = fsck(Worked.get(), "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == GOOD and told["good"] and told["problems"] == 0 and not told["listed"]
+    with Copy(TOKENS) as data:
+        key = rows(data, TOKENS, "account")[0][0]
+        poke(data, TOKENS, "account", key, "bump", "balance")
+        done = fsck(data, "--json")
+        told = json.loads(done.stdout)
+        assert done.returncode == FOUND and not told["good"] and told["problems"] == len(told["listed"]) > 0
+        assert any(item["store"] == TOKENS and item["table"] == "account" and item["key"] == key
+                   for item in told["listed"])
+
+
+def test_every_table_has_rows():
+    """What the tests below rely on."""
+    wanted = {TOKENS: "account record history failed_by_account burn_due ledger outbox counter meta",
+              LOCKS: "lock lock_by_account release lock_due lock_totals",
+              USDA: "holding collateral_record vault collateral_totals",
+              STATE: "position asset_metrics log_cursor", ROUTER: "registry log log_source"}
+    for store, tables in wanted.items():
+        for table in tables.split():
+            assert rows(Worked.get(), store, table), f"{store} has no {table}"
+
+
+def every_field(store, table, choose=anything):
+    """Each field of a row, changed to another legal value, is found, but for those that nothing else tells."""
+    good = Worked.get()
+    key, record = next((key, record) for key, record in rows(good, store, table) if choose(record))
+    for field in record:
+        if field in FREE.get(table, ()) or field == "flags":
+            continue
+        with Copy(store) as data:
+            poke(data, store, table, key, "bump", field)
+            code = fsck(data).returncode
+            want = NOT_OPENED if (table, field) == ("meta", "schema") else FOUND
+            assert code == want, f"{store} {table} {key}: {field} changed, exit {code}\n{record}"
+
+
+def test_every_field_of_the_token_manager():
+    for table in ("meta", "counter", "outbox", "ledger", "account", "history"):
+        every_field(TOKENS, table)
+    every_field(TOKENS, "record", lambda r: r["kind"] == "mint" and r["status"] == "completed")
+    every_field(TOKENS, "record", lambda r: r["status"] == "pending")
+    every_field(TOKENS, "record", lambda r: r["kind"] == "transfer" and r["status"] == "completed")
+
+
+def test_every_field_of_the_lock_manager():
+    every_field(LOCKS, "lock_totals")
+    for state in ("requested", "pending", "active", "released", "refused"):
+        every_field(LOCKS, "lock", lambda r, state=state: r["state"] == state)
+    for state in ("releasing", "released"):
+        every_field(LOCKS, "release", lambda r, state=state: r["state"] == state)
+
+
+def test_every_field_of_the_collateral_token():
+    for table in ("holding", "vault", "collateral_totals"):
+        every_field(USDA, table)
+    for op in ("faucet", "lock", "unlock_void", "unlock_burn"):
+        every_field(USDA, "collateral_record", lambda r, op=op: r["op"] == op and r["code"] == 0)
+
+
+def test_every_field_of_the_router_and_the_state_manager():
+    for table in ("registry", "log_source"):
+        every_field(ROUTER, table)
+    every_field(ROUTER, "log", lambda r: r["topic"] == "token.minted.TIM3")
+    for table in ("position", "asset_metrics", "log_cursor"):
+        every_field(STATE, table)
+
+
+def test_every_row_that_goes_is_missed():
+    """Any row of any table, deleted."""
+    rng = random.Random(SEED)
+    for store in (TOKENS, LOCKS, USDA, ROUTER, STATE):
+        listed = [line.split(" ")[:2] for line in poke(Worked.get(), store, "list").splitlines()]
+        for table in sorted({table for table, _ in listed} - {"meta", "registry"}):
+            key = rng.choice([key for name, key in listed if name == table])
+            with Copy(store) as data:
+                poke(data, store, table, key, "delete")
+                done = fsck(data)
+                assert done.returncode == FOUND, f"{store} {table} {key} deleted: exit {done.returncode}\n{done.stdout}"
+
+
+def test_every_row_that_cannot_be_read_is_named():
+    for store in (TOKENS, LOCKS, USDA, ROUTER, STATE):
+        listed = [line.split(" ")[:2] for line in poke(Worked.get(), store, "list").splitlines()]
+        for table in sorted({table for table, _ in listed} - {"meta"}):
+            key = next(key for name, key in listed if name == table)
+            with Copy(store) as data:
+                poke(data, store, table, key, "raw", "c1")
+                must_find(data, f"{store} {table}, ", "the record cannot be read")
+
+
+def test_records_are_named():
+    broken(TOKENS, "account", lambda r: r["entries"] > 3, ("bump", "balance"), "account {account}: balance")
+    broken(TOKENS, "record", lambda r: r["status"] == "completed", ("bump", "amount"), "tx {tx}: amount is")
+    broken(TOKENS, "history", lambda r: r["number"] == 2, ("bump", "amount"), "entry number 2: amount is")
+    broken(TOKENS, "ledger", anything, ("bump", "supply"), "supply is \"", "NOT BACKED")
+    broken(LOCKS, "lock", lambda r: r["state"] == "active", ("bump", "account"), "tx {tx}: account is")
+    broken(USDA, "vault", anything, ("bump", "total"), "vault {vault}: total is")
+    broken(USDA, "holding", anything, ("bump", "available"), "account {account}: available is")
+    broken(STATE, "position", anything, ("bump", "minted"), "asset {asset}, account {account}: minted is")
+    broken(ROUTER, "log", lambda r: r["offset"] == 5, ("bump", "topic"), "offset 5: topic is")
+    broken(ROUTER, "registry", anything, ("bump", "role"), "address {name}: role is")
+
+
+def test_ledgers_that_agree_with_themselves_alone():
+    """Broken so that each store is consistent in itself: only the others can tell."""
+    with Copy(LOCKS) as data:
+        key, lock = next(row for row in rows(data, LOCKS, "lock") if row[1]["state"] == "pending")
+        totals_key, totals = rows(data, LOCKS, "lock_totals")[0]
+        poke(data, LOCKS, "lock", key, "state=4", "due_us=0")
+        for due_key, _ in rows(data, LOCKS, "lock_due"):
+            if due_key.endswith(key):
+                poke(data, LOCKS, "lock_due", due_key, "delete")
+        poke(data, LOCKS, "lock_totals", totals_key, f"unsettled={totals['unsettled'] - 1}",
+             f"in_flight={int(totals['in_flight']) - int(lock['amount'])}")
+        told = must_find(data)
+        minted = lock["tx"] == tx_id("TIM3", "acc4", "minted").hex()
+        assert minted or f"tx {key}: active, but {TOKENS} has no completed mint under this tx" in told, told
+
+
+def test_strange_rows_are_found():
+    with Copy(TOKENS) as data:
+        poke(data, TOKENS, "99", "616263", "raw", "90")
+        must_find(data, "key 616263: no table has number 99")
+    with Copy(TOKENS) as data:
+        poke(data, TOKENS, "vault", "54494d3300", "vault=TIM3", "total=1")
+        must_find(data, "the table belongs to a mock_usda")
+    with Copy(TOKENS) as data:
+        key = rows(data, TOKENS, "record")[0][0]
+        poke(data, TOKENS, "record", key, "copy", key[:-2])
+        must_find(data, "the key is not made of: tx")
+    with Copy(TOKENS) as data:
+        key = rows(data, TOKENS, "record")[0][0]
+        other = ("00" if key[:2] != "00" else "01") + key[2:]
+        poke(data, TOKENS, "record", key, "copy", other)
+        must_find(data, f"tx {other}: tx is")
+    with Copy(LOCKS) as data:
+        poke(data, LOCKS, "lock_by_account", "6162" + "00" + "0a" + "11" * 16, "flags=0")
+        must_find(data, "account ab, table number 10, tx " + "11" * 16 + ": there is no record under that tx")
+
+
+def test_stores_that_are_missing():
+    with Copy() as data:
+        os.unlink(os.path.join(data, "store", TOKENS))
+        must_find(data, "the store of token_manager.TIM3.0 is not")
+    with Copy() as data:
+        os.unlink(os.path.join(data, "store", STATE))
+        must_be_good(data)
+    with Copy() as data:
+        os.unlink(os.path.join(data, "store", ROUTER))
+        assert "not checked: ledgers against their events" in must_be_good(data)
+
+
+def test_keys():
+    with Copy() as data:
+        os.chmod(os.path.join(data, "keys", "TIM3.vault"), 0o640)
+        must_find(data, "TIM3.vault has mode 0640")
+    with Copy() as data:
+        with open(os.path.join(data, "keys", "TIME.evidence"), "ab") as key:
+            key.write(b"x")
+        must_find(data, "TIME.evidence does not hold 32 bytes")
+    with Copy() as data:
+        shutil.rmtree(os.path.join(data, "keys"))
+        assert "not checked: keys" in must_be_good(data)
+
+
+def test_what_cannot_be_opened():
+    assert fsck("/nonexistent").returncode == NOT_OPENED
+    assert run(Cluster.exe("tim3ctl"), "fsck").returncode == USAGE
+    with Copy(TOKENS) as data:
+        poke(data, TOKENS, "meta", "73746f726500", "raw", "c1")
+        must_find(data, "cannot be read; restore a backup", code=NOT_OPENED)
+    with Copy(TOKENS) as data:
+        path = os.path.join(data, "store", TOKENS, "data.mdb")
+        os.truncate(path, os.path.getsize(path) // 2)
+        must_find(data, "cut short", code=NOT_OPENED)
+
+
+def test_many_problems_are_counted():
+    with Copy(ROUTER) as data:
+        for key, _ in rows(data, ROUTER, "log")[:120]:
+            poke(data, ROUTER, "log", key, "bump", "topic")
+        told = must_find(data, "more problems are not shown")
+        assert sum(line.startswith("  ") for line in told.splitlines()) == 100
+
+
+def contents(data):
+    """Every file below, with its bytes and its time."""
+    found = {}
+    for folder, _, names in os.walk(data):
+        for name in names:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as file:
+                found[path] = (file.read(), os.stat(path).st_mtime_ns)
+    return found
+
+
+def test_nothing_is_written():
+    with Copy(TOKENS) as data:
+        os.unlink(os.path.join(data, "store", TOKENS, "LOCK"))
+        os.unlink(os.path.join(data, "store", TOKENS, "lock.mdb"))
+        before = contents(os.path.join(data, "store", TOKENS))
+        must_be_good(data)
+        assert contents(os.path.join(data, "store", TOKENS)) == before
+
+
+def test_running_agents_are_left_alone():
+    with Cluster() as cluster:
+        done = fsck(cluster.dir)
+        assert done.returncode == NOT_OPENED and "stop the agents first" in done.stderr, done.stderr
+        cluster.audit()
+        stop(cluster)
+        must_be_good(cluster.dir)
+
+
+def test_good_after_kills():
+    """Agents killed one by one under load, then all at once: their stores fit together every time."""
+    rng = random.Random(SEED)
+    with Cluster() as cluster:
+        load = Load(cluster, seed=SEED + 2)
+        load.start()
+        for turn in range(6):
+            load.advance(100)
+            victims = rng.sample(sorted(cluster.commands), 3)
+            for address in victims:
+                cluster.kill(address)
+            stop(cluster, signal.SIGKILL)
+            must_be_good(cluster.dir)
+            for address in cluster.commands:
+                cluster.start(address)
+        load.finish()
+        stop(cluster)
+        must_be_good(cluster.dir)
+
+
+if __name__ == "__main__":
+    try:
+        harness.main()
+    finally:
+        Worked.forget()
