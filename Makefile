@@ -147,7 +147,8 @@ deps: ## install what is missing to build, run and test (Debian packages)
 	@scripts/install-deps
 
 check: deps ## build and run all tests; the last line counts them
-	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit $(BUILD)/bin/tim3-poke crash-tools sim-tools
+	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit $(BUILD)/bin/tim3-poke crash-tools sim-tools \
+	    fuzz-replay
 	@tests/run $(BUILD)
 
 unit: $(BUILD)/bin/tim3-unit ## run the unit tests alone

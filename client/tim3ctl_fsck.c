@@ -3,7 +3,7 @@
     Every table is derived anew from others and compared: records from keys, indexes and totals from records, each
     ledger from its peers and from its events, positions from the log. Nothing is written.
 
-    Exit codes: 0 all good; 1 problems were found; 2 wrong usage; 3 a store could not be opened.
+    Exit codes: 0 all good; 1 problems were found; 2 wrong usage; 3 a store could not be opened, or interrupted.
 
     Memory: about 100 bytes for each record of a ledger and for each account, in maps that remember what has been
     seen; stores themselves are read row by row.
@@ -157,7 +157,9 @@ static void list_unchecked (tim3_fsck_t *self)
         "balances that the collateral token's records tell: the order of its records is not stored",
         "the first supply cap: it is configured; later ones are checked by their events",
         "the scale against the configuration: it is derived from the records",
-        "operands of refusals (available, needed) and the times of records",
+        "operands of refusals, receivers of refused transfers, attempts, times: where no second record tells them",
+        "identities of stores: a restore gives new ones",
+        "the amount of a lock that the collateral token has not seen yet: nobody else tells it",
         "pages of the database below the rows: a page that cannot be read ends the check"};
     for (unsigned i = 0; i < sizeof never / sizeof never[0]; i++)
         tim3_fsck_unchecked (self, "%s", never[i]);
@@ -194,8 +196,9 @@ int tim3ctl_fsck (tim3ctl_t *ctl)
     self.listed = json_array ();
     self.unchecked = json_array ();
     bool opened = open_stores (&self);
-    if (opened) {
+    if (opened)
         check (&self);
+    if (opened && !self.stopped) {
         list_unchecked (&self);
         print_result (&self);
     }
@@ -203,5 +206,7 @@ int tim3ctl_fsck (tim3ctl_t *ctl)
     json_decref (self.sections);
     json_decref (self.listed);
     json_decref (self.unchecked);
-    return !opened ? NOT_OPENED : self.problems ? FOUND : TIM3CTL_DONE;
+    if (self.stopped)
+        fputs ("tim3ctl: interrupted; nothing can be said of the stores\n", stderr);
+    return !opened || self.stopped ? NOT_OPENED : self.problems ? FOUND : TIM3CTL_DONE;
 }

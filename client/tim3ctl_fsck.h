@@ -46,6 +46,7 @@ typedef struct {
     tim3_fsck_store_t *stores;
     unsigned store_count;
     bool json;
+    bool stopped; /* by Ctrl-C */
     uint64_t problems;
     uint64_t problems_told; /* those of the sections that are done */
     uint64_t begun_us;
@@ -98,8 +99,9 @@ void tim3_fsck_compare (tim3_fsck_t *self, const tim3_fsck_place_t *at, const ti
 void tim3_fsck_section (tim3_fsck_t *self, const char *name, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
 void tim3_fsck_unchecked (tim3_fsck_t *self, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
-/*  Counts a row; tells on stderr how far it is when it takes long.  */
-void tim3_fsck_progress (tim3_fsck_t *self, const tim3_fsck_place_t *at);
+/*  Counts a row; tells on stderr how far it is when it takes long. False when Ctrl-C has ended the run: from then on
+    nothing is read to its end, so nothing is told.  */
+bool tim3_fsck_progress (tim3_fsck_t *self, const tim3_fsck_place_t *at);
 
 /*  Sums that stop at the most and least there is: what is compared with them differs then.  */
 void tim3_fsck_add (tim3_amount_t *sum, tim3_amount_t amount);

@@ -54,7 +54,10 @@ static void check_number (log_t *self, const tim3_fsck_place_t *at, const tim3_e
     source_t *source = tim3_fsck_map_take (self->sources, key.data, key.size);
     uint64_t *last = tim3_fsck_map_take (self->names, key.data, name_size);
     uint64_t before = source->last ? source->last : item->seq <= *last ? item->seq - 1 : *last;
-    if (item->seq != before + 1)
+    if (before == 0 && item->seq > 1)
+        tim3_fsck_problem (self->fsck, at, "the first event of %s is %llu: those before it are not in this log",
+                           item->source, (unsigned long long) item->seq);
+    else if (item->seq != before + 1)
         tim3_fsck_problem (self->fsck, at, "seq of %s is %llu, but \"%llu\" by the event before", item->source,
                            (unsigned long long) item->seq, (unsigned long long) before + 1);
     source->last = item->seq;

@@ -23,6 +23,7 @@ typedef struct {
     const tim3_fsck_store_t *store;
     tim3_fsck_map_t *holders;
     uint64_t seq;        /* of the last event played */
+    uint64_t time_us;    /* of the same */
     bool whole;          /* from the first event on, without a gap */
     tim3_amount_t total; /* supply, or locked */
     bool total_known;
@@ -91,6 +92,13 @@ static void mark (replay_t *self, const tim3_fsck_place_t *at, const tim3_id_t *
     *seen |= bit;
 }
 
+static void check_time (replay_t *self, const tim3_fsck_place_t *at, uint64_t decided_us)
+{
+    if (self->time_us != decided_us)
+        tim3_fsck_problem (self->fsck, at, "time_us is %llu, but \"%llu\" by the ledger's record",
+                           (unsigned long long) self->time_us, (unsigned long long) decided_us);
+}
+
 /*  The record that an event of the token manager tells of, if it is of that kind and status.  */
 static bool find_record (replay_t *self, const tim3_fsck_place_t *at, const tim3_id_t *tx, unsigned kind,
                          bool failed, tim3_transaction_t *record)
@@ -98,8 +106,10 @@ static bool find_record (replay_t *self, const tim3_fsck_place_t *at, const tim3
     char text[TIM3_ID_TEXT_MAX];
     bool found = tim3_fsck_read_tx (self->store, TIM3_TABLE_RECORD, tx, record);
     mark (self, at, tx, TIM3_FSCK_EVENT);
-    if (found && record->kind == kind && failed == (record->status == TIM3_TX_STATUS_FAILED))
+    if (found && record->kind == kind && failed == (record->status == TIM3_TX_STATUS_FAILED)) {
+        check_time (self, at, record->time_us);
         return true;
+    }
     tim3_fsck_problem (self->fsck, at, "event %llu tells of a %s %s that %s has not recorded so",
                        (unsigned long long) self->seq, tim3_value_name (tim3_tx_kind_values, kind),
                        tim3_id_format (tx, text), self->store->meta.name);
@@ -217,6 +227,8 @@ static void play_locked (replay_t *self, const tim3_fsck_place_t *at, const even
     tim3_collateral_locked_t derived = {.tx = told->tx, .amount = item.amount, .locked = told->locked};
     strcpy (derived.account, item.account);
     tim3_fsck_compare (self->fsck, at, &tim3_shape_collateral_locked, told, &derived, "the ledger's record");
+    if (item.state == TIM3_LOCK_STATE_PENDING)
+        check_time (self, at, item.changed_us);
     if (item.state == TIM3_LOCK_STATE_REQUESTED || item.code != TIM3_OK)
         tim3_fsck_problem (self->fsck, at, "the lock is %s, but the event says that the vault has the collateral",
                            tim3_value_name (tim3_lock_state_values, item.state));
@@ -235,6 +247,10 @@ static void play_released (replay_t *self, const tim3_fsck_place_t *at, const ev
     strcpy (derived.account, item.account);
     derived.locked = told->locked;
     tim3_fsck_compare (self->fsck, at, &tim3_shape_collateral_released, told, &derived, "the ledger's record");
+    if (burn)
+        check_time (self, at, item.created_us);
+    else if (item.state == TIM3_LOCK_STATE_RELEASING)
+        check_time (self, at, item.changed_us);
 }
 
 /*  -------------------------------------------------------------------------------------------- playing  */
@@ -283,6 +299,7 @@ static void play (replay_t *self, const tim3_fsck_place_t *at, const tim3_event_
         tim3_fsck_map_each (self->holders, forget, NULL);
     }
     self->seq = item->seq;
+    self->time_us = item->time_us;
     self->events++;
     play_body (self, at, item);
 }

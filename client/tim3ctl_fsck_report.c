@@ -52,7 +52,7 @@ void tim3_fsck_problem (tim3_fsck_t *self, const tim3_fsck_place_t *at, const ch
 {
     char what[TEXT_MAX];
     va_list arguments;
-    if (self->problems++ >= TIM3_FSCK_SHOWN_MOST)
+    if (self->stopped || self->problems++ >= TIM3_FSCK_SHOWN_MOST)
         return;
     va_start (arguments, format);
     vsnprintf (what, sizeof what, format, arguments);
@@ -122,6 +122,8 @@ void tim3_fsck_section (tim3_fsck_t *self, const char *name, const char *format,
     va_start (arguments, format);
     vsnprintf (counts, sizeof counts, format, arguments);
     va_end (arguments);
+    if (self->stopped)
+        return;
     if (self->json)
         json_array_append_new (self->sections, json_pack ("{s:s, s:s, s:I}", "section", name, "checked", counts,
                                                           "problems", (json_int_t) problems));
@@ -141,14 +143,20 @@ void tim3_fsck_unchecked (tim3_fsck_t *self, const char *format, ...)
     json_array_append_new (self->unchecked, json_string (what));
 }
 
-void tim3_fsck_progress (tim3_fsck_t *self, const tim3_fsck_place_t *at)
+static void tell_progress (tim3_fsck_t *self, const tim3_fsck_place_t *at)
 {
-    if (++self->walked % 4096)
-        return;
     uint64_t now = tim3ctl_now_us ();
     if (now - self->begun_us < PATIENCE_US || now - self->progress_us < PATIENCE_US)
         return;
     self->progress_us = now;
     fprintf (stderr, "fsck: %llu rows read, now at %s %s\n", (unsigned long long) self->walked,
              at->store->meta.name, table_name (at->table));
+}
+
+bool tim3_fsck_progress (tim3_fsck_t *self, const tim3_fsck_place_t *at)
+{
+    if (++self->walked % 4096 == 0)
+        tell_progress (self, at);
+    self->stopped |= tim3ctl_interrupted ();
+    return !self->stopped;
 }

@@ -104,11 +104,10 @@ bool tim3_fsck_next (tim3_fsck_t *self, tim3_fsck_place_t *at, void *record)
     tim3_fault_t fault;
     const uint8_t *value;
     size_t size;
-    while (store->ops->seek (store, at->table, TIM3_SEEK_GT, &at->key, &value, &size)) {
-        tim3_fsck_progress (self, at);
+    while (store->ops->seek (store, at->table, TIM3_SEEK_GT, &at->key, &value, &size)
+           && tim3_fsck_progress (self, at))
         if (tim3_fsck_key_text (at->table, &at->key, text) && decode (at->table, value, size, record, &fault) == 0)
             return true;
-    }
     return false;
 }
 
@@ -171,10 +170,10 @@ static void check_table (tim3_fsck_t *self, tim3_fsck_store_t *store, unsigned n
     const uint8_t *value;
     size_t size;
     tim3_seek_t how = TIM3_SEEK_GE;
-    while (store->store->ops->seek (store->store, at.table, how, &at.key, &value, &size)) {
+    while (store->store->ops->seek (store->store, at.table, how, &at.key, &value, &size)
+           && tim3_fsck_progress (self, &at)) {
         how = TIM3_SEEK_GT;
         store->rows[number]++;
-        tim3_fsck_progress (self, &at);
         check_row (self, &at, value, size, record);
     }
 }

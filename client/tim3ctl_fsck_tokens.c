@@ -162,8 +162,9 @@ static void check_fields (tokens_t *self, const tim3_fsck_place_t *at, const tim
                            tim3_value_name (tim3_tx_kind_values, record->kind));
     if (!control && (record->amount == 0 || !tim3_account_valid (record->account)))
         tim3_fsck_problem (self->fsck, at, "amount or account is not one that can have been asked for");
-    if (failed && (record->balance || record->to_balance || record->supply))
-        tim3_fsck_problem (self->fsck, at, "failed, but with balances as if it had been done");
+    if (((failed || control) && (record->balance || record->supply))
+        || (record->to_balance && (failed || record->to[0] == '\0')))
+        tim3_fsck_problem (self->fsck, at, "it tells balances that it cannot have changed");
 }
 
 static void expect_row (tokens_t *self, const tim3_fsck_place_t *at, tim3_table_t table, const tim3_key_t *key)

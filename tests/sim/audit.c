@@ -36,7 +36,8 @@ static tim3_amount_t read_locked (unsigned asset)
 {
     tim3_lock_totals_t totals;
     tim3_key_t key = tim3_key_text ("totals");
-    tim3_store_read (sim.processes[sim.assets[asset].lock_manager].store, TIM3_TABLE_LOCK_TOTALS, &key, &totals);
+    tim3_store_read (sim.processes[sim.assets[asset].lock_manager].store, TIM3_TABLE_LOCK_TOTALS, &key,
+                     &totals);
     return totals.locked;
 }
 
@@ -60,8 +61,10 @@ static void check_backing (unsigned asset)
 {
     tim3_amount_t collateral;
     bool fits = tim3_amount_mul (s_locked[asset].high, sim.assets[asset].scale, &collateral);
-    SIM_CHECK (fits && s_vault[asset].low >= collateral, "vault >= locked", "asset %s", sim.assets[asset].name);
-    SIM_CHECK (s_locked[asset].low >= s_supply[asset].high, "locked >= supply", "asset %s", sim.assets[asset].name);
+    SIM_CHECK (fits && s_vault[asset].low >= collateral, "vault >= locked", "asset %s",
+               sim.assets[asset].name);
+    SIM_CHECK (s_locked[asset].low >= s_supply[asset].high, "locked >= supply", "asset %s",
+               sim.assets[asset].name);
 }
 
 static void note_sums (unsigned node, bool durable)
@@ -103,8 +106,8 @@ static void tell_model (unsigned node)
     const sim_process_t *process = &sim.processes[node];
     uint64_t last = read_event_number (process->store);
     tim3_event_item_t item;
-    SIM_CHECK (last >= s_seen[node], "what was let out is durable", "%s has lost events behind %llu", process->name,
-               (unsigned long long) last);
+    SIM_CHECK (last >= s_seen[node], "what was let out is durable", "%s has lost events behind %llu",
+               process->name, (unsigned long long) last);
     while (s_seen[node] < last) {
         tim3_key_t key = tim3_key_u64 (++s_seen[node]);
         bool found = tim3_store_read (process->store, TIM3_TABLE_OUTBOX, &key, &item);
@@ -172,7 +175,8 @@ static bool has_read_all (void)
     size_t end = sim_disk_count (sim.processes[SIM_ROUTER].store, TIM3_TABLE_LOG);
     if (!tim3_store_read (sim.processes[SIM_STATE_MANAGER].store, TIM3_TABLE_LOG_CURSOR, &key, &cursor))
         cursor.next = 1;
-    return cursor.next == end + 1 ? true : unrest ("state manager", "events are not read", end + 1 - cursor.next);
+    return cursor.next == end + 1 ? true
+                                  : unrest ("state manager", "events are not read", end + 1 - cursor.next);
 }
 
 bool sim_audit_quiet (void)
@@ -182,10 +186,10 @@ bool sim_audit_quiet (void)
             return unrest (sim.processes[i].name, "is down", 0);
     for (unsigned i = 0; i < sim.asset_count; i++) {
         const sim_asset_t *asset = &sim.assets[i];
-        if (!is_empty (asset->lock_manager, TIM3_TABLE_LOCK_DUE, "locks or releases are not final")
-            || !is_empty (asset->token_manager, TIM3_TABLE_BURN_DUE, "burns are not final")
-            || !is_empty (asset->lock_manager, TIM3_TABLE_OUTBOX, "events are not in the log")
-            || !is_empty (asset->token_manager, TIM3_TABLE_OUTBOX, "events are not in the log"))
+        if (!is_empty (asset->lock_manager, TIM3_TABLE_LOCK_DUE, "locks or releases are not final") ||
+            !is_empty (asset->token_manager, TIM3_TABLE_BURN_DUE, "burns are not final") ||
+            !is_empty (asset->lock_manager, TIM3_TABLE_OUTBOX, "events are not in the log") ||
+            !is_empty (asset->token_manager, TIM3_TABLE_OUTBOX, "events are not in the log"))
             return false;
     }
     return has_read_all ();
@@ -200,7 +204,8 @@ static void check_equal (unsigned asset)
 {
     tim3_amount_t collateral;
     bool fits = tim3_amount_mul (s_supply[asset].durable, sim.assets[asset].scale, &collateral);
-    SIM_CHECK (fits && s_vault[asset].durable == collateral && s_locked[asset].durable == s_supply[asset].durable,
+    SIM_CHECK (fits && s_vault[asset].durable == collateral &&
+                   s_locked[asset].durable == s_supply[asset].durable,
                "vault = locked = supply when nothing is in flight", "asset %s", sim.assets[asset].name);
 }
 
@@ -212,8 +217,8 @@ static void check_ledger (unsigned asset)
     tim3_store_t *store = sim.processes[sim.assets[asset].token_manager].store;
     if (!tim3_store_read (store, TIM3_TABLE_LEDGER, &key, &ledger))
         ledger.cap = TIM3_AMOUNT_MAX;
-    SIM_CHECK (ledger.supply == book->supply && ledger.minted == book->minted && ledger.cap == book->cap
-                   && ledger.paused == book->paused,
+    SIM_CHECK (ledger.supply == book->supply && ledger.minted == book->minted && ledger.cap == book->cap &&
+                   ledger.paused == book->paused,
                "the ledger agrees with the model", "asset %s", sim.assets[asset].name);
 }
 
@@ -229,7 +234,8 @@ static void check_accounts (unsigned asset)
         tim3_key_t key = tim3_key_text (holder->account);
         tim3_store_read (ledger, TIM3_TABLE_ACCOUNT, &key, &account);
         SIM_CHECK (account.balance == holder->balance && account.frozen == holder->frozen,
-                   "the model agrees with every balance", "%s of %s", holder->account, sim.assets[asset].name);
+                   "the model agrees with every balance", "%s of %s", holder->account,
+                   sim.assets[asset].name);
         key = tim3_key_text (sim.assets[asset].name);
         tim3_key_add_text (&key, holder->account);
         tim3_store_read (states, TIM3_TABLE_POSITION, &key, &position);
@@ -246,8 +252,8 @@ static void check_metrics (unsigned asset)
     tim3_store_read (sim.processes[SIM_STATE_MANAGER].store, TIM3_TABLE_ASSET_METRICS, &key, &metrics);
     SIM_CHECK (metrics.supply == book->supply && metrics.locked == book->locked,
                "metrics are the ledgers' totals", "asset %s", sim.assets[asset].name);
-    SIM_CHECK (metrics.token_seq == book->events[TIM3_ROLE_TOKEN_MANAGER]
-                   && metrics.lock_seq == book->events[TIM3_ROLE_LOCK_MANAGER],
+    SIM_CHECK (metrics.token_seq == book->events[TIM3_ROLE_TOKEN_MANAGER] &&
+                   metrics.lock_seq == book->events[TIM3_ROLE_LOCK_MANAGER],
                "every event is applied once", "asset %s", sim.assets[asset].name);
 }
 
@@ -274,7 +280,8 @@ static void check_cursor (void)
     tim3_log_cursor_t cursor;
     tim3_key_t key = tim3_key_text ("cursor");
     tim3_store_read (sim.processes[SIM_STATE_MANAGER].store, TIM3_TABLE_LOG_CURSOR, &key, &cursor);
-    SIM_CHECK (cursor.gaps == 0, "the state manager misses nothing", "%llu gaps", (unsigned long long) cursor.gaps);
+    SIM_CHECK (cursor.gaps == 0, "the state manager misses nothing", "%llu gaps",
+               (unsigned long long) cursor.gaps);
 }
 
 void sim_audit_end (void)

@@ -8,7 +8,9 @@
 #include <string.h>
 
 #define OPERATIONS_MAX 512
-#define ATTEMPTS 1000 /* message ids tell operation and attempt */
+#define ATTEMPTS 1000                 /* message ids tell operation and attempt ... */
+#define LOOKS (ATTEMPTS * 1000000ull) /* ... or, above this, an operation that is looked up ... */
+#define QUERIES (2 * LOOKS)           /* ... or, above this, that anything is asked */
 #define ACCOUNTS_MAX 16
 #define OF_COLLATERAL SIM_ASSETS_MAX /* "asset" of what only the collateral token knows */
 
@@ -28,11 +30,13 @@ typedef struct {
     tim3_type_t type;
     sim_payload_t payload;
     char request_id[24];
+    uint64_t at_us; /* first asked */
     uint32_t attempts;
     unsigned first_node;
     unsigned last_node;
     uint32_t first_life;
-    bool again; /* asked once more during the faults */
+    bool again;   /* asked once more during the faults */
+    bool decided; /* its answer was there when it was looked up */
     bool verified;
     answer_t answer;
 } operation_t;
@@ -47,8 +51,8 @@ static uint64_t below (uint64_t bound)
 
 const char *sim_client_account (unsigned number)
 {
-    static const char *const names[ACCOUNTS_MAX] = {"alice", "bob",   "carol", "dave",  "erin",    "frank",
-                                                    "grace", "heidi", "ivan",  "judy",  "mallory", "niaj",
+    static const char *const names[ACCOUNTS_MAX] = {"alice",  "bob",   "carol",  "dave", "erin",    "frank",
+                                                    "grace",  "heidi", "ivan",   "judy", "mallory", "niaj",
                                                     "olivia", "peggy", "rupert", "sybil"};
     return names[number % ACCOUNTS_MAX];
 }
@@ -84,12 +88,12 @@ static tim3_id_t draw_tx (const operation_t *operation)
 
 static bool is_alike (const operation_t *a, const operation_t *b)
 {
-    return (a->type == TIM3_MSG_CONTROL) == (b->type == TIM3_MSG_CONTROL)
-           && (a->payload.asset == OF_COLLATERAL) == (b->payload.asset == OF_COLLATERAL);
+    return (a->type == TIM3_MSG_CONTROL) == (b->type == TIM3_MSG_CONTROL) &&
+           (a->payload.asset == OF_COLLATERAL) == (b->payload.asset == OF_COLLATERAL);
 }
 
-/*  Takes the id of a recent operation for something that is, as a rule, not the same. The id belongs to an account
-    of an asset, so these are taken along.  */
+/*  Takes the id of another operation, soon after it, for something that is, as a rule, not the same. The id belongs to
+    an account of an asset, so these are taken along.  */
 static void reuse_id (operation_t *operation, unsigned number)
 {
     const operation_t *other = &s_operations[number - 1 - below (number < 12 ? number : 12)];
@@ -99,6 +103,8 @@ static void reuse_id (operation_t *operation, unsigned number)
     if (operation->type != TIM3_MSG_CONTROL)
         strcpy (operation->payload.account, other->payload.account);
     strcpy (operation->request_id, other->request_id);
+    if (operation->type != TIM3_MSG_CONTROL)
+        operation->at_us = other->at_us + below (4 * SIM_SECOND);
     sim.counters.ids_reused++;
 }
 
@@ -106,6 +112,7 @@ static void add (operation_t *operation, uint64_t at_us)
 {
     unsigned number = s_count++;
     snprintf (operation->request_id, sizeof operation->request_id, "r%u", number);
+    operation->at_us = at_us;
     if (number > 0 && sim_random_chance (&sim.client_random, sim.options.reuse_permille))
         reuse_id (operation, number);
     operation->payload.tx = draw_tx (operation);
@@ -113,7 +120,9 @@ static void add (operation_t *operation, uint64_t at_us)
     s_operations[number] = *operation;
     if (operation->payload.asset != OF_COLLATERAL)
         sim_model_expect (&operation->payload);
-    sim_after (at_us, SIM_EVENT_CALL, number, 0);
+    sim_after (operation->at_us, SIM_EVENT_CALL, number, 0);
+    if (operation->payload.kind && operation->type != TIM3_MSG_CONTROL && below (4) == 0)
+        sim_after (operation->at_us + below (5 * SIM_SECOND), SIM_EVENT_LOOK, number, 0);
 }
 
 static void draw_faucet (const char *account, uint64_t most, uint64_t at_us)
@@ -148,7 +157,8 @@ static void draw_money (tim3_type_t type, unsigned kind, uint64_t most, uint64_t
     add (&operation, at_us);
 }
 
-static void add_control (unsigned asset, unsigned control, const char *account, tim3_amount_t amount, uint64_t at_us)
+static void add_control (unsigned asset, unsigned control, const char *account, tim3_amount_t amount,
+                         uint64_t at_us)
 {
     operation_t operation = {.type = TIM3_MSG_CONTROL};
     operation.payload.asset = asset;
@@ -195,14 +205,48 @@ static void draw_one (uint64_t at_us)
         draw_collateral_transfer (at_us);
 }
 
+/*  One who mints and redeems most of all money there can be, until the sum of all mints cannot take more.  */
+static void draw_churn (void)
+{
+    operation_t mint = {.type = TIM3_MSG_MINT};
+    uint64_t step = sim.options.window_us / 8;
+    mint.payload.kind = TIM3_TX_KIND_MINT;
+    mint.payload.amount = (tim3_amount_t) 3 << 125;
+    strcpy (mint.payload.account, sim_client_account (0));
+    for (unsigned i = 1; i < 7; i++) {
+        operation_t redeem = mint;
+        operation_t copy = mint;
+        redeem.type = TIM3_MSG_REDEEM;
+        redeem.payload.kind = TIM3_TX_KIND_REDEEM;
+        add (&copy, i * step);
+        add (&redeem, i * step + step / 2);
+    }
+}
+
+static void draw_first_faucet (unsigned number)
+{
+    operation_t operation = {.type = TIM3_MSG_FAUCET};
+    operation.payload.asset = OF_COLLATERAL;
+    operation.payload.amount = (tim3_amount_t) 3 << 125;
+    strcpy (operation.payload.account, sim_client_account (number));
+    if (sim.options.rich && number == 0)
+        add (&operation, below (SIM_SECOND));
+    else
+        draw_faucet (operation.payload.account, 2000, below (SIM_SECOND));
+}
+
 void sim_client_draw (void)
 {
     for (unsigned i = 0; i < sim.options.accounts; i++)
-        draw_faucet (sim_client_account (i), 2000, below (SIM_SECOND));
+        draw_first_faucet (i);
+    if (sim.options.rich)
+        draw_churn ();
     for (uint64_t i = 0; i < sim.options.operations; i++)
         draw_one (below (sim.options.window_us));
     for (uint64_t i = 0; i < sim.options.controls; i++)
         draw_control (below (sim.options.window_us));
+    for (uint64_t i = 0; i < sim.options.queries; i++)
+        sim_after (below (sim.options.window_us), SIM_EVENT_QUERY, 0, 0);
     sim.counters.operations = s_count;
 }
 
@@ -217,7 +261,8 @@ typedef union {
 } body_t;
 
 /*  Mint, Redeem and Faucet have the same fields in the same places.  */
-_Static_assert(sizeof (tim3_mint_t) == sizeof (tim3_faucet_t) && sizeof (tim3_mint_t) == sizeof (tim3_redeem_t),
+_Static_assert(sizeof (tim3_mint_t) == sizeof (tim3_faucet_t) &&
+                   sizeof (tim3_mint_t) == sizeof (tim3_redeem_t),
                "the three look alike");
 
 static void fill_body (const operation_t *operation, body_t *body)
@@ -277,25 +322,46 @@ static void note_attempt (operation_t *operation, unsigned node)
     operation->last_node = node;
 }
 
+/*  As the router passes it on: the way back is by what the front has written into via.  */
+static void send (unsigned node, tim3_type_t type, uint64_t id, const tim3_id_t *tx, const void *body)
+{
+    tim3_envelope_t envelope = {.type = type, .id = id, .via_size = sizeof id};
+    tim3_buffer_t buffer = {0};
+    memcpy (envelope.via, &id, sizeof id);
+    strcpy (envelope.sender, "client");
+    strcpy (envelope.recipient, sim.processes[node].name);
+    tim3_envelope_write (&buffer, &envelope, body);
+    sim_trace (tim3_message (type)->name, sim.front, node, id, tx);
+    sim_network_send (sim_frame_new (sim.front, node, false, buffer.data, buffer.size));
+    tim3_buffer_free (&buffer);
+}
+
+void sim_client_look (unsigned number)
+{
+    operation_t *operation = &s_operations[number];
+    tim3_get_transaction_t ask = {.tx = operation->payload.tx};
+    operation->decided = operation->answer.final && operation->answer.code == TIM3_OK;
+    send (choose_coordinator (operation), TIM3_MSG_GET_TRANSACTION, LOOKS + number, &ask.tx, &ask);
+}
+
+/*  Asks anybody something that anybody must be able to answer.  */
+void sim_client_query (void)
+{
+    static const tim3_type_t types[] = {TIM3_MSG_INFO, TIM3_MSG_HEALTH, TIM3_MSG_STATS, TIM3_MSG_CONFIG_GET};
+    send ((unsigned) below (sim.process_count), types[below (4)], QUERIES, NULL, "");
+}
+
 void sim_client_call (unsigned number)
 {
     operation_t *operation = &s_operations[number];
     unsigned node = choose_node (operation);
-    tim3_envelope_t envelope = {.type = operation->type, .via_size = sizeof number};
-    tim3_buffer_t buffer = {0};
     body_t body;
-
     fill_body (operation, &body);
     note_attempt (operation, node);
-    envelope.id = (uint64_t) (number + 1) * ATTEMPTS + operation->attempts;
-    memcpy (envelope.via, &number, sizeof number);
-    strcpy (envelope.sender, "client");
-    strcpy (envelope.recipient, sim.processes[node].name);
-    tim3_envelope_write (&buffer, &envelope, &body);
-    sim_trace (tim3_message (operation->type)->name, sim.front, node, envelope.id, &operation->payload.tx);
-    sim_network_send (sim_frame_new (sim.front, node, false, buffer.data, buffer.size));
-    tim3_buffer_free (&buffer);
-    uint64_t patience = sim.settling ? 3 * SIM_SECOND : sim_random_between (&sim.client_random, SIM_SECOND, 4 * SIM_SECOND);
+    send (node, operation->type, (uint64_t) (number + 1) * ATTEMPTS + operation->attempts,
+          &operation->payload.tx, &body);
+    uint64_t patience =
+        sim.settling ? 3 * SIM_SECOND : sim_random_between (&sim.client_random, SIM_SECOND, 4 * SIM_SECOND);
     sim_after (patience, SIM_EVENT_TIMEOUT, number, operation->attempts);
 }
 
@@ -317,15 +383,15 @@ static bool decode (const tim3_envelope_t *envelope, void *body)
 {
     tim3_arena_t none = {0};
     tim3_fault_t fault;
-    return tim3_decode_map (envelope->body, envelope->body_size, tim3_message (envelope->type)->shape, body, &none,
-                            &fault)
-           == 0;
+    return tim3_decode_map (envelope->body, envelope->body_size, tim3_message (envelope->type)->shape, body,
+                            &none, &fault) == 0;
 }
 
 static answer_t read_error (const tim3_error_t *error)
 {
     tim3_advice_t advice = tim3_result_advice ((unsigned) error->code);
-    answer_t answer = {.code = (unsigned) error->code, .available = error->available, .needed = error->needed};
+    answer_t answer = {
+        .code = (unsigned) error->code, .available = error->available, .needed = error->needed};
     answer.final = advice == TIM3_ADVICE_FINAL || advice == TIM3_ADVICE_RETRY_NEW_ID;
     if (error->code < SIM_RESULTS_MAX)
         sim.counters.answers[error->code]++;
@@ -348,7 +414,8 @@ static answer_t read_answer (const tim3_envelope_t *envelope)
         tim3_transaction_t transaction;
         tim3_collateral_moved_t moved;
     } body;
-    SIM_CHECK (decode (envelope, &body), "answers can be read", "type %llu", (unsigned long long) envelope->type);
+    SIM_CHECK (decode (envelope, &body), "answers can be read", "type %llu",
+               (unsigned long long) envelope->type);
     switch (envelope->type) {
     case TIM3_MSG_ERROR:
         return read_error (&body.error);
@@ -363,34 +430,38 @@ static answer_t read_answer (const tim3_envelope_t *envelope)
 
 static bool same_answer (const answer_t *a, const answer_t *b)
 {
-    return a->code == b->code && a->balance == b->balance && a->to_balance == b->to_balance && a->supply == b->supply
-           && a->available == b->available && a->needed == b->needed && a->time_us == b->time_us;
+    return a->code == b->code && a->balance == b->balance && a->to_balance == b->to_balance &&
+           a->supply == b->supply && a->available == b->available && a->needed == b->needed &&
+           a->time_us == b->time_us;
 }
 
 static bool happened (const operation_t *operation)
 {
     const sim_fate_t *fate = sim_model_fate (operation->payload.asset, &operation->payload.tx);
-    return fate && fate->decided && fate->code == TIM3_OK && sim_model_same (&fate->payload, &operation->payload);
+    return fate && fate->decided && fate->code == TIM3_OK &&
+           sim_model_same (&fate->payload, &operation->payload);
 }
 
 /*  Whoever is told that it is done may rely on it, whatever crashes next.  */
 static void check_completed (const operation_t *operation, const answer_t *answer)
 {
     const sim_fate_t *fate = sim_model_fate (operation->payload.asset, &operation->payload.tx);
-    SIM_CHECK (happened (operation), "completed = exactly one effect", "%s %s for %s was answered, and is not durable",
-               tim3_message (operation->type)->name, operation->request_id, operation->payload.account);
+    SIM_CHECK (happened (operation), "completed = exactly one effect",
+               "%s %s for %s was answered, and is not durable", tim3_message (operation->type)->name,
+               operation->request_id, operation->payload.account);
     SIM_CHECK (operation->type != TIM3_MSG_REDEEM || fate->released_burn, "redeemed = paid out", "%s for %s",
                operation->request_id, operation->payload.account);
-    SIM_CHECK (answer->balance == fate->balance && answer->to_balance == fate->to_balance
-                   && answer->supply == fate->supply,
-               "the model agrees with every answer", "%s for %s", operation->request_id, operation->payload.account);
+    SIM_CHECK (answer->balance == fate->balance && answer->to_balance == fate->to_balance &&
+                   answer->supply == fate->supply,
+               "the model agrees with every answer", "%s for %s", operation->request_id,
+               operation->payload.account);
 }
 
 static bool overflows_collateral (const operation_t *operation)
 {
     tim3_amount_t product;
-    return operation->type == TIM3_MSG_MINT
-           && !tim3_amount_mul (operation->payload.amount, sim.assets[operation->payload.asset].scale, &product);
+    return operation->type == TIM3_MSG_MINT &&
+           !tim3_amount_mul (operation->payload.amount, sim.assets[operation->payload.asset].scale, &product);
 }
 
 static void check_refused (const operation_t *operation, const answer_t *answer)
@@ -400,12 +471,12 @@ static void check_refused (const operation_t *operation, const answer_t *answer)
     SIM_CHECK (!happened (operation), "refused = no effect", "%s %s for %s was refused with %s, and happened",
                tim3_message (operation->type)->name, operation->request_id, operation->payload.account,
                tim3_result_name (answer->code));
-    if (answer->code == TIM3_ID_REUSED || (answer->code == TIM3_SAME_ACCOUNT && same_account)
-        || (answer->code == TIM3_AMOUNT_OVERFLOW && overflows_collateral (operation)))
+    if (answer->code == TIM3_ID_REUSED || (answer->code == TIM3_SAME_ACCOUNT && same_account) ||
+        (answer->code == TIM3_AMOUNT_OVERFLOW && overflows_collateral (operation)))
         return;
     SIM_CHECK (fate && fate->decided && fate->code == answer->code, "the model agrees with every answer",
-               "%s %s for %s was refused with %s", tim3_message (operation->type)->name, operation->request_id,
-               operation->payload.account, tim3_result_name (answer->code));
+               "%s %s for %s was refused with %s", tim3_message (operation->type)->name,
+               operation->request_id, operation->payload.account, tim3_result_name (answer->code));
 }
 
 static void check_answer (const operation_t *operation, const answer_t *answer)
@@ -422,8 +493,8 @@ static void note_first (operation_t *operation, const answer_t *answer)
 {
     sim.counters.completed += answer->code == TIM3_OK;
     sim.counters.refused += answer->code != TIM3_OK;
-    if (operation->last_node != operation->first_node
-        && sim.processes[operation->first_node].life != operation->first_life)
+    if (operation->last_node != operation->first_node &&
+        sim.processes[operation->first_node].life != operation->first_life)
         sim.counters.resumed_elsewhere++;
     operation->answer = *answer;
 }
@@ -434,9 +505,10 @@ static void take_final (operation_t *operation, const answer_t *answer)
     check_answer (operation, answer);
     if (!operation->answer.final)
         note_first (operation, answer);
-    SIM_CHECK (same_answer (&operation->answer, answer), "the same id gets the same answer", "%s %s for %s: %s, then %s",
-               tim3_message (operation->type)->name, operation->request_id, operation->payload.account,
-               tim3_result_name (operation->answer.code), tim3_result_name (answer->code));
+    SIM_CHECK (same_answer (&operation->answer, answer), "the same id gets the same answer",
+               "%s %s for %s: %s, then %s", tim3_message (operation->type)->name, operation->request_id,
+               operation->payload.account, tim3_result_name (operation->answer.code),
+               tim3_result_name (answer->code));
     operation->verified = operation->verified || sim.settling;
     if (operation->again && !sim.settling) {
         operation->again = false;
@@ -445,11 +517,49 @@ static void take_final (operation_t *operation, const answer_t *answer)
     }
 }
 
+/*  What a look-up tells is what the model knows.  */
+static void check_record (const operation_t *operation, const tim3_transaction_t *record)
+{
+    const sim_fate_t *fate = sim_model_fate (operation->payload.asset, &operation->payload.tx);
+    sim.counters.looked_up++;
+    sim.counters.looked_up_pending += record->status == TIM3_TX_STATUS_PENDING;
+    if (record->status == TIM3_TX_STATUS_PENDING)
+        return;
+    SIM_CHECK (fate && fate->decided && fate->code == record->code && fate->payload.kind == record->kind &&
+                   fate->payload.amount == record->amount && fate->balance == record->balance,
+               "the model agrees with every look-up", "%s of %s", operation->request_id,
+               operation->payload.account);
+}
+
+static void take_look (uint64_t number, const tim3_envelope_t *envelope)
+{
+    union {
+        tim3_error_t error;
+        tim3_transaction_t transaction;
+    } body;
+    SIM_CHECK (number < s_count && decode (envelope, &body), "answers can be read", "look-up %llu",
+               (unsigned long long) number);
+    const operation_t *operation = &s_operations[number];
+    if (envelope->type == TIM3_MSG_TRANSACTION)
+        check_record (operation, &body.transaction);
+    else
+        SIM_CHECK (body.error.code != TIM3_NOT_FOUND || !operation->decided, "what is done can be looked up",
+                   "%s of %s", operation->request_id, operation->payload.account);
+}
+
 static void take_one (const tim3_envelope_t *envelope)
 {
+    if (envelope->reply_to >= QUERIES) {
+        sim.counters.queries_answered++;
+        return;
+    }
+    if (envelope->reply_to >= LOOKS) {
+        take_look (envelope->reply_to - LOOKS, envelope);
+        return;
+    }
     uint64_t number = envelope->reply_to / ATTEMPTS - 1;
-    SIM_CHECK (envelope->reply_to >= ATTEMPTS && number < s_count, "answers fit the question", "reply to %llu",
-               (unsigned long long) envelope->reply_to);
+    SIM_CHECK (envelope->reply_to >= ATTEMPTS && number < s_count, "answers fit the question",
+               "reply to %llu", (unsigned long long) envelope->reply_to);
     operation_t *operation = &s_operations[number];
     answer_t answer = read_answer (envelope);
     if (answer.final)
@@ -490,8 +600,8 @@ bool sim_client_done (void)
 static bool is_first (unsigned number)
 {
     for (unsigned i = 0; i < number; i++)
-        if (s_operations[i].answer.code == TIM3_OK
-            && tim3_id_equal (&s_operations[i].payload.tx, &s_operations[number].payload.tx))
+        if (s_operations[i].answer.code == TIM3_OK &&
+            tim3_id_equal (&s_operations[i].payload.tx, &s_operations[number].payload.tx))
             return false;
     return true;
 }

@@ -10,6 +10,8 @@ const char *sim_client_account (unsigned number);
 
 /*  Events of the heap.  */
 void sim_client_call (unsigned operation);
+void sim_client_look (unsigned operation);
+void sim_client_query (void);
 void sim_client_timeout (unsigned operation, uint32_t attempt);
 /*  An answer has arrived at the front.  */
 void sim_client_take (const sim_frame_t *frame);

@@ -142,7 +142,8 @@ static bool may_change (disk_t *self)
     return !self->base.error;
 }
 
-static bool get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t **value, size_t *size)
+static bool get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t **value,
+                 size_t *size)
 {
     disk_t *self = (disk_t *) base;
     bool there;
@@ -155,7 +156,8 @@ static bool get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, 
     return true;
 }
 
-static void put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t *value, size_t size)
+static void put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
+                 size_t size)
 {
     disk_t *self = (disk_t *) base;
     if (!may_change (self))
@@ -174,8 +176,8 @@ static void delete (tim3_store_t *base, tim3_table_t table, const tim3_key_t *ke
         note (self, table, had, NULL);
 }
 
-static bool seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how, tim3_key_t *key, const uint8_t **value,
-                  size_t *size)
+static bool seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how, tim3_key_t *key,
+                  const uint8_t **value, size_t *size)
 {
     disk_t *self = (disk_t *) base;
     bool there;

@@ -33,7 +33,8 @@ static void pause_process (uint32_t node)
 {
     (void) node;
     unsigned chosen = any_process ();
-    sim.processes[chosen].paused_until_us = sim.now_us + sim_random_delay (&sim.process_random, 3 * SIM_SECOND);
+    sim.processes[chosen].paused_until_us =
+        sim.now_us + sim_random_delay (&sim.process_random, 3 * SIM_SECOND);
     sim.counters.pauses++;
     sim_trace ("is paused", chosen, chosen, 0, NULL);
 }

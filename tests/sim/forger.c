@@ -68,8 +68,8 @@ static bool read_evidence (const tim3_envelope_t *envelope, evidence_t *evidence
 
 static bool is_between_ledgers (const sim_frame_t *frame, uint64_t type)
 {
-    return frame->from < sim.process_count && frame->to < sim.process_count && type >= TIM3_MSG_LOCK
-           && type != TIM3_MSG_CONTROL;
+    return frame->from < sim.process_count && frame->to < sim.process_count && type >= TIM3_MSG_LOCK &&
+           type != TIM3_MSG_CONTROL;
 }
 
 static unsigned asset_of (const sim_frame_t *frame)
@@ -82,8 +82,8 @@ static unsigned asset_of (const sim_frame_t *frame)
 void sim_forger_see (const sim_frame_t *frame, const tim3_envelope_t *envelope)
 {
     evidence_t evidence;
-    if (sim.options.forgeries == 0 || sim.settling || !is_between_ledgers (frame, envelope->type)
-        || !read_evidence (envelope, &evidence))
+    if (sim.options.forgeries == 0 || sim.settling || !is_between_ledgers (frame, envelope->type) ||
+        !read_evidence (envelope, &evidence))
         return;
     seen_t *seen = &s_seen[s_seen_count++ % SEEN_MAX];
     free (seen->frame);

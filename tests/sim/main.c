@@ -33,17 +33,18 @@ typedef struct {
 
 static void usage (FILE *out)
 {
-    fprintf (out, "Usage: tim3-sim [--from S] [--seeds N] [--seed S] [--twice] [--verbose] [--quiet] [--demand]\n"
-                  "Runs TIM3's agents in a simulated, hostile world, and checks them after every commit.\n\n"
-                  "  --from S    first seed (default 1)\n"
-                  "  --seeds N   number of seeds (default 100)\n"
-                  "  --seed S    this seed alone\n"
-                  "  --twice     run each seed twice; both must go the same way\n"
-                  "  --verbose   print the whole trace\n"
-                  "  --quiet     print no summary\n"
-                  "  --demand    fail when a kind of fault or branch was never reached\n\n"
-                  "Exit codes: 0 good, 1 a rule is broken, 2 usage, 3 something never becomes final, 4 a crash.\n"
-                  "Example: tim3-sim --from 1000 --seeds 500\n");
+    fprintf (out,
+             "Usage: tim3-sim [--from S] [--seeds N] [--seed S] [--twice] [--verbose] [--quiet] [--demand]\n"
+             "Runs TIM3's agents in a simulated, hostile world, and checks them after every commit.\n\n"
+             "  --from S    first seed (default 1)\n"
+             "  --seeds N   number of seeds (default 100)\n"
+             "  --seed S    this seed alone\n"
+             "  --twice     run each seed twice; both must go the same way\n"
+             "  --verbose   print the whole trace\n"
+             "  --quiet     print no summary\n"
+             "  --demand    fail when a kind of fault or branch was never reached\n\n"
+             "Exit codes: 0 good, 1 a rule is broken, 2 usage, 3 something never becomes final, 4 a crash.\n"
+             "Example: tim3-sim --from 1000 --seeds 500\n");
 }
 
 static uint64_t parse_number (const char *text)
@@ -59,12 +60,15 @@ static uint64_t parse_number (const char *text)
 
 static void parse (int argc, char **argv, arguments_t *arguments)
 {
-    static const struct option options[] = {
-        {"from", required_argument, NULL, 'f'},  {"seeds", required_argument, NULL, 'n'},
-        {"seed", required_argument, NULL, 's'},  {"twice", no_argument, NULL, 't'},
-        {"verbose", no_argument, NULL, 'v'},     {"quiet", no_argument, NULL, 'q'},
-        {"demand", no_argument, NULL, 'd'},      {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"from", required_argument, NULL, 'f'},
+                                            {"seeds", required_argument, NULL, 'n'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"twice", no_argument, NULL, 't'},
+                                            {"verbose", no_argument, NULL, 'v'},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {"demand", no_argument, NULL, 'd'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int option;
     *arguments = (arguments_t){.from = 1, .seeds = 100};
     while ((option = getopt_long (argc, argv, "h", options, NULL)) != -1) {
@@ -156,8 +160,8 @@ static void run_twice (uint64_t seed, sim_outcome_t *outcome)
     run_seed (seed, false, &again);
     if (outcome->verdict != SIM_OK || again.digest == outcome->digest)
         return;
-    printf ("seed %" PRIu64 ": BROKEN: the same seed went two ways: %016" PRIx64 " and %016" PRIx64 "\n", seed,
-            outcome->digest, again.digest);
+    printf ("seed %" PRIu64 ": BROKEN: the same seed went two ways: %016" PRIx64 " and %016" PRIx64 "\n",
+            seed, outcome->digest, again.digest);
     outcome->verdict = SIM_INCORRECT;
     strcpy (outcome->rule, "a seed goes one way");
 }
@@ -246,8 +250,9 @@ int main (int argc, char **argv)
             run_twice (seed, &outcome);
         add (&sum, &outcome.counters);
         if (outcome.verdict != SIM_OK) {
-            printf ("seed %" PRIu64 " fails at commit " SIM_COMMIT ": %s; again with: make sim SEED=%" PRIu64 "\n", seed,
-                    outcome.rule, seed);
+            printf ("seed %" PRIu64 " fails at commit " SIM_COMMIT ": %s; again with: make sim SEED=%" PRIu64
+                    "\n",
+                    seed, outcome.rule, seed);
             return (int) outcome.verdict;
         }
     }

@@ -24,7 +24,8 @@ sim_holder_t *sim_model_holder (unsigned asset, const char *account)
     for (unsigned i = 0; i < book->holder_count; i++)
         if (strcmp (book->holders[i].account, account) == 0)
             return &book->holders[i];
-    SIM_CHECK (book->holder_count < SIM_HOLDERS_MAX, "model: too many accounts", "%s is one too many", account);
+    SIM_CHECK (book->holder_count < SIM_HOLDERS_MAX, "model: too many accounts", "%s is one too many",
+               account);
     strcpy (book->holders[book->holder_count].account, account);
     return &book->holders[book->holder_count++];
 }
@@ -33,8 +34,9 @@ sim_holder_t *sim_model_holder (unsigned asset, const char *account)
 
 bool sim_model_same (const sim_payload_t *a, const sim_payload_t *b)
 {
-    return a->asset == b->asset && tim3_id_equal (&a->tx, &b->tx) && a->kind == b->kind && a->control == b->control
-           && a->amount == b->amount && strcmp (a->account, b->account) == 0 && strcmp (a->to, b->to) == 0;
+    return a->asset == b->asset && tim3_id_equal (&a->tx, &b->tx) && a->kind == b->kind &&
+           a->control == b->control && a->amount == b->amount && strcmp (a->account, b->account) == 0 &&
+           strcmp (a->to, b->to) == 0;
 }
 
 void sim_model_expect (const sim_payload_t *payload)
@@ -128,8 +130,8 @@ static sim_fate_t *decide (const sim_payload_t *like, unsigned code)
     const sim_payload_t *asked = find_payload (like, code != TIM3_OK);
     sim_fate_t *fate = take_fate (like->asset, &like->tx);
     SIM_CHECK (asked, "nothing happens that nobody asked for", "kind %u for %s", like->kind, like->account);
-    SIM_CHECK (!fate->decided, "a tx is decided once", "kind %u for %s, code %u after %u", like->kind, like->account,
-               code, fate->code);
+    SIM_CHECK (!fate->decided, "a tx is decided once", "kind %u for %s, code %u after %u", like->kind,
+               like->account, code, fate->code);
     fate->decided = true;
     fate->code = code;
     fate->payload = *like;
@@ -146,18 +148,20 @@ static void check_verdict (const sim_payload_t *payload)
 /*  The ledger tells balances with each event: they have to be ours.  */
 static void check_balance (tim3_amount_t told, tim3_amount_t ours, const char *what)
 {
-    SIM_CHECK (told == ours, "the model agrees with every balance", "%s: low words %llu told, %llu in the model", what,
-               (unsigned long long) told, (unsigned long long) ours);
+    SIM_CHECK (told == ours, "the model agrees with every balance",
+               "%s: low words %llu told, %llu in the model", what, (unsigned long long) told,
+               (unsigned long long) ours);
 }
 
 static void on_minted (unsigned asset, const tim3_token_changed_t *event)
 {
     sim_book_t *book = &s_books[asset];
-    sim_payload_t payload = {.asset = asset, .tx = event->tx, .kind = TIM3_TX_KIND_MINT, .amount = event->amount};
+    sim_payload_t payload = {
+        .asset = asset, .tx = event->tx, .kind = TIM3_TX_KIND_MINT, .amount = event->amount};
     strcpy (payload.account, event->account);
     const sim_fate_t *known = sim_model_fate (asset, &event->tx);
-    SIM_CHECK (known && known->locked && known->lock_amount == event->amount
-                   && strcmp (known->lock_account, event->account) == 0,
+    SIM_CHECK (known && known->locked && known->lock_amount == event->amount &&
+                   strcmp (known->lock_account, event->account) == 0,
                "minted against a lock", "minted for %s without such a lock", event->account);
     SIM_CHECK (!known->released_void, "a receipt works once", "minted for %s after its lock was released",
                event->account);
@@ -176,7 +180,8 @@ static void on_minted (unsigned asset, const tim3_token_changed_t *event)
 static void on_burned (unsigned asset, const tim3_token_changed_t *event)
 {
     sim_book_t *book = &s_books[asset];
-    sim_payload_t payload = {.asset = asset, .tx = event->tx, .kind = TIM3_TX_KIND_REDEEM, .amount = event->amount};
+    sim_payload_t payload = {
+        .asset = asset, .tx = event->tx, .kind = TIM3_TX_KIND_REDEEM, .amount = event->amount};
     strcpy (payload.account, event->account);
     check_verdict (&payload);
     sim_fate_t *fate = decide (&payload, TIM3_OK);
@@ -191,7 +196,8 @@ static void on_burned (unsigned asset, const tim3_token_changed_t *event)
 
 static void on_transferred (unsigned asset, const tim3_token_transferred_t *event)
 {
-    sim_payload_t payload = {.asset = asset, .tx = event->tx, .kind = TIM3_TX_KIND_TRANSFER, .amount = event->amount};
+    sim_payload_t payload = {
+        .asset = asset, .tx = event->tx, .kind = TIM3_TX_KIND_TRANSFER, .amount = event->amount};
     strcpy (payload.account, event->account);
     strcpy (payload.to, event->to);
     check_verdict (&payload);
@@ -248,8 +254,8 @@ static void on_failed (unsigned asset, const tim3_transaction_failed_t *event)
         copy.to[0] = '\0';
         possible = sim_model_same (&copy, &payload) && may_fail (&s_payloads[i], (unsigned) event->code);
     }
-    SIM_CHECK (possible, "refused for the right reason", "kind %u for %s should not be refused with %s", event->kind,
-               event->account, tim3_result_name ((unsigned) event->code));
+    SIM_CHECK (possible, "refused for the right reason", "kind %u for %s should not be refused with %s",
+               event->kind, event->account, tim3_result_name ((unsigned) event->code));
     decide (&payload, (unsigned) event->code);
 }
 
@@ -270,7 +276,8 @@ static void on_locked (unsigned asset, const tim3_collateral_locked_t *event)
 static void check_void (const sim_fate_t *fate, const tim3_collateral_released_t *event)
 {
     bool minted = fate->decided && fate->payload.kind == TIM3_TX_KIND_MINT && fate->code == TIM3_OK;
-    SIM_CHECK (fate->locked && fate->lock_amount == event->amount && strcmp (fate->lock_account, event->account) == 0,
+    SIM_CHECK (fate->locked && fate->lock_amount == event->amount &&
+                   strcmp (fate->lock_account, event->account) == 0,
                "released what was locked", "released to %s without such a lock", event->account);
     SIM_CHECK (fate->decided && !minted, "released only when not minted", "released to %s", event->account);
     SIM_CHECK (!fate->released_void, "a receipt works once", "released twice to %s", event->account);
@@ -279,7 +286,8 @@ static void check_void (const sim_fate_t *fate, const tim3_collateral_released_t
 static void check_burn (const sim_fate_t *fate, const tim3_collateral_released_t *event)
 {
     bool burned = fate->decided && fate->payload.kind == TIM3_TX_KIND_REDEEM && fate->code == TIM3_OK;
-    SIM_CHECK (burned && fate->payload.amount == event->amount && strcmp (fate->payload.account, event->account) == 0,
+    SIM_CHECK (burned && fate->payload.amount == event->amount &&
+                   strcmp (fate->payload.account, event->account) == 0,
                "released against a burn", "released to %s without such a burn", event->account);
     SIM_CHECK (!fate->released_burn, "a receipt works once", "released twice to %s", event->account);
 }
@@ -310,7 +318,8 @@ void sim_model_event (unsigned asset, const tim3_event_item_t *item)
     } body;
     tim3_arena_t none = {0};
     tim3_fault_t fault;
-    int bad = tim3_decode_map (item->body.data, item->body.size, tim3_message (item->type)->shape, &body, &none, &fault);
+    int bad = tim3_decode_map (item->body.data, item->body.size, tim3_message (item->type)->shape, &body,
+                               &none, &fault);
     SIM_CHECK (bad == 0, "events can be read", "type %llu", (unsigned long long) item->type);
     switch (item->type) {
     case TIM3_MSG_COLLATERAL_LOCKED:

@@ -84,7 +84,8 @@ static void bury (sim_process_t *self)
     sim_network_break (node);
     self->committing = false;
     sim_audit_crashed (node);
-    uint64_t down = sim.settling ? 100 * SIM_MS : 20 * SIM_MS + sim_random_delay (&sim.process_random, SIM_SECOND);
+    uint64_t down =
+        sim.settling ? 100 * SIM_MS : 20 * SIM_MS + sim_random_delay (&sim.process_random, SIM_SECOND);
     sim_after (down, SIM_EVENT_START, node, 0);
 }
 
@@ -95,7 +96,8 @@ static void die_in_commit (sim_process_t *self)
     bool kept = sim_random_chance (&sim.disk_random, 500);
     sim.counters.crashes_in_commit_kept += kept;
     sim.counters.crashes_in_commit_lost += !kept;
-    sim_trace (kept ? "dies, its commit got through" : "dies, its commit did not get through", node, node, 0, NULL);
+    sim_trace (kept ? "dies, its commit got through" : "dies, its commit did not get through", node, node, 0,
+               NULL);
     sim_disk_crash (self->store, kept);
     bury (self);
 }
@@ -241,6 +243,7 @@ static void check_superseded (sim_process_t *self)
     if (!tim3_host_superseded (self->host))
         return;
     sim.counters.superseded++;
+    self->clock.error_us = 0; /* somebody sets the clock right, before starting it again */
     sim_trace ("is superseded", (unsigned) (self - sim.processes), 0, 0, NULL);
     sim_disk_crash (self->store, true);
     bury (self);

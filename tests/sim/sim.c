@@ -171,7 +171,8 @@ void sim_after (uint64_t delay_us, sim_event_kind_t kind, unsigned a, uint32_t b
 
 void sim_after_frame (uint64_t delay_us, sim_frame_t *frame)
 {
-    push ((sim_event_t){.at_us = sim.now_us + delay_us, .kind = SIM_EVENT_DELIVER, .a = frame->to, .frame = frame});
+    push ((sim_event_t){
+        .at_us = sim.now_us + delay_us, .kind = SIM_EVENT_DELIVER, .a = frame->to, .frame = frame});
 }
 
 /*  ---------------------------------------------------------------------------------------------- drawing  */
@@ -225,6 +226,7 @@ static void draw_options (sim_options_t *options)
     options->resizes = draw_trouble (4);
     options->forgeries = draw_trouble (200);
     options->controls = draw_trouble (8);
+    options->queries = draw_trouble (40);
     options->reuse_permille = draw_trouble (120);
     options->tick_us = draw (50, 300) * SIM_MS;
     options->sweep_after_us = draw (500, 6000) * SIM_MS;
@@ -291,7 +293,8 @@ static unsigned add_process (const tim3_core_t *core, const char *asset, unsigne
     return node;
 }
 
-static unsigned add_ledger (const tim3_core_t *core, unsigned number, unsigned shard, const tim3_asset_t *keys)
+static unsigned add_ledger (const tim3_core_t *core, unsigned number, unsigned shard,
+                            const tim3_asset_t *keys)
 {
     const sim_asset_t *asset = &sim.assets[number];
     unsigned node = add_process (core, asset->name, shard);
@@ -394,6 +397,12 @@ static void dispatch (const sim_event_t *event)
     case SIM_EVENT_CALL:
         sim_client_call (event->a);
         break;
+    case SIM_EVENT_LOOK:
+        sim_client_look (event->a);
+        break;
+    case SIM_EVENT_QUERY:
+        sim_client_query ();
+        break;
     case SIM_EVENT_TIMEOUT:
         sim_client_timeout (event->a, event->b);
         break;
@@ -425,9 +434,8 @@ static void settle (void)
         run_until (sim.now_us + LOOK_US);
         if (sim.now_us - from > SETTLE_MOST_US)
             sim_fail (SIM_STUCK, "everything becomes final",
-                      "after %llu s without faults %u operations are open; %s",
-                      SETTLE_MOST_US / SIM_SECOND, sim_client_open (),
-                      sim_audit_quiet () ? "all else is quiet" : sim_audit_unrest ());
+                      "after %llu s without faults %u operations are open; %s", SETTLE_MOST_US / SIM_SECOND,
+                      sim_client_open (), sim_audit_quiet () ? "all else is quiet" : sim_audit_unrest ());
     } while (!sim_client_done () || !sim_audit_quiet ());
     sim.counters.settling_us = sim.now_us - from;
 }

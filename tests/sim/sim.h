@@ -19,37 +19,38 @@
 #define SIM_NODES_MAX (SIM_PROCESSES_MAX + 2)
 
 /*  O (name): what is drawn for a seed, and printed when it fails.  */
-#define SIM_OPTIONS(O)                                                                                       \
-    O (assets)                                                                                               \
-    O (coordinators)                                                                                         \
-    O (accounts)                                                                                             \
-    O (operations)                                                                                           \
-    O (window_us)                                                                                            \
-    O (rich)                                                                                                 \
-    O (shared_keys)                                                                                          \
-    O (hostile_network)                                                                                      \
-    O (loss_permille)                                                                                        \
-    O (duplicate_permille)                                                                                   \
-    O (delay_least_us)                                                                                       \
-    O (delay_mean_us)                                                                                        \
-    O (partitions)                                                                                           \
-    O (clogs)                                                                                                \
-    O (reconnects)                                                                                           \
-    O (crashes)                                                                                              \
-    O (crashes_in_commit)                                                                                    \
-    O (pauses)                                                                                               \
-    O (slow_disks)                                                                                           \
-    O (full_disks)                                                                                           \
-    O (clock_faults)                                                                                         \
-    O (resizes)                                                                                              \
-    O (forgeries)                                                                                            \
-    O (controls)                                                                                             \
-    O (reuse_permille)                                                                                       \
-    O (tick_us)                                                                                              \
-    O (sweep_after_us)                                                                                       \
-    O (sweep_most_us)                                                                                        \
-    O (retry_us)                                                                                             \
-    O (heartbeat_us)                                                                                         \
+#define SIM_OPTIONS(O)     \
+    O (assets)             \
+    O (coordinators)       \
+    O (accounts)           \
+    O (operations)         \
+    O (window_us)          \
+    O (rich)               \
+    O (shared_keys)        \
+    O (hostile_network)    \
+    O (loss_permille)      \
+    O (duplicate_permille) \
+    O (delay_least_us)     \
+    O (delay_mean_us)      \
+    O (partitions)         \
+    O (clogs)              \
+    O (reconnects)         \
+    O (crashes)            \
+    O (crashes_in_commit)  \
+    O (pauses)             \
+    O (slow_disks)         \
+    O (full_disks)         \
+    O (clock_faults)       \
+    O (resizes)            \
+    O (forgeries)          \
+    O (controls)           \
+    O (queries)            \
+    O (reuse_permille)     \
+    O (tick_us)            \
+    O (sweep_after_us)     \
+    O (sweep_most_us)      \
+    O (retry_us)           \
+    O (heartbeat_us)       \
     O (in_flight)
 
 typedef struct {
@@ -59,46 +60,49 @@ typedef struct {
 } sim_options_t;
 
 /*  C (name): what is counted over a seed. The upper part is what a run of some hundred seeds must all reach.  */
-#define SIM_COUNTERS(C)                                                                                      \
-    C (crashes)                                                                                              \
-    C (crashes_in_commit_kept)                                                                               \
-    C (crashes_in_commit_lost)                                                                               \
-    C (disk_errors)                                                                                          \
-    C (pauses)                                                                                               \
-    C (slow_disks)                                                                                           \
-    C (full_disks)                                                                                           \
-    C (clock_errors)                                                                                         \
-    C (clocks_stopped)                                                                                       \
-    C (partitions_one_way)                                                                                   \
-    C (partitions_both_ways)                                                                                 \
-    C (links_clogged)                                                                                        \
-    C (reconnects)                                                                                           \
-    C (resizes)                                                                                              \
-    C (frames_lost)                                                                                          \
-    C (frames_duplicated)                                                                                    \
-    C (frames_cut)                                                                                           \
-    C (frames_late)                                                                                          \
-    C (answers_stale)                                                                                        \
-    C (superseded)                                                                                           \
-    C (forged)                                                                                               \
-    C (replayed)                                                                                             \
-    C (retried)                                                                                              \
-    C (retried_elsewhere)                                                                                    \
-    C (resumed_elsewhere)                                                                                    \
-    C (asked_again)                                                                                          \
-    C (ids_reused)                                                                                           \
-    C (completed)                                                                                            \
-    C (refused)                                                                                              \
-    C (locks_voided)                                                                                         \
-    C (locks_refused)                                                                                        \
-    C (released)                                                                                             \
-    C (swept_locks)                                                                                          \
-    C (swept_refusals)                                                                                       \
-    C (swept_burns)                                                                                          \
-    C (events_resent)                                                                                        \
-    C (full_checks)                                                                                          \
-    C (commits)                                                                                              \
-    C (frames)                                                                                               \
+#define SIM_COUNTERS(C)        \
+    C (crashes)                \
+    C (crashes_in_commit_kept) \
+    C (crashes_in_commit_lost) \
+    C (disk_errors)            \
+    C (pauses)                 \
+    C (slow_disks)             \
+    C (full_disks)             \
+    C (clock_errors)           \
+    C (clocks_stopped)         \
+    C (partitions_one_way)     \
+    C (partitions_both_ways)   \
+    C (links_clogged)          \
+    C (reconnects)             \
+    C (resizes)                \
+    C (frames_lost)            \
+    C (frames_duplicated)      \
+    C (frames_cut)             \
+    C (frames_late)            \
+    C (answers_stale)          \
+    C (superseded)             \
+    C (forged)                 \
+    C (replayed)               \
+    C (retried)                \
+    C (retried_elsewhere)      \
+    C (resumed_elsewhere)      \
+    C (asked_again)            \
+    C (looked_up)              \
+    C (looked_up_pending)      \
+    C (queries_answered)       \
+    C (ids_reused)             \
+    C (completed)              \
+    C (refused)                \
+    C (locks_voided)           \
+    C (locks_refused)          \
+    C (released)               \
+    C (swept_locks)            \
+    C (swept_refusals)         \
+    C (swept_burns)            \
+    C (events_resent)          \
+    C (full_checks)            \
+    C (commits)                \
+    C (frames)                 \
     C (steps)
 
 #define SIM_RESULTS_MAX 64
@@ -190,6 +194,8 @@ typedef enum {
     SIM_EVENT_START,
     SIM_EVENT_FAULT,
     SIM_EVENT_CALL,
+    SIM_EVENT_LOOK,
+    SIM_EVENT_QUERY,
     SIM_EVENT_TIMEOUT,
 } sim_event_kind_t;
 
@@ -241,10 +247,10 @@ void sim_report_to (int file, sim_outcome_t *outcome);
 /*  The options of the seed and the end of its trace, on stdout.  */
 void sim_print_story (void);
 
-#define SIM_CHECK(condition, rule, ...)                                                                      \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            sim_fail (SIM_INCORRECT, rule, __VA_ARGS__);                                                     \
+#define SIM_CHECK(condition, rule, ...)                  \
+    do {                                                 \
+        if (!(condition))                                \
+            sim_fail (SIM_INCORRECT, rule, __VA_ARGS__); \
     } while (0)
 
 /*  A line of the trace; what must be a constant.  */

@@ -9,7 +9,7 @@ typedef struct {
     tim3_store_t *store;
 } place_t;
 
-#define AGREE(condition, what)                                                                               \
+#define AGREE(condition, what) \
     SIM_CHECK (condition, "tables agree with each other", "%s: %s", place->process->name, what)
 
 static bool next (const place_t *place, tim3_table_t table, tim3_key_t *key, void *record)
@@ -62,7 +62,8 @@ static void check_history (const place_t *place, const tim3_account_t *account)
         AGREE (entry.number == last.number + 1 && entry.balance == balance, "a history does not add up");
         last = entry;
     }
-    AGREE (last.number == account->entries && last.balance == account->balance, "a history does not fit its balance");
+    AGREE (last.number == account->entries && last.balance == account->balance,
+           "a history does not fit its balance");
 }
 
 static tim3_amount_t check_balances (const place_t *place)
@@ -88,11 +89,13 @@ static void check_token_manager (const place_t *place)
     while (next (place, TIM3_TABLE_RECORD, &key, &record))
         add_record (place, &sums, &record);
     AGREE (check_balances (place) == ledger.supply, "the balances do not add up to the supply");
-    AGREE (sums.minted == ledger.minted && sums.burned == ledger.burned, "the records do not add up to the totals");
+    AGREE (sums.minted == ledger.minted && sums.burned == ledger.burned,
+           "the records do not add up to the totals");
     AGREE (sums.minted - sums.burned == ledger.supply, "minted less burned is not the supply");
-    AGREE (sums.releasing == ledger.releasing && sums.unsettled == ledger.unsettled, "unsettled burns are miscounted");
-    AGREE (sums.mints == ledger.mints && sums.burns == ledger.burns && sums.transfers == ledger.transfers
-               && sums.refused == ledger.refused,
+    AGREE (sums.releasing == ledger.releasing && sums.unsettled == ledger.unsettled,
+           "unsettled burns are miscounted");
+    AGREE (sums.mints == ledger.mints && sums.burns == ledger.burns && sums.transfers == ledger.transfers &&
+               sums.refused == ledger.refused,
            "transactions are miscounted");
     AGREE (count (place, TIM3_TABLE_BURN_DUE) == ledger.unsettled, "BURN_DUE has rows of nothing");
     AGREE (count (place, TIM3_TABLE_FAILED_BY_ACCOUNT) == ledger.refused, "FAILED_BY_ACCOUNT does not fit");
@@ -103,8 +106,8 @@ static void check_token_manager (const place_t *place)
 
 static bool is_final (const tim3_lock_item_t *item)
 {
-    return item->state == TIM3_LOCK_STATE_ACTIVE || item->state == TIM3_LOCK_STATE_RELEASED
-           || item->state == TIM3_LOCK_STATE_REFUSED;
+    return item->state == TIM3_LOCK_STATE_ACTIVE || item->state == TIM3_LOCK_STATE_RELEASED ||
+           item->state == TIM3_LOCK_STATE_REFUSED;
 }
 
 static void check_due_item (const place_t *place, tim3_table_t table, const tim3_lock_item_t *item)
@@ -112,10 +115,12 @@ static void check_due_item (const place_t *place, tim3_table_t table, const tim3
     tim3_key_t key = tim3_key_u64 (item->due_us);
     tim3_key_add_u8 (&key, (uint8_t) table);
     tim3_key_add_id (&key, &item->tx);
-    AGREE (tim3_store_has (place->store, TIM3_TABLE_LOCK_DUE, &key), "an unfinished item has no row in LOCK_DUE");
+    AGREE (tim3_store_has (place->store, TIM3_TABLE_LOCK_DUE, &key),
+           "an unfinished item has no row in LOCK_DUE");
 }
 
-static void add_item (const place_t *place, tim3_lock_totals_t *sums, tim3_table_t table, const tim3_lock_item_t *item)
+static void add_item (const place_t *place, tim3_lock_totals_t *sums, tim3_table_t table,
+                      const tim3_lock_item_t *item)
 {
     bool release = table == TIM3_TABLE_RELEASE;
     if (!is_final (item)) {
@@ -131,7 +136,8 @@ static void add_item (const place_t *place, tim3_lock_totals_t *sums, tim3_table
     if (item->state == TIM3_LOCK_STATE_RELEASING)
         sums->releasing += item->amount;
     sums->refused += item->state == TIM3_LOCK_STATE_REFUSING || item->state == TIM3_LOCK_STATE_REFUSED;
-    sums->releases += release || item->state == TIM3_LOCK_STATE_RELEASING || item->state == TIM3_LOCK_STATE_RELEASED;
+    sums->releases +=
+        release || item->state == TIM3_LOCK_STATE_RELEASING || item->state == TIM3_LOCK_STATE_RELEASED;
 }
 
 static void check_lock_manager (const place_t *place)
@@ -148,9 +154,11 @@ static void check_lock_manager (const place_t *place)
             add_item (place, &sums, tables[i], &item);
     }
     size_t items = count (place, TIM3_TABLE_LOCK) + count (place, TIM3_TABLE_RELEASE);
-    AGREE (sums.locked == totals.locked && sums.in_flight == totals.in_flight && sums.releasing == totals.releasing,
+    AGREE (sums.locked == totals.locked && sums.in_flight == totals.in_flight &&
+               sums.releasing == totals.releasing,
            "the items do not add up to the totals");
-    AGREE (sums.unsettled == totals.unsettled && sums.refused == totals.refused && sums.releases == totals.releases,
+    AGREE (sums.unsettled == totals.unsettled && sums.refused == totals.refused &&
+               sums.releases == totals.releases,
            "items are miscounted");
     AGREE (count (place, TIM3_TABLE_LOCK_DUE) == totals.unsettled, "LOCK_DUE has rows of nothing");
     AGREE (count (place, TIM3_TABLE_LOCK_BY_ACCOUNT) == items, "LOCK_BY_ACCOUNT does not fit");
@@ -205,7 +213,8 @@ static void check_state_manager (const place_t *place)
         tim3_amount_t sum = 0;
         while (next (place, TIM3_TABLE_POSITION, &at, &position) && tim3_key_has_prefix (&at, &prefix)) {
             sum += position.balance;
-            AGREE (position.minted + position.received - position.redeemed - position.sent == position.balance,
+            AGREE (position.minted + position.received - position.redeemed - position.sent ==
+                       position.balance,
                    "a position does not add up");
         }
         AGREE (sum == metrics.balances && sum == metrics.supply, "positions do not add up to the supply");

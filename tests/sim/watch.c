@@ -18,7 +18,8 @@ static void count_error (const tim3_envelope_t *envelope)
 
 static void count (const sim_frame_t *frame, const tim3_envelope_t *envelope)
 {
-    tim3_role_t role = frame->from < sim.process_count ? sim.processes[frame->from].core->role : TIM3_ROLE_CLIENT;
+    tim3_role_t role =
+        frame->from < sim.process_count ? sim.processes[frame->from].core->role : TIM3_ROLE_CLIENT;
     switch (envelope->type) {
     case TIM3_MSG_ERROR:
         count_error (envelope);
@@ -58,7 +59,8 @@ void sim_watch_frame (const sim_frame_t *frame)
         bool has_tx = about_tx && decode (&envelope, &tim3_shape_tx_only, &body);
         count (frame, &envelope);
         if (about_tx)
-            sim_trace (message ? message->name : "?", frame->from, frame->to, envelope.id, has_tx ? &body.tx : NULL);
+            sim_trace (message ? message->name : "?", frame->from, frame->to, envelope.id,
+                       has_tx ? &body.tx : NULL);
         if (has_tx)
             sim_forger_see (frame, &envelope);
     }
