@@ -1,12 +1,13 @@
 /*  tim3ctl_fsck.c - fsck DATA: checks the stores of stopped agents, or copies of them, against each other.
 
-    Every table is derived anew from others and compared: records from keys, indexes and totals from records, each
-    ledger from its peers and from its events, positions from the log. Nothing is written.
+    Every table is derived anew from others and compared: records from keys, indexes and totals from records,
+    each ledger from its peers and from its events, positions from the log. Nothing is written.
 
-    Exit codes: 0 all good; 1 problems were found; 2 wrong usage; 3 a store could not be opened, or interrupted.
+    Exit codes: 0 all good; 1 problems were found; 2 wrong usage; 3 a store could not be opened, or
+    interrupted.
 
-    Memory: about 100 bytes for each record of a ledger and for each account, in maps that remember what has been
-    seen; stores themselves are read row by row.
+    Memory: about 100 bytes for each record of a ledger and for each account, in maps that remember what has
+    been seen; stores themselves are read row by row.
 */
 #include "tim3ctl_commands.h"
 #include "tim3ctl_fsck.h"
@@ -70,7 +71,9 @@ static bool open_stores (tim3_fsck_t *self)
     int count = scandir (path, &entries, is_visible, alphasort);
     if (count <= 0 || count > STORES_MOST) {
         fprintf (stderr, "tim3ctl: no stores in %s: %s; give the folder that holds store/\n", path,
-                 count < 0 ? strerror (errno) : count ? "too many entries" : "it is empty");
+                 count < 0 ? strerror (errno)
+                 : count   ? "too many entries"
+                           : "it is empty");
         good = false;
     }
     self->stores = tim3_alloc ((size_t) (count > 0 ? count : 1) * sizeof *self->stores);
@@ -96,8 +99,8 @@ tim3_fsck_store_t *tim3_fsck_store (const tim3_fsck_t *self, tim3_role_t role, c
 {
     for (unsigned i = 0; i < self->store_count; i++) {
         const tim3_address_t *address = &self->stores[i].address;
-        if (address->role == role && (!asset || strcmp (address->asset, asset) == 0)
-            && (shard < 0 || address->shard == shard))
+        if (address->role == role && (!asset || strcmp (address->asset, asset) == 0) &&
+            (shard < 0 || address->shard == shard))
             return &self->stores[i];
     }
     return NULL;
@@ -124,8 +127,8 @@ static void check_shapes (tim3_fsck_t *self)
         for (unsigned table = 0; table < 256; table++)
             rows += self->stores[i].rows[table];
     }
-    tim3_fsck_section (self, "rows", "%llu in %u stores, each readable and in its place", (unsigned long long) rows,
-                       self->store_count);
+    tim3_fsck_section (self, "rows", "%llu in %u stores, each readable and in its place",
+                       (unsigned long long) rows, self->store_count);
 }
 
 static void check_events (tim3_fsck_t *self)
@@ -157,7 +160,7 @@ static void list_unchecked (tim3_fsck_t *self)
         "balances that the collateral token's records tell: the order of its records is not stored",
         "the first supply cap: it is configured; later ones are checked by their events",
         "the scale against the configuration: it is derived from the records",
-        "operands of refusals, receivers of refused transfers, attempts, times: where no second record tells them",
+        "operands of refusals, receivers of refused transfers, attempts, times that no second record tells",
         "identities of stores: a restore gives new ones",
         "the amount of a lock that the collateral token has not seen yet: nobody else tells it",
         "pages of the database below the rows: a page that cannot be read ends the check"};
@@ -170,9 +173,9 @@ static void print_text (const tim3_fsck_t *self)
     size_t at;
     json_t *what;
     if (self->problems > TIM3_FSCK_SHOWN_MOST)
-        printf ("%llu more problems are not shown\n", (unsigned long long) (self->problems - TIM3_FSCK_SHOWN_MOST));
-    json_array_foreach (self->unchecked, at, what)
-        printf ("not checked: %s\n", json_string_value (what));
+        printf ("%llu more problems are not shown\n",
+                (unsigned long long) (self->problems - TIM3_FSCK_SHOWN_MOST));
+    json_array_foreach (self->unchecked, at, what) printf ("not checked: %s\n", json_string_value (what));
     if (self->problems)
         printf ("%llu problem%s\n", (unsigned long long) self->problems, self->problems > 1 ? "s" : "");
     else

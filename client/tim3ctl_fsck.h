@@ -1,5 +1,5 @@
-/*  tim3ctl_fsck.h - what the files of fsck share: the stores that are open, walking their tables, and saying what is
-    wrong.
+/*  tim3ctl_fsck.h - what the files of fsck share: the stores that are open, walking their tables, and saying
+    what is wrong.
 
         tim3_fsck_place_t at = {store, TIM3_TABLE_RECORD, tim3_key_empty ()};
         while (tim3_fsck_next (self, &at, &record))
@@ -69,14 +69,15 @@ tim3_fsck_store_t *tim3_fsck_store (const tim3_fsck_t *self, tim3_role_t role, c
 
 /*  ------------------------------------------------------------------------------------------- reading  */
 
-/*  Moves to the next row and reads it. Rows whose key or record cannot be read are passed over: tim3_fsck_shapes
-    has told of them.  */
+/*  Moves to the next row and reads it. Rows whose key or record cannot be read are passed over:
+    tim3_fsck_shapes has told of them.  */
 bool tim3_fsck_next (tim3_fsck_t *self, tim3_fsck_place_t *at, void *record);
 bool tim3_fsck_read (const tim3_fsck_place_t *at, void *record);
 bool tim3_fsck_has (const tim3_fsck_store_t *store, tim3_table_t table, const tim3_key_t *key);
-bool tim3_fsck_read_tx (const tim3_fsck_store_t *store, tim3_table_t table, const tim3_id_t *tx, void *record);
-/*  Goes through all tables of a store: each row must belong there, have a key of its table's form and a record that
-    can be read.  */
+bool tim3_fsck_read_tx (const tim3_fsck_store_t *store, tim3_table_t table, const tim3_id_t *tx,
+                        void *record);
+/*  Goes through all tables of a store: each row must belong there, have a key of its table's form and a
+    record that can be read.  */
 void tim3_fsck_shapes (tim3_fsck_t *self, tim3_fsck_store_t *store);
 /*  Copies the text with which a row's key begins.  */
 void tim3_fsck_key_name (const tim3_fsck_place_t *at, char *name, size_t size);
@@ -91,16 +92,16 @@ bool tim3_fsck_key_text (tim3_table_t table, const tim3_key_t *key, char text[TI
 /*  at NULL: about no store.  */
 void tim3_fsck_problem (tim3_fsck_t *self, const tim3_fsck_place_t *at, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
-/*  One problem for each field in which what a row holds differs from what was derived; from says where that was
-    derived from.  */
+/*  One problem for each field in which what a row holds differs from what was derived; from says where
+    that was derived from.  */
 void tim3_fsck_compare (tim3_fsck_t *self, const tim3_fsck_place_t *at, const tim3_shape_t *shape,
                         const void *found, const void *derived, const char *from);
 /*  Ends a section: prints its name, what was counted, and whether there were problems.  */
 void tim3_fsck_section (tim3_fsck_t *self, const char *name, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
 void tim3_fsck_unchecked (tim3_fsck_t *self, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
-/*  Counts a row; tells on stderr how far it is when it takes long. False when Ctrl-C has ended the run: from then on
-    nothing is read to its end, so nothing is told.  */
+/*  Counts a row; tells on stderr how far it is when it takes long. False when Ctrl-C has ended the run:
+    from then on nothing is read to its end, so nothing is told.  */
 bool tim3_fsck_progress (tim3_fsck_t *self, const tim3_fsck_place_t *at);
 
 /*  Sums that stop at the most and least there is: what is compared with them differs then.  */
@@ -110,9 +111,9 @@ void tim3_fsck_sub (tim3_amount_t *sum, tim3_amount_t amount);
 /*  -------------------------------------------------------------------------------------------- checks  */
 
 /*  In seen of a token manager's store.  */
-#define TIM3_FSCK_ENTRY 1u          /* an entry in the history of the record's account */
-#define TIM3_FSCK_ENTRY_TO 2u       /* one in that of a transfer's receiver */
-#define TIM3_FSCK_EVENT 4u          /* the event of the record */
+#define TIM3_FSCK_ENTRY 1u    /* an entry in the history of the record's account */
+#define TIM3_FSCK_ENTRY_TO 2u /* one in that of a transfer's receiver */
+#define TIM3_FSCK_EVENT 4u    /* the event of the record */
 /*  In seen of a lock manager's store.  */
 #define TIM3_FSCK_LOCKED 8u         /* collateral.locked */
 #define TIM3_FSCK_RELEASED_VOID 16u /* collateral.released of a lock */

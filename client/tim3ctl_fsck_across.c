@@ -1,8 +1,8 @@
-/*  tim3ctl_fsck_across.c - the ledgers against each other: for every record in one there is the record in another
-    without which it could not have come about.
+/*  tim3ctl_fsck_across.c - the ledgers against each other: for every record in one there is the record in
+    another without which it could not have come about.
 
-    They commit one after the other, so at every instant one may be a step ahead. Each rule below allows exactly the
-    steps that evidence allows.
+    They commit one after the other, so at every instant one may be a step ahead. Each rule below allows
+    exactly the steps that evidence allows.
 */
 #include "tim3ctl_fsck.h"
 
@@ -38,15 +38,17 @@ static const char *state_name (const tim3_lock_item_t *item)
 /*  ---------------------------------------------------------------------------------- locks and tokens  */
 
 /*  Both must tell of the same request; amounts in one unit.  */
-static void check_same (across_t *self, const tim3_fsck_place_t *at, const char *account, tim3_amount_t amount,
-                        const char *whose, const char *other_account, tim3_amount_t other_amount)
+static void check_same (across_t *self, const tim3_fsck_place_t *at, const char *account,
+                        tim3_amount_t amount, const char *whose, const char *other_account,
+                        tim3_amount_t other_amount)
 {
     char is[TIM3_AMOUNT_TEXT_MAX];
     char should[TIM3_AMOUNT_TEXT_MAX];
     if (strcmp (account, other_account) != 0)
         tim3_fsck_problem (self->fsck, at, "account is %s, but \"%s\" by %s", account, other_account, whose);
     if (amount != other_amount)
-        tim3_fsck_problem (self->fsck, at, "amount is %s, but \"%s\" by %s", tim3_amount_format_units (amount, is),
+        tim3_fsck_problem (self->fsck, at, "amount is %s, but \"%s\" by %s",
+                           tim3_amount_format_units (amount, is),
                            tim3_amount_format_units (other_amount, should), whose);
 }
 
@@ -63,7 +65,8 @@ static void expect_lock (across_t *self, const tim3_fsck_place_t *at, const tim3
             tim3_fsck_problem (self->fsck, at, "status is %s, but the %s in %s is %s",
                                tim3_value_name (tim3_tx_status_values, record->status), name,
                                self->locks->meta.name, state_name (&item));
-        check_same (self, at, record->account, record->amount, self->locks->meta.name, item.account, item.amount);
+        check_same (self, at, record->account, record->amount, self->locks->meta.name, item.account,
+                    item.amount);
     }
 }
 
@@ -79,8 +82,8 @@ static void check_token_record (across_t *self, const tim3_fsck_place_t *at, con
         expect_lock (self, at, record, TIM3_TABLE_LOCK, IN (PENDING) | IN (ACTIVE));
     else if (record->kind == TIM3_TX_KIND_REDEEM && record->status == TIM3_TX_STATUS_COMPLETED)
         expect_lock (self, at, record, TIM3_TABLE_RELEASE, IN (RELEASED));
-    else if (record->kind == TIM3_TX_KIND_REDEEM && !failed
-             && tim3_fsck_read_tx (self->locks, TIM3_TABLE_RELEASE, &record->tx, &item))
+    else if (record->kind == TIM3_TX_KIND_REDEEM && !failed &&
+             tim3_fsck_read_tx (self->locks, TIM3_TABLE_RELEASE, &record->tx, &item))
         expect_lock (self, at, record, TIM3_TABLE_RELEASE, IN (RELEASING) | IN (RELEASED));
 }
 
@@ -107,7 +110,8 @@ static void check_lock (across_t *self, const tim3_fsck_place_t *at, const tim3_
         tim3_fsck_problem (self->fsck, at, "%s, but %s has no record that this tx will never be minted",
                            state_name (item), self->tokens->meta.name);
     if (!in_state (item, IN (PENDING) | IN (ACTIVE)) && minted)
-        tim3_fsck_problem (self->fsck, at, "%s, but %s has minted it", state_name (item), self->tokens->meta.name);
+        tim3_fsck_problem (self->fsck, at, "%s, but %s has minted it", state_name (item),
+                           self->tokens->meta.name);
 }
 
 static void check_release (across_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item)
@@ -117,7 +121,8 @@ static void check_release (across_t *self, const tim3_fsck_place_t *at, const ti
     if (!found || record.kind != TIM3_TX_KIND_REDEEM || record.status == TIM3_TX_STATUS_FAILED)
         tim3_fsck_problem (self->fsck, at, "%s has burned nothing under this tx", self->tokens->meta.name);
     else
-        check_same (self, at, item->account, item->amount, self->tokens->meta.name, record.account, record.amount);
+        check_same (self, at, item->account, item->amount, self->tokens->meta.name, record.account,
+                    record.amount);
 }
 
 typedef void (check_item_fn) (across_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item);
@@ -134,7 +139,8 @@ static void each_item (across_t *self, tim3_table_t table, check_item_fn *check)
 
 /*  ------------------------------------------------------------------------------- locks and collateral  */
 
-static bool read_move (const across_t *self, unsigned op, const tim3_id_t *tx, tim3_collateral_record_t *record)
+static bool read_move (const across_t *self, unsigned op, const tim3_id_t *tx,
+                       tim3_collateral_record_t *record)
 {
     tim3_fsck_place_t at = {self->collateral, TIM3_TABLE_COLLATERAL_RECORD, tim3_key_empty ()};
     tim3_key_add_u8 (&at.key, (uint8_t) op);
@@ -154,7 +160,8 @@ static unsigned exponent_of (tim3_amount_t collateral, tim3_amount_t amount)
     return exponent;
 }
 
-/*  The scale is configured, not stored: it is the power of ten by which most moves differ from their locks.  */
+/*  The scale is configured, not stored: it is the power of ten by which most moves differ from their
+    locks.  */
 static void derive_scale (across_t *self)
 {
     uint64_t counts[EXPONENTS + 1] = {0};
@@ -181,8 +188,8 @@ static tim3_amount_t in_collateral (const across_t *self, tim3_amount_t amount)
 }
 
 /*  A move of the vault that must be there for a lock or release; code is what was decided.  */
-static void expect_move (across_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item, unsigned op,
-                         uint64_t code)
+static void expect_move (across_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item,
+                         unsigned op, uint64_t code)
 {
     tim3_collateral_record_t record;
     const char *name = tim3_value_name (tim3_collateral_op_values, op);
@@ -243,7 +250,8 @@ static void check_moves (across_t *self)
 
 /*  -------------------------------------------------------------------------------------------- backing  */
 
-static void expect_backing (across_t *self, const char *more, tim3_amount_t a, const char *less, tim3_amount_t b)
+static void expect_backing (across_t *self, const char *more, tim3_amount_t a, const char *less,
+                            tim3_amount_t b)
 {
     char left[TIM3_AMOUNT_TEXT_MAX];
     char right[TIM3_AMOUNT_TEXT_MAX];
@@ -300,7 +308,8 @@ void tim3_fsck_across (tim3_fsck_t *fsck, const tim3_fsck_store_t *locks)
     }
     if (self.scale)
         tim3_amount_format_units (self.scale, scale);
-    tim3_fsck_section (fsck, self.asset, "mints, locks, redemptions, releases and moves of the vault; scale %s", scale);
+    tim3_fsck_section (fsck, self.asset,
+                       "mints, locks, redemptions, releases and moves of the vault; scale %s", scale);
 }
 
 /*  Moves of vaults whose lock manager is not here.  */
@@ -318,6 +327,6 @@ void tim3_fsck_paired (tim3_fsck_t *fsck, const tim3_fsck_store_t *tokens)
 {
     const tim3_address_t *address = &tokens->address;
     if (!tim3_fsck_store (fsck, TIM3_ROLE_LOCK_MANAGER, address->asset, address->shard))
-        tim3_fsck_problem (fsck, NULL, "%s is here, but the store of lock_manager.%s.%d is not", tokens->meta.name,
-                           address->asset, address->shard);
+        tim3_fsck_problem (fsck, NULL, "%s is here, but the store of lock_manager.%s.%d is not",
+                           tokens->meta.name, address->asset, address->shard);
 }

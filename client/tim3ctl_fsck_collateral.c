@@ -1,4 +1,5 @@
-/*  tim3ctl_fsck_collateral.c - the collateral token's store: holdings, vaults and totals follow from its records.  */
+/*  tim3ctl_fsck_collateral.c - the collateral token's store: holdings, vaults and totals follow from its
+    records.  */
 #include "tim3ctl_fsck.h"
 
 #include <stdio.h>
@@ -40,7 +41,8 @@ static void flow_out (tim3_fsck_map_t *map, const char *name, tim3_amount_t amou
 
 static void count_record (collateral_t *self, const tim3_collateral_record_t *record)
 {
-    bool unlock = record->op == TIM3_COLLATERAL_OP_UNLOCK_VOID || record->op == TIM3_COLLATERAL_OP_UNLOCK_BURN;
+    bool unlock =
+        record->op == TIM3_COLLATERAL_OP_UNLOCK_VOID || record->op == TIM3_COLLATERAL_OP_UNLOCK_BURN;
     self->sums.operations++;
     if (record->code != TIM3_OK)
         return;
@@ -80,7 +82,8 @@ static bool code_fits (const tim3_collateral_record_t *record)
     }
 }
 
-static void check_fields (collateral_t *self, const tim3_fsck_place_t *at, const tim3_collateral_record_t *record)
+static void check_fields (collateral_t *self, const tim3_fsck_place_t *at,
+                          const tim3_collateral_record_t *record)
 {
     const char *op = tim3_value_name (tim3_collateral_op_values, record->op);
     bool vault = record->op >= TIM3_COLLATERAL_OP_LOCK;

@@ -25,13 +25,15 @@ static bool check_key (tim3_fsck_t *fsck, const char *asset, const char *kind, u
     snprintf (path, sizeof path, "%s/keys/%s.%s", fsck->data, asset, kind);
     int file = open (path, O_RDONLY | O_CLOEXEC);
     if (file < 0 || fstat (file, &status)) {
-        tim3_fsck_problem (fsck, NULL, "key %s cannot be read: %s; put it back from a backup", path, strerror (errno));
+        tim3_fsck_problem (fsck, NULL, "key %s cannot be read: %s; put it back from a backup", path,
+                           strerror (errno));
         if (file >= 0)
             close (file);
         return false;
     }
     if ((status.st_mode & 07777) != 0600)
-        tim3_fsck_problem (fsck, NULL, "key %s has mode %04o; run chmod 600 on it", path, status.st_mode & 07777);
+        tim3_fsck_problem (fsck, NULL, "key %s has mode %04o; run chmod 600 on it", path,
+                           status.st_mode & 07777);
     bool whole = read_whole (file, key);
     close (file);
     if (!whole)
@@ -46,8 +48,8 @@ static void check_asset (tim3_fsck_t *fsck, const char *asset)
     bool both = check_key (fsck, asset, "evidence", evidence);
     both = check_key (fsck, asset, "vault", vault) && both;
     if (both && memcmp (evidence, vault, KEY_SIZE) == 0)
-        tim3_fsck_problem (fsck, NULL, "the two keys of %s are the same: who holds one can do what the other allows",
-                           asset);
+        tim3_fsck_problem (
+            fsck, NULL, "the two keys of %s are the same: who holds one can do what the other allows", asset);
     sodium_memzero (evidence, sizeof evidence);
     sodium_memzero (vault, sizeof vault);
 }

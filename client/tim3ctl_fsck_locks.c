@@ -7,7 +7,7 @@
 #define CONFIRMED 1u /* the vault has had it */
 #define LOCKED 2u    /* counted in locked */
 #define FINAL 4u
-#define VOID 8u   /* reason is void */
+#define VOID 8u     /* reason is void */
 #define REFUSED 16u /* code says why */
 static const unsigned s_states[] = {
     [TIM3_LOCK_STATE_REQUESTED] = 0,
@@ -41,8 +41,8 @@ static void check_lock_fields (locks_t *self, const tim3_fsck_place_t *at, const
                            item->reason ? tim3_value_name (tim3_release_reason_values, item->reason) : "none",
                            state_name (item));
     if (!(state & REFUSED) != (item->code == TIM3_OK))
-        tim3_fsck_problem (self->fsck, at, "code is %s, but state %s", tim3_result_name ((unsigned) item->code),
-                           state_name (item));
+        tim3_fsck_problem (self->fsck, at, "code is %s, but state %s",
+                           tim3_result_name ((unsigned) item->code), state_name (item));
 }
 
 static void check_release_fields (locks_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item)
@@ -51,7 +51,8 @@ static void check_release_fields (locks_t *self, const tim3_fsck_place_t *at, co
         tim3_fsck_problem (self->fsck, at, "a release cannot be %s", state_name (item));
     if (item->reason != TIM3_RELEASE_REASON_BURN)
         tim3_fsck_problem (self->fsck, at, "reason is %s, but \"burn\" by its table",
-                           item->reason ? tim3_value_name (tim3_release_reason_values, item->reason) : "none");
+                           item->reason ? tim3_value_name (tim3_release_reason_values, item->reason)
+                                        : "none");
     if (item->code != TIM3_OK)
         tim3_fsck_problem (self->fsck, at, "code is %s, but releases are not refused",
                            tim3_result_name ((unsigned) item->code));
@@ -131,8 +132,8 @@ static bool read_indexed (const tim3_fsck_place_t *at, size_t behind, tim3_lock_
 {
     tim3_table_t table = (tim3_table_t) at->key.data[behind];
     tim3_id_t tx = tim3_key_read_id (&at->key, behind + 1);
-    return (table == TIM3_TABLE_LOCK || table == TIM3_TABLE_RELEASE)
-           && tim3_fsck_read_tx (at->store, table, &tx, item);
+    return (table == TIM3_TABLE_LOCK || table == TIM3_TABLE_RELEASE) &&
+           tim3_fsck_read_tx (at->store, table, &tx, item);
 }
 
 static void check_by_account (locks_t *self)
@@ -160,7 +161,8 @@ static void check_due (locks_t *self)
         else if (s_states[item.state] & FINAL)
             tim3_fsck_problem (self->fsck, &at, "the record is %s, which is final", state_name (&item));
         else if (item.due_us != tim3_key_read_u64 (&at.key, 0))
-            tim3_fsck_problem (self->fsck, &at, "the record is due at %llu", (unsigned long long) item.due_us);
+            tim3_fsck_problem (self->fsck, &at, "the record is due at %llu",
+                               (unsigned long long) item.due_us);
     }
 }
 

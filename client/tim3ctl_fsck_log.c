@@ -1,5 +1,5 @@
-/*  tim3ctl_fsck_log.c - the router's store, and what agents still have to publish: between them, every event is
-    there, once, in order.  */
+/*  tim3ctl_fsck_log.c - the router's store, and what agents still have to publish: between them, every
+    event is there, once, in order.  */
 #include "tim3ctl_fsck.h"
 #include "base/log.h"
 
@@ -30,15 +30,16 @@ static bool check_event (log_t *self, const tim3_fsck_place_t *at, const tim3_ev
     tim3_arena_t none = {0};
     tim3_fault_t fault;
     char topic[TIM3_BODY_MAX];
-    if (!message || message->class != TIM3_CLASS_EVENT || !tim3_address_parse (item->source, &source)
-        || !(message->from & 1u << source.role)) {
+    if (!message || message->class != TIM3_CLASS_EVENT || !tim3_address_parse (item->source, &source) ||
+        !(message->from & 1u << source.role)) {
         tim3_fsck_problem (self->fsck, at, "%s emits no events of type %llu", item->source,
                            (unsigned long long) item->type);
         return false;
     }
     snprintf (topic, sizeof topic, "%s.%s", message->name, source.asset);
     if (strcmp (topic, item->topic) != 0)
-        tim3_fsck_problem (self->fsck, at, "topic is %s, but \"%s\" by its type and source", item->topic, topic);
+        tim3_fsck_problem (self->fsck, at, "topic is %s, but \"%s\" by its type and source", item->topic,
+                           topic);
     if (tim3_decode_map (item->body.data, item->body.size, message->shape, self->body, &none, &fault))
         tim3_fsck_problem (self->fsck, at, "the body cannot be read: %s", fault.field);
     return true;
@@ -55,11 +56,12 @@ static void check_number (log_t *self, const tim3_fsck_place_t *at, const tim3_e
     uint64_t *last = tim3_fsck_map_take (self->names, key.data, name_size);
     uint64_t before = source->last ? source->last : item->seq <= *last ? item->seq - 1 : *last;
     if (before == 0 && item->seq > 1)
-        tim3_fsck_problem (self->fsck, at, "the first event of %s is %llu: those before it are not in this log",
-                           item->source, (unsigned long long) item->seq);
+        tim3_fsck_problem (self->fsck, at,
+                           "the first event of %s is %llu: those before it are not in this log", item->source,
+                           (unsigned long long) item->seq);
     else if (item->seq != before + 1)
-        tim3_fsck_problem (self->fsck, at, "seq of %s is %llu, but \"%llu\" by the event before", item->source,
-                           (unsigned long long) item->seq, (unsigned long long) before + 1);
+        tim3_fsck_problem (self->fsck, at, "seq of %s is %llu, but \"%llu\" by the event before",
+                           item->source, (unsigned long long) item->seq, (unsigned long long) before + 1);
     source->last = item->seq;
     if (*last < item->seq)
         *last = item->seq;
@@ -182,7 +184,8 @@ static void check_published (log_t *self, const tim3_fsck_store_t *store)
         tim3_fsck_problem (self->fsck, &at, "events %llu to %llu are neither in the log nor in the outbox",
                            (unsigned long long) logged + 1, (unsigned long long) first - 1);
     if (logged > event_seq)
-        tim3_fsck_problem (self->fsck, &at, "value is %llu, but the log has event %llu; was an old copy restored?",
+        tim3_fsck_problem (self->fsck, &at,
+                           "value is %llu, but the log has event %llu; was an old copy restored?",
                            (unsigned long long) event_seq, (unsigned long long) logged);
 }
 
@@ -203,7 +206,7 @@ void tim3_fsck_log (tim3_fsck_t *fsck, const tim3_fsck_store_t *router)
     free (self.body);
     tim3_fsck_map_destroy (&self.sources);
     tim3_fsck_map_destroy (&self.names);
-    tim3_fsck_section (fsck, router ? router->meta.name : "outboxes", "%llu events in the log, %llu agents registered",
-                       (unsigned long long) self.end - 1,
+    tim3_fsck_section (fsck, router ? router->meta.name : "outboxes",
+                       "%llu events in the log, %llu agents registered", (unsigned long long) self.end - 1,
                        router ? (unsigned long long) router->rows[TIM3_TABLE_REGISTRY] : 0);
 }

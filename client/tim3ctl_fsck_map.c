@@ -30,7 +30,8 @@ void tim3_fsck_map_destroy (tim3_fsck_map_t **self_p)
     entry_t *next;
     if (!*self_p)
         return;
-    HASH_ITER (hh, (*self_p)->entries, entry, next) {
+    HASH_ITER (hh, (*self_p)->entries, entry, next)
+    {
         HASH_DEL ((*self_p)->entries, entry);
         free (entry);
     }

@@ -1,315 +1,15 @@
-/*  tim3ctl_fsck_replay.c - plays a ledger's events again, those in the log and then those in its outbox: each must
-    tell what its record tells, and all together must lead to the balances, supply and locked collateral that
-    the ledger has.
+/*  tim3ctl_fsck_replay.c - plays the events of every ledger again, those in the log and then those in its
+    outbox: all together must lead to the balances, supply and locked collateral that the ledger has.  */
+#include "tim3ctl_fsck_replay.h"
 
-    Where the log does not begin with a ledger's first event, or has a gap, totals and balances count from the first
-    event that tells them.
-*/
-#include "tim3ctl_fsck.h"
-
-#include <stdlib.h>
 #include <string.h>
 
-/*  An account as the events tell it.  */
-typedef struct {
-    tim3_amount_t balance;
-    bool known;
-    bool frozen;
-    bool frozen_known;
-} holder_t;
-
-typedef struct {
-    tim3_fsck_t *fsck;
-    const tim3_fsck_store_t *store;
-    tim3_fsck_map_t *holders;
-    uint64_t seq;        /* of the last event played */
-    uint64_t time_us;    /* of the same */
-    bool whole;          /* from the first event on, without a gap */
-    tim3_amount_t total; /* supply, or locked */
-    bool total_known;
-    bool paused;
-    bool paused_known;
-    tim3_amount_t cap;
-    bool cap_known;
-    uint64_t events;
-} replay_t;
-
-typedef union {
-    tim3_collateral_locked_t locked;
-    tim3_collateral_released_t released;
-    tim3_token_changed_t changed;
-    tim3_token_transferred_t transferred;
-    tim3_token_controlled_t controlled;
-    tim3_transaction_failed_t failed;
-} event_t;
-
-/*  ----------------------------------------------------------------------------------------- balances  */
-
-/*  Moves a sum by an event's amount and compares it with what the event says of it.  */
-static void move_sum (replay_t *self, const tim3_fsck_place_t *at, const char *what, bool *known,
-                      tim3_amount_t *sum, tim3_amount_t amount, bool up, tim3_amount_t told)
-{
-    char is[TIM3_AMOUNT_TEXT_MAX];
-    char should[TIM3_AMOUNT_TEXT_MAX];
-    if (up)
-        tim3_fsck_add (sum, amount);
-    else
-        tim3_fsck_sub (sum, amount);
-    if ((*known || self->whole) && *sum != told)
-        tim3_fsck_problem (self->fsck, at, "event %llu tells %s %s, but \"%s\" by the events before",
-                           (unsigned long long) self->seq, what, tim3_amount_format_units (told, is),
-                           tim3_amount_format_units (*sum, should));
-    *sum = told;
-    *known = true;
-}
-
-static holder_t *holder_of (replay_t *self, const char *account)
-{
-    return tim3_fsck_map_take (self->holders, account, strlen (account));
-}
-
-static void move_balance (replay_t *self, const tim3_fsck_place_t *at, const char *account, tim3_amount_t amount,
-                          bool up, tim3_amount_t told)
-{
-    holder_t *holder = holder_of (self, account);
-    move_sum (self, at, account, &holder->known, &holder->balance, amount, up, told);
-}
-
-static void move_total (replay_t *self, const tim3_fsck_place_t *at, const char *what, tim3_amount_t amount, bool up,
-                        tim3_amount_t told)
-{
-    move_sum (self, at, what, &self->total_known, &self->total, amount, up, told);
-}
-
-/*  -------------------------------------------------------------------------------- events and records  */
-
-static void mark (replay_t *self, const tim3_fsck_place_t *at, const tim3_id_t *tx, uint32_t bit)
-{
-    uint32_t *seen = tim3_fsck_seen (self->store, tx);
-    if (*seen & bit)
-        tim3_fsck_problem (self->fsck, at, "event %llu tells what an event before has told",
-                           (unsigned long long) self->seq);
-    *seen |= bit;
-}
-
-static void check_time (replay_t *self, const tim3_fsck_place_t *at, uint64_t decided_us)
-{
-    if (self->time_us != decided_us)
-        tim3_fsck_problem (self->fsck, at, "time_us is %llu, but \"%llu\" by the ledger's record",
-                           (unsigned long long) self->time_us, (unsigned long long) decided_us);
-}
-
-/*  The record that an event of the token manager tells of, if it is of that kind and status.  */
-static bool find_record (replay_t *self, const tim3_fsck_place_t *at, const tim3_id_t *tx, unsigned kind,
-                         bool failed, tim3_transaction_t *record)
-{
-    char text[TIM3_ID_TEXT_MAX];
-    bool found = tim3_fsck_read_tx (self->store, TIM3_TABLE_RECORD, tx, record);
-    mark (self, at, tx, TIM3_FSCK_EVENT);
-    if (found && record->kind == kind && failed == (record->status == TIM3_TX_STATUS_FAILED)) {
-        check_time (self, at, record->time_us);
-        return true;
-    }
-    tim3_fsck_problem (self->fsck, at, "event %llu tells of a %s %s that %s has not recorded so",
-                       (unsigned long long) self->seq, tim3_value_name (tim3_tx_kind_values, kind),
-                       tim3_id_format (tx, text), self->store->meta.name);
-    return false;
-}
-
-static void play_changed (replay_t *self, const tim3_fsck_place_t *at, const event_t *event, unsigned kind)
-{
-    const tim3_token_changed_t *told = &event->changed;
-    tim3_transaction_t record;
-    bool up = kind == TIM3_TX_KIND_MINT;
-    move_balance (self, at, told->account, told->amount, up, told->balance);
-    move_total (self, at, "supply", told->amount, up, told->supply);
-    if (!find_record (self, at, &told->tx, kind, false, &record))
-        return;
-    tim3_token_changed_t derived = {.tx = told->tx, .amount = record.amount, .balance = record.balance};
-    strcpy (derived.account, record.account);
-    derived.supply = record.supply;
-    tim3_fsck_compare (self->fsck, at, &tim3_shape_token_changed, told, &derived, "the ledger's record");
-}
-
-static void play_minted (replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
-{
-    play_changed (self, at, event, TIM3_TX_KIND_MINT);
-}
-
-static void play_burned (replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
-{
-    play_changed (self, at, event, TIM3_TX_KIND_REDEEM);
-}
-
-static void play_transferred (replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
-{
-    const tim3_token_transferred_t *told = &event->transferred;
-    tim3_transaction_t record;
-    move_balance (self, at, told->account, told->amount, false, told->balance);
-    move_balance (self, at, told->to, told->amount, true, told->to_balance);
-    move_total (self, at, "supply", 0, true, told->supply);
-    if (!find_record (self, at, &told->tx, TIM3_TX_KIND_TRANSFER, false, &record))
-        return;
-    tim3_token_transferred_t derived = {.tx = told->tx, .amount = record.amount, .balance = record.balance};
-    strcpy (derived.account, record.account);
-    strcpy (derived.to, record.to);
-    derived.to_balance = record.to_balance;
-    derived.supply = record.supply;
-    tim3_fsck_compare (self->fsck, at, &tim3_shape_token_transferred, told, &derived, "the ledger's record");
-}
-
-static void apply_control (replay_t *self, const tim3_token_controlled_t *told)
-{
-    holder_t *holder;
-    switch (told->control) {
-    case TIM3_CONTROL_PAUSE:
-    case TIM3_CONTROL_UNPAUSE:
-        self->paused = told->control == TIM3_CONTROL_PAUSE;
-        self->paused_known = true;
-        break;
-    case TIM3_CONTROL_CAP:
-        self->cap = told->amount;
-        self->cap_known = true;
-        break;
-    default:
-        holder = holder_of (self, told->account);
-        holder->frozen = told->control == TIM3_CONTROL_FREEZE;
-        holder->frozen_known = true;
-        break;
-    }
-}
-
-static void play_controlled (replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
-{
-    const tim3_token_controlled_t *told = &event->controlled;
-    tim3_transaction_t record;
-    apply_control (self, told);
-    if (!find_record (self, at, &told->tx, TIM3_TX_KIND_CONTROL, false, &record))
-        return;
-    tim3_token_controlled_t derived = {.tx = told->tx, .control = record.control, .amount = record.amount};
-    strcpy (derived.account, record.account);
-    tim3_fsck_compare (self->fsck, at, &tim3_shape_token_controlled, told, &derived, "the ledger's record");
-}
-
-static void play_failed (replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
-{
-    const tim3_transaction_failed_t *told = &event->failed;
-    tim3_transaction_t record;
-    if (!find_record (self, at, &told->tx, told->kind, true, &record))
-        return;
-    tim3_transaction_failed_t derived = {.tx = told->tx, .kind = record.kind, .amount = record.amount};
-    strcpy (derived.account, record.account);
-    derived.code = record.code;
-    tim3_fsck_compare (self->fsck, at, &tim3_shape_transaction_failed, told, &derived, "the ledger's record");
-}
-
-/*  The lock or release that an event of the lock manager tells of.  */
-static bool find_item (replay_t *self, const tim3_fsck_place_t *at, const tim3_id_t *tx, tim3_table_t table,
-                       uint32_t bit, tim3_lock_item_t *item)
-{
-    char text[TIM3_ID_TEXT_MAX];
-    mark (self, at, tx, bit);
-    if (tim3_fsck_read_tx (self->store, table, tx, item))
-        return true;
-    tim3_fsck_problem (self->fsck, at, "event %llu tells of %s %s, which %s does not have",
-                       (unsigned long long) self->seq, tim3_table (table)->name, tim3_id_format (tx, text),
-                       self->store->meta.name);
-    return false;
-}
-
-static void play_locked (replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
-{
-    const tim3_collateral_locked_t *told = &event->locked;
-    tim3_lock_item_t item;
-    move_total (self, at, "locked", told->amount, true, told->locked);
-    if (!find_item (self, at, &told->tx, TIM3_TABLE_LOCK, TIM3_FSCK_LOCKED, &item))
-        return;
-    tim3_collateral_locked_t derived = {.tx = told->tx, .amount = item.amount, .locked = told->locked};
-    strcpy (derived.account, item.account);
-    tim3_fsck_compare (self->fsck, at, &tim3_shape_collateral_locked, told, &derived, "the ledger's record");
-    if (item.state == TIM3_LOCK_STATE_PENDING)
-        check_time (self, at, item.changed_us);
-    if (item.state == TIM3_LOCK_STATE_REQUESTED || item.code != TIM3_OK)
-        tim3_fsck_problem (self->fsck, at, "the lock is %s, but the event says that the vault has the collateral",
-                           tim3_value_name (tim3_lock_state_values, item.state));
-}
-
-static void play_released (replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
-{
-    const tim3_collateral_released_t *told = &event->released;
-    bool burn = told->reason == TIM3_RELEASE_REASON_BURN;
-    tim3_lock_item_t item;
-    move_total (self, at, "locked", told->amount, false, told->locked);
-    if (!find_item (self, at, &told->tx, burn ? TIM3_TABLE_RELEASE : TIM3_TABLE_LOCK,
-                    burn ? TIM3_FSCK_RELEASED_BURN : TIM3_FSCK_RELEASED_VOID, &item))
-        return;
-    tim3_collateral_released_t derived = {.tx = told->tx, .amount = item.amount, .reason = item.reason};
-    strcpy (derived.account, item.account);
-    derived.locked = told->locked;
-    tim3_fsck_compare (self->fsck, at, &tim3_shape_collateral_released, told, &derived, "the ledger's record");
-    if (burn)
-        check_time (self, at, item.created_us);
-    else if (item.state == TIM3_LOCK_STATE_RELEASING)
-        check_time (self, at, item.changed_us);
-}
-
-/*  -------------------------------------------------------------------------------------------- playing  */
-
-static const struct {
-    uint64_t type;
-    void (*play) (replay_t *self, const tim3_fsck_place_t *at, const event_t *event);
-} s_plays[] = {{TIM3_MSG_COLLATERAL_LOCKED, play_locked},   {TIM3_MSG_COLLATERAL_RELEASED, play_released},
-               {TIM3_MSG_TOKEN_MINTED, play_minted},        {TIM3_MSG_TOKEN_BURNED, play_burned},
-               {TIM3_MSG_TOKEN_TRANSFERRED, play_transferred}, {TIM3_MSG_TOKEN_CONTROLLED, play_controlled},
-               {TIM3_MSG_TRANSACTION_FAILED, play_failed}};
-
-static void play_body (replay_t *self, const tim3_fsck_place_t *at, const tim3_event_item_t *item)
-{
-    tim3_arena_t none = {0};
-    tim3_fault_t fault;
-    event_t event;
-    for (unsigned i = 0; i < sizeof s_plays / sizeof s_plays[0]; i++) {
-        if (s_plays[i].type != item->type)
-            continue;
-        if (tim3_decode_map (item->body.data, item->body.size, tim3_message (item->type)->shape, &event, &none,
-                             &fault) == 0)
-            s_plays[i].play (self, at, &event);
-        else
-            tim3_fsck_problem (self->fsck, at, "the body cannot be read: %s", fault.field);
-        return;
-    }
-}
-
-static void forget (void *arg, const void *key, size_t key_size, void *value)
-{
-    holder_t *holder = value;
-    (void) arg;
-    (void) key;
-    (void) key_size;
-    *holder = (holder_t){.balance = 0};
-}
-
-/*  What was played already is passed over: a restored ledger publishes some of it again.  */
-static void play (replay_t *self, const tim3_fsck_place_t *at, const tim3_event_item_t *item)
-{
-    if (item->seq <= self->seq)
-        return;
-    if (item->seq != self->seq + 1) {
-        self->whole = self->total_known = self->paused_known = self->cap_known = false;
-        tim3_fsck_map_each (self->holders, forget, NULL);
-    }
-    self->seq = item->seq;
-    self->time_us = item->time_us;
-    self->events++;
-    play_body (self, at, item);
-}
-
-static void play_outbox (replay_t *self)
+static void play_outbox (tim3_fsck_replay_t *self)
 {
     tim3_fsck_place_t at = {self->store, TIM3_TABLE_OUTBOX, tim3_key_empty ()};
     tim3_event_item_t item;
     while (tim3_fsck_next (self->fsck, &at, &item))
-        play (self, &at, &item);
+        tim3_fsck_play (self, &at, &item);
 }
 
 static void play_log (tim3_fsck_t *fsck, const tim3_fsck_store_t *router, tim3_fsck_map_t *replays)
@@ -317,20 +17,20 @@ static void play_log (tim3_fsck_t *fsck, const tim3_fsck_store_t *router, tim3_f
     tim3_fsck_place_t at = {router, TIM3_TABLE_LOG, tim3_key_empty ()};
     tim3_event_item_t item;
     while (tim3_fsck_next (fsck, &at, &item)) {
-        replay_t *replay = tim3_fsck_map_find (replays, item.source, strlen (item.source));
+        tim3_fsck_replay_t *replay = tim3_fsck_map_find (replays, item.source, strlen (item.source));
         if (replay)
-            play (replay, &at, &item);
+            tim3_fsck_play (replay, &at, &item);
     }
 }
 
 /*  ------------------------------------------------------------------------------------------ comparing  */
 
-static void check_accounts (replay_t *self)
+static void check_accounts (tim3_fsck_replay_t *self)
 {
     tim3_fsck_place_t at = {self->store, TIM3_TABLE_ACCOUNT, tim3_key_empty ()};
     tim3_account_t account;
     while (tim3_fsck_next (self->fsck, &at, &account)) {
-        const holder_t *holder = holder_of (self, (const char *) at.key.data);
+        const tim3_fsck_holder_t *holder = tim3_fsck_holder (self, (const char *) at.key.data);
         tim3_account_t derived = account;
         if (holder->known || self->whole)
             derived.balance = holder->balance;
@@ -340,7 +40,7 @@ static void check_accounts (replay_t *self)
     }
 }
 
-static void check_ledger (replay_t *self)
+static void check_ledger (tim3_fsck_replay_t *self)
 {
     tim3_fsck_place_t at = {self->store, TIM3_TABLE_LEDGER, tim3_key_text ("ledger")};
     tim3_ledger_t found;
@@ -355,7 +55,7 @@ static void check_ledger (replay_t *self)
     tim3_fsck_compare (self->fsck, &at, &tim3_shape_ledger, &found, &derived, "its events");
 }
 
-static void check_totals (replay_t *self)
+static void check_totals (tim3_fsck_replay_t *self)
 {
     tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOCK_TOTALS, tim3_key_text ("totals")};
     tim3_lock_totals_t found;
@@ -366,7 +66,7 @@ static void check_totals (replay_t *self)
     tim3_fsck_compare (self->fsck, &at, &tim3_shape_lock_totals, &found, &derived, "its events");
 }
 
-static void expect_events (replay_t *self, const tim3_fsck_place_t *at, uint32_t wanted)
+static void expect_events (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, uint32_t wanted)
 {
     tim3_id_t tx = tim3_key_read_id (&at->key, 0);
     uint32_t seen = *tim3_fsck_seen (self->store, &tx);
@@ -377,7 +77,7 @@ static void expect_events (replay_t *self, const tim3_fsck_place_t *at, uint32_t
         tim3_fsck_problem (self->fsck, at, "the events do not tell of it (%s)", name);
 }
 
-static void check_lock_events (replay_t *self)
+static void check_lock_events (tim3_fsck_replay_t *self)
 {
     tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOCK, tim3_key_empty ()};
     tim3_lock_item_t item;
@@ -393,7 +93,7 @@ static void check_lock_events (replay_t *self)
         expect_events (self, &at, TIM3_FSCK_RELEASED_BURN);
 }
 
-static void check_record_events (replay_t *self)
+static void check_record_events (tim3_fsck_replay_t *self)
 {
     tim3_fsck_place_t at = {self->store, TIM3_TABLE_RECORD, tim3_key_empty ()};
     tim3_transaction_t record;
@@ -404,7 +104,7 @@ static void check_record_events (replay_t *self)
 static void finish (void *arg, const void *key, size_t key_size, void *value)
 {
     uint64_t *events = arg;
-    replay_t *self = value;
+    tim3_fsck_replay_t *self = value;
     (void) key;
     (void) key_size;
     play_outbox (self);
@@ -426,15 +126,16 @@ static void finish (void *arg, const void *key, size_t key_size, void *value)
 
 void tim3_fsck_replay (tim3_fsck_t *fsck, const tim3_fsck_store_t *router)
 {
-    tim3_fsck_map_t *replays = tim3_fsck_map_new (sizeof (replay_t));
+    tim3_fsck_map_t *replays = tim3_fsck_map_new (sizeof (tim3_fsck_replay_t));
     uint64_t events = 0;
     for (unsigned i = 0; i < fsck->store_count; i++) {
         const tim3_fsck_store_t *store = &fsck->stores[i];
         if (!store->seen)
             continue;
-        replay_t *replay = tim3_fsck_map_take (replays, store->meta.name, strlen (store->meta.name));
-        *replay = (replay_t){.fsck = fsck, .store = store, .whole = true};
-        replay->holders = tim3_fsck_map_new (sizeof (holder_t));
+        tim3_fsck_replay_t *replay =
+            tim3_fsck_map_take (replays, store->meta.name, strlen (store->meta.name));
+        *replay = (tim3_fsck_replay_t){.fsck = fsck, .store = store, .whole = true};
+        replay->holders = tim3_fsck_map_new (sizeof (tim3_fsck_holder_t));
     }
     play_log (fsck, router, replays);
     tim3_fsck_map_each (replays, finish, &events);

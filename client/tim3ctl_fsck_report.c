@@ -1,4 +1,5 @@
-/*  tim3ctl_fsck_report.c - how fsck tells what it finds: lines for people, or one JSON object for programs.  */
+/*  tim3ctl_fsck_report.c - how fsck tells what it finds: lines for people, or one JSON object for
+    programs.  */
 #include "tim3ctl.h"
 #include "tim3ctl_fsck.h"
 #include "tim3ctl_print.h"
@@ -68,9 +69,9 @@ void tim3_fsck_problem (tim3_fsck_t *self, const tim3_fsck_place_t *at, const ch
 static size_t kind_size (tim3_kind_t kind)
 {
     static const size_t sizes[] = {
-        [TIM3_KIND_U64] = sizeof (uint64_t), [TIM3_KIND_BOOL] = sizeof (bool),
+        [TIM3_KIND_U64] = sizeof (uint64_t),         [TIM3_KIND_BOOL] = sizeof (bool),
         [TIM3_KIND_AMOUNT] = sizeof (tim3_amount_t), [TIM3_KIND_ID] = sizeof (tim3_id_t),
-        [TIM3_KIND_MAC] = sizeof (tim3_mac_t), [TIM3_KIND_ENUM] = sizeof (uint8_t)};
+        [TIM3_KIND_MAC] = sizeof (tim3_mac_t),       [TIM3_KIND_ENUM] = sizeof (uint8_t)};
     return kind < sizeof sizes / sizeof sizes[0] ? sizes[kind] : 0;
 }
 
@@ -125,10 +126,11 @@ void tim3_fsck_section (tim3_fsck_t *self, const char *name, const char *format,
     if (self->stopped)
         return;
     if (self->json)
-        json_array_append_new (self->sections, json_pack ("{s:s, s:s, s:I}", "section", name, "checked", counts,
-                                                          "problems", (json_int_t) problems));
+        json_array_append_new (self->sections, json_pack ("{s:s, s:s, s:I}", "section", name, "checked",
+                                                          counts, "problems", (json_int_t) problems));
     else if (problems)
-        printf ("%s: %s: %llu problem%s\n", name, counts, (unsigned long long) problems, problems > 1 ? "s" : "");
+        printf ("%s: %s: %llu problem%s\n", name, counts, (unsigned long long) problems,
+                problems > 1 ? "s" : "");
     else
         printf ("%s: %s: good\n", name, counts);
 }

@@ -1,4 +1,5 @@
-/*  tim3ctl_fsck_scan.c - reads the rows of a store one by one, and goes on behind those that cannot be read.  */
+/*  tim3ctl_fsck_scan.c - reads the rows of a store one by one, and goes on behind those that cannot be
+    read.  */
 #include "base/log.h"
 #include "tim3ctl_fsck.h"
 
@@ -14,15 +15,9 @@ typedef enum { PART_TEXT, PART_U64, PART_U8, PART_ID } part_kind_t;
 static const struct {
     const char *name;
     part_kind_t kind;
-} s_parts[] = {{"tx", PART_ID},
-               {"tx of the redemption", PART_ID},
-               {"store id", PART_ID},
-               {"event seq", PART_U64},
-               {"entry number", PART_U64},
-               {"due_us", PART_U64},
-               {"offset", PART_U64},
-               {"table number", PART_U8},
-               {"operation", PART_U8}};
+} s_parts[] = {{"tx", PART_ID},         {"tx of the redemption", PART_ID}, {"store id", PART_ID},
+               {"event seq", PART_U64}, {"entry number", PART_U64},        {"due_us", PART_U64},
+               {"offset", PART_U64},    {"table number", PART_U8},         {"operation", PART_U8}};
 
 static part_kind_t part_kind (const char *name, size_t length)
 {
@@ -32,56 +27,107 @@ static part_kind_t part_kind (const char *name, size_t length)
     return PART_TEXT;
 }
 
-/*  How many bytes of the key a part takes; 0 when they are not there, or cannot be it.  */
-static size_t part_size (const tim3_key_t *key, size_t at, part_kind_t kind, const char *name, size_t length)
+/*  One part of a key, while it is walked through.  */
+typedef struct {
+    const tim3_key_t *key;
+    const char *name; /* in the table of tables; NULL behind the last part */
+    size_t length;
+    part_kind_t kind;
+    size_t at;
+    size_t size;
+} part_t;
+
+/*  Names are printable, and the longest are those of accounts.  */
+static size_t text_size (const part_t *self)
 {
-    static const size_t sizes[] = {[PART_U64] = 8, [PART_U8] = 1, [PART_ID] = sizeof (tim3_id_t)};
-    size_t left = key->size - at;
-    if (kind != PART_TEXT)
-        return left >= sizes[kind] ? sizes[kind] : 0;
-    const uint8_t *end = memchr (key->data + at, '\0', left);
-    size_t size = end ? (size_t) (end - key->data) - at + 1 : 0;
-    if (size > TIM3_ACCOUNT_MAX + 1) /* the longest name there is */
+    const uint8_t *start = self->key->data + self->at;
+    const uint8_t *end = memchr (start, '\0', self->key->size - self->at);
+    size_t size = end ? (size_t) (end - start) + 1 : 0;
+    bool quoted = self->name[0] == '"';
+    if (size > TIM3_ACCOUNT_MAX + 1)
         return 0;
-    bool quoted = name[0] == '"';
-    if (size && quoted && (size != length - 1 || memcmp (key->data + at, name + 1, size - 1) != 0))
+    for (const uint8_t *byte = start; byte < end; byte++)
+        if (*byte <= ' ' || *byte > '~')
+            return 0;
+    if (quoted && (size + 1 != self->length || memcmp (start, self->name + 1, size - 1) != 0))
         return 0;
     return size;
 }
 
-static void print_part (const tim3_key_t *key, size_t at, part_kind_t kind, char *text, size_t size)
+/*  How many bytes of the key the part takes; 0 when they are not there, or cannot be it.  */
+static size_t part_size (const part_t *self)
+{
+    static const size_t sizes[] = {[PART_U64] = 8, [PART_U8] = 1, [PART_ID] = sizeof (tim3_id_t)};
+    if (self->kind == PART_TEXT)
+        return text_size (self);
+    return self->key->size - self->at >= sizes[self->kind] ? sizes[self->kind] : 0;
+}
+
+/*  Moves to the next part. False at the end, and where the key does not fit.  */
+static bool next_part (part_t *self)
+{
+    if (!self->name)
+        return false;
+    if (self->size > 0) {
+        self->at += self->size;
+        self->name = self->name[self->length] ? self->name + self->length + 2 : NULL;
+    }
+    if (!self->name)
+        return false;
+    self->length = strcspn (self->name, ",");
+    self->kind = part_kind (self->name, self->length);
+    self->size = part_size (self);
+    return self->size > 0;
+}
+
+static part_t first_part (tim3_table_t table, const tim3_key_t *key)
+{
+    const tim3_table_row_t *row = tim3_table (table);
+    if (!row)
+        return (part_t){.key = key, .at = SIZE_MAX}; /* nothing fits */
+    return (part_t){.key = key, .name = row->key};
+}
+
+static bool at_end (const part_t *self)
+{
+    return !self->name && self->at == self->key->size;
+}
+
+static bool key_fits (tim3_table_t table, const tim3_key_t *key)
+{
+    part_t part = first_part (table, key);
+    while (next_part (&part))
+        continue;
+    return at_end (&part);
+}
+
+static size_t print_part (const part_t *self, char *text, size_t size)
 {
     char hex[TIM3_ID_TEXT_MAX];
-    if (kind == PART_TEXT)
-        snprintf (text, size, "%s", (const char *) key->data + at);
-    else if (kind == PART_ID)
-        snprintf (text, size, "%s", tim3_hex_format (key->data + at, sizeof (tim3_id_t), hex));
+    const uint8_t *bytes = self->key->data + self->at;
+    const char *comma = self->at ? ", " : "";
+    bool quoted = self->name[0] == '"';
+    int length = quoted ? 0 : (int) self->length;
+    const char *space = quoted ? "" : " ";
+    if (self->kind == PART_TEXT)
+        snprintf (text, size, "%s%.*s%s%s", comma, length, self->name, space, (const char *) bytes);
+    else if (self->kind == PART_ID)
+        snprintf (text, size, "%s%.*s %s", comma, length, self->name,
+                  tim3_hex_format (bytes, sizeof (tim3_id_t), hex));
     else
-        snprintf (text, size, "%llu",
-                  (unsigned long long) (kind == PART_U8 ? key->data[at] : tim3_key_read_u64 (key, at)));
+        snprintf (
+            text, size, "%s%.*s %llu", comma, length, self->name,
+            (unsigned long long) (self->kind == PART_U8 ? *bytes : tim3_key_read_u64 (self->key, self->at)));
+    return strlen (text);
 }
 
 bool tim3_fsck_key_text (tim3_table_t table, const tim3_key_t *key, char text[TIM3_FSCK_KEY_TEXT_MAX])
 {
-    const tim3_table_row_t *row = tim3_table (table);
-    size_t at = 0;
+    part_t part = first_part (table, key);
     size_t used = 0;
-    for (const char *name = row ? row->key : NULL; name;) {
-        size_t length = strcspn (name, ",");
-        part_kind_t kind = part_kind (name, length);
-        size_t size = part_size (key, at, kind, name, length);
-        if (size == 0)
-            return false;
-        if (name[0] != '"')
-            used += (size_t) snprintf (text + used, TIM3_FSCK_KEY_TEXT_MAX - used, "%.*s ", (int) length, name);
-        print_part (key, at, kind, text + used, TIM3_FSCK_KEY_TEXT_MAX - used);
-        used += strlen (text + used);
-        at += size;
-        name = name[length] ? name + length + 2 : NULL;
-        if (name)
-            used += (size_t) snprintf (text + used, TIM3_FSCK_KEY_TEXT_MAX - used, ", ");
-    }
-    return row && at == key->size;
+    while (next_part (&part))
+        used += print_part (&part, text + used, TIM3_FSCK_KEY_TEXT_MAX - used);
+    return at_end (&part);
 }
 
 void tim3_fsck_key_name (const tim3_fsck_place_t *at, char *name, size_t size)
@@ -100,13 +146,12 @@ static int decode (tim3_table_t table, const uint8_t *value, size_t size, void *
 bool tim3_fsck_next (tim3_fsck_t *self, tim3_fsck_place_t *at, void *record)
 {
     tim3_store_t *store = at->store->store;
-    char text[TIM3_FSCK_KEY_TEXT_MAX];
     tim3_fault_t fault;
     const uint8_t *value;
     size_t size;
-    while (store->ops->seek (store, at->table, TIM3_SEEK_GT, &at->key, &value, &size)
-           && tim3_fsck_progress (self, at))
-        if (tim3_fsck_key_text (at->table, &at->key, text) && decode (at->table, value, size, record, &fault) == 0)
+    while (store->ops->seek (store, at->table, TIM3_SEEK_GT, &at->key, &value, &size) &&
+           tim3_fsck_progress (self, at))
+        if (key_fits (at->table, &at->key) && decode (at->table, value, size, record, &fault) == 0)
             return true;
     return false;
 }
@@ -117,8 +162,8 @@ bool tim3_fsck_read (const tim3_fsck_place_t *at, void *record)
     tim3_fault_t fault;
     const uint8_t *value;
     size_t size;
-    if (store->ops->get (store, at->table, &at->key, &value, &size)
-        && decode (at->table, value, size, record, &fault) == 0)
+    if (store->ops->get (store, at->table, &at->key, &value, &size) &&
+        decode (at->table, value, size, record, &fault) == 0)
         return true;
     memset (record, 0, tim3_table (at->table)->shape->size);
     return false;
@@ -150,18 +195,17 @@ static bool belongs (const tim3_fsck_store_t *store, const tim3_table_row_t *row
 static void check_row (tim3_fsck_t *self, const tim3_fsck_place_t *at, const uint8_t *value, size_t size,
                        void *record)
 {
-    char text[TIM3_FSCK_KEY_TEXT_MAX];
     const tim3_table_row_t *row = tim3_table (at->table);
     tim3_fault_t fault;
     if (!row)
         tim3_fsck_problem (self, at, "no table has number %u", (unsigned) at->table);
     else if (!belongs (at->store, row))
         tim3_fsck_problem (self, at, "the table belongs to a %s", row->owner);
-    else if (!tim3_fsck_key_text (at->table, &at->key, text))
+    else if (!key_fits (at->table, &at->key))
         tim3_fsck_problem (self, at, "the key is not made of: %s", row->key);
     else if (decode (at->table, value, size, record, &fault))
-        tim3_fsck_problem (self, at, "the record cannot be read: %s%s%s", fault.field, fault.field[0] ? ": " : "",
-                           tim3_result_name (fault.code));
+        tim3_fsck_problem (self, at, "the record cannot be read: %s%s%s", fault.field,
+                           fault.field[0] ? ": " : "", tim3_result_name (fault.code));
 }
 
 static void check_table (tim3_fsck_t *self, tim3_fsck_store_t *store, unsigned number, void *record)
@@ -170,8 +214,8 @@ static void check_table (tim3_fsck_t *self, tim3_fsck_store_t *store, unsigned n
     const uint8_t *value;
     size_t size;
     tim3_seek_t how = TIM3_SEEK_GE;
-    while (store->store->ops->seek (store->store, at.table, how, &at.key, &value, &size)
-           && tim3_fsck_progress (self, &at)) {
+    while (store->store->ops->seek (store->store, at.table, how, &at.key, &value, &size) &&
+           tim3_fsck_progress (self, &at)) {
         how = TIM3_SEEK_GT;
         store->rows[number]++;
         check_row (self, &at, value, size, record);

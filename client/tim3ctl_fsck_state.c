@@ -1,4 +1,5 @@
-/*  tim3ctl_fsck_state.c - a state manager's store: positions and metrics follow from the log up to its cursor.  */
+/*  tim3ctl_fsck_state.c - a state manager's store: positions and metrics follow from the log up to its
+    cursor.  */
 #include "tim3ctl_fsck.h"
 
 #include <stdio.h>
@@ -61,7 +62,8 @@ static void move_position (state_t *self, tim3_asset_metrics_t *metrics, const c
 
 static void apply_minted (state_t *self, tim3_asset_metrics_t *metrics, const tim3_token_changed_t *event)
 {
-    move_position (self, metrics, event->account, offsetof (tim3_position_t, minted), event->amount, event->balance);
+    move_position (self, metrics, event->account, offsetof (tim3_position_t, minted), event->amount,
+                   event->balance);
     tim3_fsck_add (&metrics->volume_minted, event->amount);
     metrics->mints++;
     metrics->supply = event->supply;
@@ -76,10 +78,13 @@ static void apply_burned (state_t *self, tim3_asset_metrics_t *metrics, const ti
     metrics->supply = event->supply;
 }
 
-static void apply_transferred (state_t *self, tim3_asset_metrics_t *metrics, const tim3_token_transferred_t *event)
+static void apply_transferred (state_t *self, tim3_asset_metrics_t *metrics,
+                               const tim3_token_transferred_t *event)
 {
-    move_position (self, metrics, event->account, offsetof (tim3_position_t, sent), event->amount, event->balance);
-    move_position (self, metrics, event->to, offsetof (tim3_position_t, received), event->amount, event->to_balance);
+    move_position (self, metrics, event->account, offsetof (tim3_position_t, sent), event->amount,
+                   event->balance);
+    move_position (self, metrics, event->to, offsetof (tim3_position_t, received), event->amount,
+                   event->to_balance);
     tim3_fsck_add (&metrics->volume_transferred, event->amount);
     metrics->transfers++;
     metrics->supply = event->supply;
@@ -111,8 +116,8 @@ static void apply_event (state_t *self, tim3_asset_metrics_t *metrics, uint64_t 
     }
 }
 
-/*  Events that a restored ledger has published again are passed over; those that never came are counted, and so
-    are those whose body says nothing.  */
+/*  Events that a restored ledger has published again are passed over; those that never came are counted,
+    and so are those whose body says nothing.  */
 static void take_item (state_t *self, const tim3_event_item_t *item, const tim3_address_t *source)
 {
     tim3_key_t key = tim3_key_text (source->asset);
@@ -143,8 +148,8 @@ static void derive (state_t *self)
     tim3_event_item_t item;
     tim3_address_t source;
     while (tim3_fsck_next (self->fsck, &at, &item) && tim3_key_read_u64 (&at.key, 0) < self->cursor.next)
-        if (tim3_address_parse (item.source, &source)
-            && (source.role == TIM3_ROLE_LOCK_MANAGER || source.role == TIM3_ROLE_TOKEN_MANAGER))
+        if (tim3_address_parse (item.source, &source) &&
+            (source.role == TIM3_ROLE_LOCK_MANAGER || source.role == TIM3_ROLE_TOKEN_MANAGER))
             take_item (self, &item, &source);
 }
 
@@ -200,8 +205,9 @@ static bool read_cursor (state_t *self)
     if (!tim3_fsck_read (&at, &self->cursor))
         self->cursor.next = 1;
     else if (!tim3_id_equal (&self->cursor.log, &self->router->meta.id)) {
-        tim3_fsck_problem (self->fsck, &at, "the cursor is of another log than %s has; delete this store, which is "
-                                            "derived, for a rebuild",
+        tim3_fsck_problem (self->fsck, &at,
+                           "the cursor is of another log than %s has; delete this store, which is "
+                           "derived, for a rebuild",
                            self->router->meta.name);
         return false;
     } else if (self->cursor.next > end)

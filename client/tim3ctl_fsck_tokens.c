@@ -1,5 +1,5 @@
-/*  tim3ctl_fsck_tokens.c - a token manager's store: balances, totals and indexes follow from its records and its
-    histories, and these from each other.  */
+/*  tim3ctl_fsck_tokens.c - a token manager's store: balances, totals and indexes follow from its records
+    and its histories, and these from each other.  */
 #include "tim3ctl_fsck.h"
 
 #include <string.h>
@@ -7,9 +7,9 @@
 typedef struct {
     tim3_fsck_t *fsck;
     const tim3_fsck_store_t *store;
-    tim3_ledger_t sums;      /* as the records tell */
+    tim3_ledger_t sums; /* as the records tell */
     tim3_amount_t balances;
-    tim3_account_t account;  /* whose history is being read, as far as it is */
+    tim3_account_t account; /* whose history is being read, as far as it is */
 } tokens_t;
 
 static tim3_fsck_place_t place (const tokens_t *self, tim3_table_t table)
@@ -28,7 +28,8 @@ static bool derive_entry (const tim3_transaction_t *record, const char *account,
                                     [TIM3_TX_KIND_CONTROL] = 0};
     bool own = strcmp (record->account, account) == 0;
     bool received = record->kind == TIM3_TX_KIND_TRANSFER && !own && strcmp (record->to, account) == 0;
-    if (record->status == TIM3_TX_STATUS_FAILED || record->kind == TIM3_TX_KIND_CONTROL || (!own && !received))
+    if (record->status == TIM3_TX_STATUS_FAILED || record->kind == TIM3_TX_KIND_CONTROL ||
+        (!own && !received))
         return false;
     entry->tx = record->tx;
     entry->kind = own ? kinds[record->kind] : TIM3_ENTRY_KIND_RECEIVED;
@@ -69,7 +70,8 @@ static void check_running (tokens_t *self, const tim3_fsck_place_t *at, const ti
     uint64_t number = tim3_key_read_u64 (&at->key, at->key.size - 8u);
     self->account.entries++;
     if (number != self->account.entries) {
-        tim3_fsck_problem (self->fsck, at, "the history goes on with entry %llu, but \"%llu\" by the entry before",
+        tim3_fsck_problem (self->fsck, at,
+                           "the history goes on with entry %llu, but \"%llu\" by the entry before",
                            (unsigned long long) number, (unsigned long long) self->account.entries);
         self->account.entries = number;
     } else {
@@ -132,7 +134,8 @@ static void check_accounts (tokens_t *self)
         tim3_fsck_key_name (&at, derived.account, sizeof derived.account);
         if (!has_history (self, &at.key))
             derived.balance = derived.entries = 0;
-        tim3_fsck_compare (self->fsck, &at, &tim3_shape_account, &account, &derived, "its key and its history");
+        tim3_fsck_compare (self->fsck, &at, &tim3_shape_account, &account, &derived,
+                           "its key and its history");
         if (!tim3_account_valid (account.account))
             tim3_fsck_problem (self->fsck, &at, "no account can be called that");
         tim3_fsck_add (&self->balances, account.balance);
@@ -149,25 +152,30 @@ static void check_fields (tokens_t *self, const tim3_fsck_place_t *at, const tim
     bool pending = record->status == TIM3_TX_STATUS_PENDING;
     bool control = record->kind == TIM3_TX_KIND_CONTROL;
     if ((pending && record->kind != TIM3_TX_KIND_REDEEM) || (failed && control))
-        tim3_fsck_problem (self->fsck, at, "a %s cannot be %s", tim3_value_name (tim3_tx_kind_values, record->kind),
+        tim3_fsck_problem (self->fsck, at, "a %s cannot be %s",
+                           tim3_value_name (tim3_tx_kind_values, record->kind),
                            tim3_value_name (tim3_tx_status_values, record->status));
     if (failed != (record->code != TIM3_OK))
-        tim3_fsck_problem (self->fsck, at, "code is %s, but status %s", tim3_result_name ((unsigned) record->code),
+        tim3_fsck_problem (self->fsck, at, "code is %s, but status %s",
+                           tim3_result_name ((unsigned) record->code),
                            tim3_value_name (tim3_tx_status_values, record->status));
     if (pending != (record->due_us != 0))
-        tim3_fsck_problem (self->fsck, at, "due_us is %llu, but status %s", (unsigned long long) record->due_us,
+        tim3_fsck_problem (self->fsck, at, "due_us is %llu, but status %s",
+                           (unsigned long long) record->due_us,
                            tim3_value_name (tim3_tx_status_values, record->status));
-    if (control != (record->control != 0) || (record->kind == TIM3_TX_KIND_TRANSFER) != (record->to[0] != '\0'))
+    if (control != (record->control != 0) ||
+        (record->kind == TIM3_TX_KIND_TRANSFER) != (record->to[0] != '\0'))
         tim3_fsck_problem (self->fsck, at, "control or to does not fit a %s",
                            tim3_value_name (tim3_tx_kind_values, record->kind));
     if (!control && (record->amount == 0 || !tim3_account_valid (record->account)))
         tim3_fsck_problem (self->fsck, at, "amount or account is not one that can have been asked for");
-    if (((failed || control) && (record->balance || record->supply))
-        || (record->to_balance && (failed || record->to[0] == '\0')))
+    if (((failed || control) && (record->balance || record->supply)) ||
+        (record->to_balance && (failed || record->to[0] == '\0')))
         tim3_fsck_problem (self->fsck, at, "it tells balances that it cannot have changed");
 }
 
-static void expect_row (tokens_t *self, const tim3_fsck_place_t *at, tim3_table_t table, const tim3_key_t *key)
+static void expect_row (tokens_t *self, const tim3_fsck_place_t *at, tim3_table_t table,
+                        const tim3_key_t *key)
 {
     if (!tim3_fsck_has (self->store, table, key))
         tim3_fsck_problem (self->fsck, at, "has no row in %s", tim3_table (table)->name);
@@ -244,8 +252,9 @@ static void check_failed_index (tokens_t *self)
     tim3_mark_t mark;
     while (tim3_fsck_next (self->fsck, &at, &mark)) {
         tim3_id_t tx = tim3_key_read_id (&at.key, at.key.size - sizeof tx);
-        if (!tim3_fsck_read_tx (self->store, TIM3_TABLE_RECORD, &tx, &record)
-            || record.status != TIM3_TX_STATUS_FAILED || strcmp (record.account, (const char *) at.key.data) != 0)
+        if (!tim3_fsck_read_tx (self->store, TIM3_TABLE_RECORD, &tx, &record) ||
+            record.status != TIM3_TX_STATUS_FAILED ||
+            strcmp (record.account, (const char *) at.key.data) != 0)
             tim3_fsck_problem (self->fsck, &at, "there is no failed record of that account under that tx");
     }
 }
@@ -257,11 +266,12 @@ static void check_due (tokens_t *self)
     tim3_mark_t mark;
     while (tim3_fsck_next (self->fsck, &at, &mark)) {
         tim3_id_t tx = tim3_key_read_id (&at.key, 8);
-        if (!tim3_fsck_read_tx (self->store, TIM3_TABLE_RECORD, &tx, &record)
-            || record.status != TIM3_TX_STATUS_PENDING)
+        if (!tim3_fsck_read_tx (self->store, TIM3_TABLE_RECORD, &tx, &record) ||
+            record.status != TIM3_TX_STATUS_PENDING)
             tim3_fsck_problem (self->fsck, &at, "there is no pending record under that tx");
         else if (record.due_us != tim3_key_read_u64 (&at.key, 0))
-            tim3_fsck_problem (self->fsck, &at, "the record is due at %llu", (unsigned long long) record.due_us);
+            tim3_fsck_problem (self->fsck, &at, "the record is due at %llu",
+                               (unsigned long long) record.due_us);
     }
 }
 

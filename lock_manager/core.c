@@ -116,6 +116,19 @@ static void clear_due (tim3_env_t *env, tim3_lock_item_t *item)
     tim3_due_clear (env, TIM3_TABLE_LOCK_DUE, &tail, &item->due_us);
 }
 
+/*  in_flight and releasing tell what is not confirmed yet. A confirmation can get lost, and the same collateral be
+    locked or released again meanwhile, so either may come to more than all the collateral there is. They decide
+    nothing, and are kept modulo 2^128, which puts itself right.  */
+static void add_unconfirmed (tim3_amount_t *sum, tim3_amount_t amount)
+{
+    *sum += amount;
+}
+
+static void take_unconfirmed (tim3_amount_t *sum, tim3_amount_t amount)
+{
+    *sum -= amount;
+}
+
 /*  Moves an item to its next state, keeps count of what is unsettled, and writes it.  */
 static void move (tim3_env_t *env, tim3_lock_item_t *item, tim3_lock_totals_t *totals, tim3_lock_state_t next)
 {
@@ -341,9 +354,9 @@ static void on_vault_locked (void *state, tim3_env_t *env, const void *body)
         || !find_requested (self, env, &answer->tx, answer->account, answer->amount, &item))
         return;
     read_totals (env, &totals);
-    /* the vault holds as much, in a unit that is no larger, so these cannot overflow */
+    /* the vault holds as much, in a unit that is no larger, so this cannot overflow */
     TIM3_ASSERT (tim3_amount_add (totals.locked, item.amount, &totals.locked));
-    TIM3_ASSERT (tim3_amount_add (totals.in_flight, item.amount, &totals.in_flight));
+    add_unconfirmed (&totals.in_flight, item.amount);
     totals.locks++;
     move (env, &item, &totals, TIM3_LOCK_STATE_PENDING);
     tim3_collateral_locked_t event = {.tx = item.tx, .amount = item.amount, .locked = totals.locked};
@@ -387,7 +400,7 @@ static bool settle (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
         return false;
     }
     read_totals (env, &totals);
-    TIM3_ASSERT (tim3_amount_sub (totals.in_flight, item->amount, &totals.in_flight));
+    take_unconfirmed (&totals.in_flight, item->amount);
     move (env, item, &totals, TIM3_LOCK_STATE_ACTIVE);
     return true;
 }
@@ -450,7 +463,7 @@ static void emit_released (tim3_env_t *env, const tim3_lock_item_t *item, const 
 static void count_release (tim3_lock_totals_t *totals, tim3_amount_t amount)
 {
     TIM3_ASSERT (tim3_amount_sub (totals->locked, amount, &totals->locked));
-    TIM3_ASSERT (tim3_amount_add (totals->releasing, amount, &totals->releasing));
+    add_unconfirmed (&totals->releasing, amount);
     totals->releases++;
 }
 
@@ -459,7 +472,7 @@ static void start_void (const self_t *self, tim3_env_t *env, tim3_lock_item_t *i
     tim3_lock_totals_t totals;
     read_totals (env, &totals);
     count_release (&totals, item->amount);
-    TIM3_ASSERT (tim3_amount_sub (totals.in_flight, item->amount, &totals.in_flight));
+    take_unconfirmed (&totals.in_flight, item->amount);
     item->reason = TIM3_RELEASE_REASON_VOID;
     move (env, item, &totals, TIM3_LOCK_STATE_RELEASING);
     emit_released (env, item, &totals);
@@ -591,7 +604,7 @@ static void on_vault_unlocked (void *state, tim3_env_t *env, const void *body)
         || item.state != TIM3_LOCK_STATE_RELEASING)
         return;
     read_totals (env, &totals);
-    TIM3_ASSERT (tim3_amount_sub (totals.releasing, item.amount, &totals.releasing));
+    take_unconfirmed (&totals.releasing, item.amount);
     move (env, &item, &totals, TIM3_LOCK_STATE_RELEASED);
     answer_release_waiters (self, env, &item, (tim3_release_reason_t) item.reason);
 }

@@ -1,7 +1,8 @@
 /*  canary.h - bugs planted on purpose, to prove that the simulator finds such bugs.
 
-    Built with -DTIM3_CANARY=n, the program has bug n; without, every TIM3_CANARY_IS is a constant false and leaves no
-    trace. Each stands where a programmer could really slip. `make canaries` builds and hunts all of them.
+    Built with -DTIM3_CANARY=n, the program has bug n; without, every TIM3_CANARY_IS is a constant false and
+    leaves no trace. Each stands where a programmer could really slip. `make canaries` builds and hunts all of
+    them.
 
     C (number, "name", "what is wrong")
 */

@@ -657,8 +657,8 @@ static int read_meta (opening_t *self)
                    self->options->path);
 }
 
-tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_t *meta, bool *in_use, char *why,
-                                              size_t why_size)
+tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_t *meta, bool *in_use,
+                                              char *why, size_t why_size)
 {
     const tim3_store_options_t options = {.path = path};
     lmdb_t *store = tim3_alloc (sizeof *store);
@@ -669,8 +669,8 @@ tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_
     store->directory = store->lock = -1;
     store->read_only = true;
     *in_use = false;
-    if (open_directory_to_read (&self) || take_lock_to_read (&self, in_use) || map_to_read (&self)
-        || read_meta (&self))
+    if (open_directory_to_read (&self) || take_lock_to_read (&self, in_use) || map_to_read (&self) ||
+        read_meta (&self))
         tim3_store_close (&base);
     return base;
 }

@@ -42,7 +42,7 @@ typedef struct {
     uint64_t now_us;
     uint64_t incarnation;
     uint64_t next_id;
-    bool full; /* the store may have failed in this batch */
+    bool told; /* something has been answered, so events may have been acknowledged */
     const uint8_t *at;
     const uint8_t *end;
     sent_t sent[SENT_MOST];
@@ -119,15 +119,16 @@ static void check_request (world_t *self, const tim3_envelope_t *envelope, const
     keep_sent (self, envelope, message, address);
 }
 
-static void check_reply (const world_t *self, const tim3_envelope_t *envelope, const tim3_message_t *message)
+/*  A batch that the store did not take lets nothing out but that.  */
+static void check_reply (const tim3_envelope_t *envelope, const tim3_message_t *message, bool full)
 {
     const tim3_error_t *error = (const tim3_error_t *) (const void *) s_object;
     FUZZ_CHECK (message->class == TIM3_CLASS_REPLY);
     FUZZ_CHECK (envelope->type != TIM3_MSG_ERROR || error->code != TIM3_INTERNAL);
-    (void) self;
+    FUZZ_CHECK (!full || (envelope->type == TIM3_MSG_ERROR && error->code == TIM3_STORAGE_FULL));
 }
 
-static void check_envelope (world_t *self, const tim3_frame_t *frame, const tim3_envelope_t *envelope)
+static void check_envelope (world_t *self, const tim3_frame_t *frame, const tim3_envelope_t *envelope, bool full)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
     tim3_arena_t arena = {s_memory, sizeof s_memory, 0};
@@ -135,28 +136,41 @@ static void check_envelope (world_t *self, const tim3_frame_t *frame, const tim3
 
     FUZZ_CHECK (message && envelope->id != 0);
     FUZZ_CHECK (tim3_decode_map (envelope->body, envelope->body_size, message->shape, s_object, &arena, &fault) == 0);
+    FUZZ_CHECK (!full || !frame->address);
     if (frame->address)
         check_request (self, envelope, message, frame->address);
     else
-        check_reply (self, envelope, message);
+        check_reply (envelope, message, full);
 }
 
-static void check_frame (world_t *self, const tim3_frame_t *frame)
+static void check_frame (world_t *self, const tim3_frame_t *frame, bool full)
 {
     const uint8_t *at = frame->data;
     tim3_envelope_t envelope;
     tim3_fault_t fault;
     FUZZ_CHECK (frame->size > 0 && frame->size <= (frame->address ? TIM3_FRAME_MAX : REPLY_FRAME_MAX));
     while (tim3_envelope_read (&at, frame->data + frame->size, &envelope, &fault) == 1)
-        check_envelope (self, frame, &envelope);
+        check_envelope (self, frame, &envelope, full);
     FUZZ_CHECK (at == frame->data + frame->size);
+}
+
+/*  Events stay until somebody has said that they are durable elsewhere.  */
+static void check_kept (const world_t *self)
+{
+    tim3_key_t key = tim3_key_text ("event_seq");
+    tim3_counter_t counter;
+    tim3_store_read (self->store, TIM3_TABLE_COUNTER, &key, &counter);
+    if (!self->told)
+        FUZZ_CHECK (memory_store_count (self->store, TIM3_TABLE_OUTBOX) == counter.value);
 }
 
 static void finish_batch (world_t *self)
 {
     const tim3_frame_t *frame;
     bool any = false;
+    uint64_t refused = tim3_host_counters (self->host)->storage_full;
     FUZZ_CHECK (tim3_host_commit (self->host) == 0);
+    bool full = tim3_host_counters (self->host)->storage_full != refused;
     memory_store_fail_change (self->store, 0);
     while ((frame = tim3_host_next (self->host))) {
         if (frame->address && !any) {
@@ -164,8 +178,9 @@ static void finish_batch (world_t *self)
             self->sent_count = 0;
             self->sent_arena.used = 0;
         }
-        check_frame (self, frame);
+        check_frame (self, frame, full);
     }
+    check_kept (self);
     fuzz_check_store (self->core->role, self->store);
     tim3_host_begin (self->host, self->now_us);
 }
@@ -254,7 +269,98 @@ static const char s_router[] = "router.-.0";
 static void step_told (world_t *self)
 {
     tim3_origin_t origin = {true, (const uint8_t *) s_router, sizeof s_router - 1};
+    self->told = true;
     take (self, &origin, true);
+}
+
+/*  Hands in one envelope in a batch of its own, as a request or an answer by its class.  */
+static void hand_in_alone (world_t *self, const tim3_envelope_t *envelope, const tim3_message_t *message,
+                           const void *body)
+{
+    tim3_origin_t origin = {message->class == TIM3_CLASS_REPLY, (const uint8_t *) s_router, sizeof s_router - 1};
+    tim3_buffer_t buffer = {0};
+    self->told = self->told || origin.answer;
+    tim3_envelope_write (&buffer, envelope, body);
+    hand_in (self, &origin, buffer.data, buffer.size);
+    tim3_buffer_free (&buffer);
+    finish_batch (self);
+}
+
+/*  The first envelope of a frame, whose body goes to body. NULL when it cannot be read.  */
+static const tim3_message_t *next_message (world_t *self, tim3_envelope_t *envelope, uint8_t *body)
+{
+    static uint8_t memory[ARENA];
+    tim3_arena_t arena = {memory, sizeof memory, 0};
+    const uint8_t *at;
+    tim3_fault_t fault;
+    size_t size = next_frame (self, &at);
+    if (tim3_envelope_read (&at, at + size, envelope, &fault) != 1)
+        return NULL;
+    const tim3_message_t *message = tim3_message (envelope->type);
+    if (!message || tim3_decode_map (envelope->body, envelope->body_size, message->shape, body, &arena, &fault))
+        return NULL;
+    return message;
+}
+
+/*  Makes evidence wrong: of another asset or vault, for another account or amount, or forged.  */
+static void sign_wrong (world_t *self, const tim3_message_t *message, void *body, uint8_t how)
+{
+    tim3_settings_t settings = self->settings;
+    uint8_t *account = (uint8_t *) body + sample_field (message->shape, "account")->offset;
+    uint8_t *amount = (uint8_t *) body + sample_field (message->shape, "amount")->offset;
+    uint8_t *receipt = (uint8_t *) body + sample_field (message->shape, "receipt")->offset;
+    if (how % 4 == 0) {
+        strcpy (settings.asset, "EUR3");
+        settings.vault_key.bytes[0] ^= 1;
+    }
+    evidence_sign (&settings, self->store, message, body);
+    if (how % 4 == 1)
+        account[0] ^= 1;
+    else if (how % 4 == 2)
+        amount[0] ^= 1;
+    else if (how % 4 == 3)
+        receipt[how / 4 % sizeof (tim3_mac_t)] ^= 1;
+}
+
+/*  A message with wrong evidence changes nothing.  */
+static void step_wrong (world_t *self)
+{
+    static _Alignas (16) uint8_t body[sizeof s_object];
+    tim3_envelope_t envelope;
+    uint8_t how = next_byte (self);
+    const tim3_message_t *message = next_message (self, &envelope, body);
+    if (!message || !sample_field (message->shape, "receipt"))
+        return;
+    finish_batch (self);
+    sign_wrong (self, message, body, how);
+    uint64_t before = memory_store_digest (self->store);
+    hand_in_alone (self, &envelope, message, body);
+    FUZZ_CHECK (memory_store_digest (self->store) == before);
+}
+
+static bool is_permanent (const tim3_message_t *message)
+{
+    return message->class == TIM3_CLASS_REQUEST
+           && (sample_field (message->shape, "tx") || sample_field (message->shape, "request_id"));
+}
+
+/*  What was asked under a permanent id changes nothing when it is asked again, however much later.  */
+static void step_again (world_t *self)
+{
+    static _Alignas (16) uint8_t body[sizeof s_object];
+    tim3_envelope_t envelope;
+    const tim3_message_t *message = next_message (self, &envelope, body);
+    if (!message || !is_permanent (message))
+        return;
+    finish_batch (self);
+    evidence_sign (&self->settings, self->store, message, body);
+    hand_in_alone (self, &envelope, message, body);
+    self->now_us += 11 * SECOND;
+    finish_batch (self); /* begins a batch at the new time, */
+    finish_batch (self); /* in which acknowledged events may be deleted */
+    uint64_t before = memory_store_digest (self->store);
+    hand_in_alone (self, &envelope, message, body);
+    FUZZ_CHECK (memory_store_digest (self->store) == before);
 }
 
 /*  What else may answer a request, besides what its row in the table says and Error.  */
@@ -308,7 +414,7 @@ static void fit_events (const tim3_subscribe_t *asked, tim3_events_t *events)
 
 static void answer (world_t *self, const sent_t *sent, const tim3_message_t *reply, uint64_t seed)
 {
-    tim3_origin_t origin = {true, (const uint8_t *) s_router, sizeof s_router - 1};
+    tim3_origin_t origin = {true, (const uint8_t *) sent->address, strlen (sent->address)};
     tim3_envelope_t envelope = {.type = reply->type, .id = self->next_id++, .reply_to = sent->id};
     tim3_buffer_t buffer = {0};
     sample_t sample;
@@ -335,6 +441,7 @@ static void step_answer (world_t *self)
     uint8_t how = next_byte (self);
     if (self->sent_count == 0)
         return;
+    self->told = true;
     const sent_t *sent = &self->sent[which % self->sent_count];
     uint64_t type = sent->message->reply;
     if (how % 4 == 3)
@@ -376,11 +483,14 @@ static void step_full (world_t *self)
 #define STEP_RESTART 6
 #define STEP_FULL 7
 #define STEP_ANSWER 3
+#define STEP_WRONG 8
+#define STEP_AGAIN 9
 
 static void (*const s_steps[]) (world_t *) = {
     [STEP_TAKE] = step_take,     [STEP_TAKE_SIGNED] = step_take_signed, [2] = step_told,
     [STEP_ANSWER] = step_answer, [STEP_TICK] = step_tick,               [STEP_COMMIT] = step_commit,
     [STEP_RESTART] = step_restart, [STEP_FULL] = step_full,
+    [STEP_WRONG] = step_wrong,   [STEP_AGAIN] = step_again,
 };
 #define STEPS (sizeof s_steps / sizeof s_steps[0])
 
@@ -409,10 +519,12 @@ static void put (tim3_buffer_t *buffer, uint8_t byte)
     tim3_buffer_append (buffer, &byte, 1);
 }
 
-static void put_frame (tim3_buffer_t *buffer, uint8_t step, uint8_t peer, const tim3_buffer_t *frame)
+/*  A step that takes a frame, with the byte in front of it that most take.  */
+static void put_frame (tim3_buffer_t *buffer, uint8_t step, uint8_t byte, const tim3_buffer_t *frame)
 {
     put (buffer, step);
-    put (buffer, peer);
+    if (step != STEP_AGAIN)
+        put (buffer, byte);
     put (buffer, (uint8_t) frame->size);
     put (buffer, (uint8_t) (frame->size >> 8));
     tim3_buffer_append (buffer, frame->data, frame->size);
@@ -437,14 +549,18 @@ static const tim3_message_t *draw_request (sample_t *sample, tim3_role_t role)
 static void put_request (sample_t *sample, tim3_role_t role, const tim3_message_t *message, tim3_buffer_t *buffer)
 {
     tim3_buffer_t frame = {0};
+    static const uint8_t steps[] = {STEP_TAKE_SIGNED, STEP_TAKE_SIGNED, STEP_TAKE_SIGNED, STEP_TAKE_SIGNED,
+                                    STEP_TAKE_SIGNED, STEP_TAKE,        STEP_WRONG,       STEP_AGAIN};
+    uint8_t step = steps[seeded_below (&sample->random, sizeof steps)];
     sample_envelope (sample, message, role, &frame);
-    put_frame (buffer, seeded_below (&sample->random, 16) ? STEP_TAKE_SIGNED : STEP_TAKE, 'p', &frame);
+    put_frame (buffer, step, (uint8_t) seeded_next (&sample->random), &frame);
     tim3_buffer_free (&frame);
 }
 
 static void put_step (sample_t *sample, tim3_role_t role, tim3_buffer_t *buffer)
 {
     static const uint8_t steps[] = {STEP_TAKE_SIGNED, STEP_TAKE_SIGNED, STEP_TAKE_SIGNED, STEP_TAKE_SIGNED,
+                                    STEP_TAKE_SIGNED, STEP_TAKE_SIGNED, STEP_TAKE_SIGNED, STEP_TAKE_SIGNED,
                                     STEP_COMMIT,      STEP_COMMIT,      STEP_ANSWER,      STEP_ANSWER,
                                     STEP_ANSWER,      STEP_ANSWER,      STEP_TICK,        STEP_TICK,
                                     STEP_RESTART,     STEP_FULL};

@@ -339,6 +339,10 @@ def test_strange_rows_are_found():
         poke(data, TOKENS, "vault", "54494d3300", "vault=TIM3", "total=1")
         must_find(data, "the table belongs to a mock_usda")
     with Copy(TOKENS) as data:
+        poke(data, TOKENS, "account", "61ff00", "account=a")
+        must_find(data, "key 61ff00: the key is not made of: account")
+        assert json.loads(fsck(data, "--json").stdout)["listed"][0]["key"] == "61ff00"
+    with Copy(TOKENS) as data:
         key = rows(data, TOKENS, "record")[0][0]
         poke(data, TOKENS, "record", key, "copy", key[:-2])
         must_find(data, "the key is not made of: tx")

@@ -154,7 +154,7 @@ void sim_audit_crashed (unsigned node)
     follow (node);
 }
 
-/*  --------------------------------------------------------------------------------------- when all is quiet  */
+/*  ------------------------------------------------------------------------------------ when all is quiet  */
 
 static bool unrest (const char *name, const char *what, size_t count)
 {

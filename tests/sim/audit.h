@@ -1,7 +1,7 @@
 /*  audit.h - reads the stores after every commit and holds them against the rules.
 
-    The first rule, vault >= locked * scale >= supply * scale, is checked for the worst case while commits are under
-    way: each of the three counts with whichever of its two possible values is worse.
+    The first rule, vault >= locked * scale >= supply * scale, is checked for the worst case while commits are
+    under way: each of the three counts with whichever of its two possible values is worse.
 */
 #ifndef TIM3_TESTS_SIM_AUDIT_H
 #define TIM3_TESTS_SIM_AUDIT_H

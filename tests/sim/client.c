@@ -1,5 +1,5 @@
-/*  client.c - operations and their answers. Every operation is asked for under its own request id until the answer is
-    final; some ids are used twice on purpose, for something else.  */
+/*  client.c - operations and their answers. Every operation is asked for under its own request id until the
+    answer is final; some ids are used twice on purpose, for something else.  */
 #include "client.h"
 #include "model.h"
 #include "network.h"
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define OPERATIONS_MAX 512
-#define ATTEMPTS 1000                 /* message ids tell operation and attempt ... */
+#define ATTEMPTS 100000               /* message ids tell operation and attempt ... */
 #define LOOKS (ATTEMPTS * 1000000ull) /* ... or, above this, an operation that is looked up ... */
 #define QUERIES (2 * LOOKS)           /* ... or, above this, that anything is asked */
 #define ACCOUNTS_MAX 16
@@ -92,8 +92,8 @@ static bool is_alike (const operation_t *a, const operation_t *b)
            (a->payload.asset == OF_COLLATERAL) == (b->payload.asset == OF_COLLATERAL);
 }
 
-/*  Takes the id of another operation, soon after it, for something that is, as a rule, not the same. The id belongs to
-    an account of an asset, so these are taken along.  */
+/*  Takes the id of another operation, soon after it, for something that is, as a rule, not the same. The id
+    belongs to an account of an asset, so these are taken along.  */
 static void reuse_id (operation_t *operation, unsigned number)
 {
     const operation_t *other = &s_operations[number - 1 - below (number < 12 ? number : 12)];
@@ -562,8 +562,13 @@ static void take_one (const tim3_envelope_t *envelope)
                "reply to %llu", (unsigned long long) envelope->reply_to);
     operation_t *operation = &s_operations[number];
     answer_t answer = read_answer (envelope);
+    sim_trace (tim3_result_name (answer.code), sim.front, sim.front, envelope->reply_to,
+               &operation->payload.tx);
     if (answer.final)
         take_final (operation, &answer);
+    else
+        sim_after (sim_random_between (&sim.client_random, 20 * SIM_MS, SIM_SECOND), SIM_EVENT_TIMEOUT,
+                   (unsigned) number, (uint32_t) (envelope->reply_to % ATTEMPTS));
 }
 
 void sim_client_take (const sim_frame_t *frame)

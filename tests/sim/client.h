@@ -1,4 +1,5 @@
-/*  client.h - simulated clients: what they ask for, again and again until they know, and what they were told.  */
+/*  client.h - simulated clients: what they ask for, again and again until they know, and what they were
+    told.  */
 #ifndef TIM3_TESTS_SIM_CLIENT_H
 #define TIM3_TESTS_SIM_CLIENT_H
 

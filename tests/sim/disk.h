@@ -1,7 +1,7 @@
 /*  disk.h - a simulated store: what store.h promises, and a disk that can lose what is not yet durable.
 
-    A commit takes simulated time. Until sim_disk_settle says that it is over, a crash may find it on the disk or
-    not: sim_disk_crash takes that decision from its caller.
+    A commit takes simulated time. Until sim_disk_settle says that it is over, a crash may find it on the disk
+    or not: sim_disk_crash takes that decision from its caller.
 */
 #ifndef TIM3_TESTS_SIM_DISK_H
 #define TIM3_TESTS_SIM_DISK_H

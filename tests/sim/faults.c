@@ -81,8 +81,27 @@ static void resize (uint32_t node)
         if (i < wanted)
             sim_process_start (chosen);
         else
-            sim_process_kill (chosen);
+            sim_process_stop (chosen);
     }
+}
+
+static void stop (uint32_t node)
+{
+    (void) node;
+    sim_process_stop (any_process ());
+}
+
+/*  The state manager loses its store, and has to build it again from the log.  */
+static void rebuild (uint32_t node)
+{
+    (void) node;
+    sim_process_t *process = &sim.processes[SIM_STATE_MANAGER];
+    sim_process_kill (SIM_STATE_MANAGER);
+    tim3_store_close (&process->store);
+    process->store = sim_disk_new ();
+    process->options.meta.id.bytes[0]++;
+    sim.counters.rebuilds++;
+    sim_trace ("loses its store", SIM_STATE_MANAGER, SIM_STATE_MANAGER, 0, NULL);
 }
 
 /*  --------------------------------------------------------------------------------------------- network  */
@@ -150,6 +169,8 @@ static const struct {
     {fill_disk, offsetof (sim_options_t, full_disks)},
     {disturb_clock, offsetof (sim_options_t, clock_faults)},
     {resize, offsetof (sim_options_t, resizes)},
+    {stop, offsetof (sim_options_t, stops)},
+    {rebuild, offsetof (sim_options_t, rebuilds)},
     {partition, offsetof (sim_options_t, partitions)},
     {clog_links, offsetof (sim_options_t, clogs)},
     {reconnect, offsetof (sim_options_t, reconnects)},

@@ -1,7 +1,8 @@
-/*  forger.h - a hostile coordinator: it sees what others send, and sends it again, altered or to the wrong place.
+/*  forger.h - a hostile coordinator: it sees what others send, and sends it again, altered or to the wrong
+    place.
 
-    It may speak to every ledger under any name, but answers only come over connections that an agent made by itself,
-    so it cannot answer for another.
+    It may speak to every ledger under any name, but answers only come over connections that an agent made by
+    itself, so it cannot answer for another.
 */
 #ifndef TIM3_TESTS_SIM_FORGER_H
 #define TIM3_TESTS_SIM_FORGER_H

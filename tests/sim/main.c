@@ -166,7 +166,7 @@ static void run_twice (uint64_t seed, sim_outcome_t *outcome)
     strcpy (outcome->rule, "a seed goes one way");
 }
 
-/*  -------------------------------------------------------------------------------------------- the summary  */
+/*  ------------------------------------------------------------------------------------------ the summary  */
 
 static void add (sim_counters_t *sum, const sim_counters_t *more)
 {

@@ -1,8 +1,8 @@
 /*  model.h - what must come of it: a deliberately simple ledger that shares no code with the real ones.
 
-    It is told what was asked for, and hears each decision of a ledger once, in the order in which they became durable.
-    For each it works out by itself what the decision had to be, from its own balances, and fails when it was
-    another.
+    It is told what was asked for, and hears each decision of a ledger once, in the order in which they became
+    durable. For each it works out by itself what the decision had to be, from its own balances, and fails
+    when it was another.
 */
 #ifndef TIM3_TESTS_SIM_MODEL_H
 #define TIM3_TESTS_SIM_MODEL_H

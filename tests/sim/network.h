@@ -1,7 +1,7 @@
 /*  network.h - simulated connections between agents: delays, losses, copies, partitions, clogged links.
 
-    Two kinds of network are drawn. In the first, connections keep the order and lose nothing but their tail when they
-    break, as ZeroMQ's do. In the second, every frame may be lost, copied and overtaken.
+    Two kinds of network are drawn. In the first, connections keep the order and lose nothing but their tail
+    when they break, as ZeroMQ's do. In the second, every frame may be lost, copied and overtaken.
 */
 #ifndef TIM3_TESTS_SIM_NETWORK_H
 #define TIM3_TESTS_SIM_NETWORK_H

@@ -48,7 +48,8 @@ static uint64_t read_clock (sim_clock_t *clock)
 
 /*  ------------------------------------------------------------------------------------- start and death  */
 
-/*  Only the earliest wake-up counts: a later one that is in the heap already is passed over when its time comes.  */
+/*  Only the earliest wake-up counts: a later one that is in the heap already is passed over when its time
+    comes.  */
 static void wake_at (sim_process_t *self, uint64_t at_us)
 {
     at_us = at_us > sim.now_us ? at_us : sim.now_us;
@@ -236,6 +237,29 @@ void sim_process_wake (unsigned node, uint32_t life)
     take_all (self);
     tick (self);
     finish (self);
+}
+
+/*  What has not been taken yet is lost, but the registry is told, and all that was done is committed.  */
+void sim_process_stop (unsigned node)
+{
+    sim_process_t *self = &sim.processes[node];
+    const tim3_frame_t *out;
+    if (!self->host || self->committing || self->crash_in_commit) {
+        sim_process_kill (node);
+        return;
+    }
+    sim.counters.stops++;
+    sim_trace ("stops", node, node, 0, NULL);
+    tim3_host_begin (self->host, read_clock (&self->clock));
+    tim3_host_leave (self->host);
+    if (tim3_host_commit (self->host) == 0) {
+        while ((out = tim3_host_next (self->host)))
+            queue_frame (self, out);
+        sim_disk_settle (self->store);
+        sim_audit_durable (node);
+        let_out (self);
+    }
+    bury (self);
 }
 
 static void check_superseded (sim_process_t *self)

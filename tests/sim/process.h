@@ -1,4 +1,5 @@
-/*  process.h - simulated processes: a host with its core, a clock of its own, a disk, an inbox; they die and come back.  */
+/*  process.h - simulated processes: a host with its core, a clock of its own, a disk, an inbox; they die and
+    come back.  */
 #ifndef TIM3_TESTS_SIM_PROCESS_H
 #define TIM3_TESTS_SIM_PROCESS_H
 
@@ -10,6 +11,8 @@ bool sim_process_find (const char *address, unsigned *node);
 void sim_process_start (unsigned node);
 /*  Kills a process now. What it was committing is on the disk or not, as it happens.  */
 void sim_process_kill (unsigned node);
+/*  Has a process end by itself, as on SIGTERM.  */
+void sim_process_stop (unsigned node);
 /*  Takes a frame that has arrived.  */
 void sim_process_take (unsigned node, sim_frame_t *frame);
 /*  Events of the heap.  */

@@ -1,7 +1,7 @@
 /*  random.h - streams of random numbers, one for every part of the simulation, all from one seed.
 
-    A stream of its own for the network, the disks, the clients and so on keeps a seed's story recognisable when
-    one part draws once more than before.
+    A stream of its own for the network, the disks, the clients and so on keeps a seed's story recognisable
+    when one part draws once more than before.
 */
 #ifndef TIM3_TESTS_SIM_RANDOM_H
 #define TIM3_TESTS_SIM_RANDOM_H

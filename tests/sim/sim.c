@@ -1,7 +1,7 @@
 /*  sim.c - draws a world from a seed, and runs it to its end.
 
-    The first part of its time is full of faults. Then all of them stop, and everything has to become final, and agree,
-    within a bounded time.
+    The first part of its time is full of faults. Then all of them stop, and everything has to become final,
+    and agree, within a bounded time.
 */
 #include "sim.h"
 #include "audit.h"
@@ -33,7 +33,7 @@
 
 sim_t sim;
 
-/*  ------------------------------------------------------------------------------------------------- trace  */
+/*  ------------------------------------------------------------------------------------------------ trace  */
 
 typedef struct {
     uint64_t at_us;
@@ -64,7 +64,7 @@ static void print_line (const line_t *line)
         tim3_id_format (&line->tx, tx);
     printf ("%6" PRIu64 ".%06" PRIu64 " %-22s", at / SIM_SECOND, at % SIM_SECOND, sim_node_name (line->a));
     if (line->a == line->b)
-        printf (" %s\n", line->what);
+        printf (" %s %" PRIu64 " %.8s\n", line->what, line->number, tx);
     else
         printf (" -> %-22s %-20s %" PRIu64 " %.8s\n", sim_node_name (line->b), line->what, line->number, tx);
 }
@@ -91,7 +91,7 @@ void sim_print_story (void)
         print_line (&s_lines[i % TRACE_LINES]);
 }
 
-/*  ----------------------------------------------------------------------------------------------- failing  */
+/*  ---------------------------------------------------------------------------------------------- failing  */
 
 static int s_report = -1;
 static sim_outcome_t *s_outcome;
@@ -120,7 +120,7 @@ _Noreturn void sim_fail (sim_verdict_t verdict, const char *rule, const char *fo
     _exit ((int) verdict);
 }
 
-/*  ------------------------------------------------------------------------------------------------ events  */
+/*  ----------------------------------------------------------------------------------------------- events  */
 
 static sim_event_t *s_heap;
 static size_t s_heap_count;
@@ -194,6 +194,7 @@ static void draw_network (sim_options_t *options)
     if (options->hostile_network) {
         options->loss_permille = draw_trouble (300);
         options->duplicate_permille = draw_trouble (500);
+        options->lateness_us = draw (1, 20) * SIM_SECOND;
     } else {
         options->reconnects = draw_trouble (20);
     }
@@ -224,6 +225,8 @@ static void draw_options (sim_options_t *options)
     options->full_disks = draw_trouble (6);
     options->clock_faults = draw_trouble (6);
     options->resizes = draw_trouble (4);
+    options->stops = draw_trouble (4);
+    options->rebuilds = draw_trouble (2);
     options->forgeries = draw_trouble (200);
     options->controls = draw_trouble (8);
     options->queries = draw_trouble (40);
@@ -360,7 +363,7 @@ static void build (void)
     sim.forger = sim.process_count + 1;
 }
 
-/*  ----------------------------------------------------------------------------------------------- running  */
+/*  ---------------------------------------------------------------------------------------------- running  */
 
 static void deliver (sim_frame_t *frame)
 {

@@ -1,7 +1,7 @@
 /*  sim.h - the simulated world: agents with their real cores and hosts, and everything around them made up.
 
-    One thread, one heap of events in the order of (time, number). Time jumps from event to event; nothing sleeps.
-    One world per process: the caller forks one child for each seed.
+    One thread, one heap of events in the order of (time, number). Time jumps from event to event; nothing
+    sleeps. One world per process: the caller forks one child for each seed.
 */
 #ifndef TIM3_TESTS_SIM_SIM_H
 #define TIM3_TESTS_SIM_SIM_H
@@ -30,6 +30,7 @@
     O (hostile_network)    \
     O (loss_permille)      \
     O (duplicate_permille) \
+    O (lateness_us)        \
     O (delay_least_us)     \
     O (delay_mean_us)      \
     O (partitions)         \
@@ -42,6 +43,8 @@
     O (full_disks)         \
     O (clock_faults)       \
     O (resizes)            \
+    O (stops)              \
+    O (rebuilds)           \
     O (forgeries)          \
     O (controls)           \
     O (queries)            \
@@ -59,7 +62,8 @@ typedef struct {
 #undef O
 } sim_options_t;
 
-/*  C (name): what is counted over a seed. The upper part is what a run of some hundred seeds must all reach.  */
+/*  C (name): what is counted over a seed. The upper part is what a run of some hundred seeds must all
+    reach.  */
 #define SIM_COUNTERS(C)        \
     C (crashes)                \
     C (crashes_in_commit_kept) \
@@ -75,6 +79,8 @@ typedef struct {
     C (links_clogged)          \
     C (reconnects)             \
     C (resizes)                \
+    C (stops)                  \
+    C (rebuilds)               \
     C (frames_lost)            \
     C (frames_duplicated)      \
     C (frames_cut)             \

@@ -22,7 +22,7 @@ static size_t count (const place_t *place, tim3_table_t table)
     return sim_disk_count (place->store, table);
 }
 
-/*  ------------------------------------------------------------------------------------------ token manager  */
+/*  ---------------------------------------------------------------------------------------- token manager  */
 
 static void check_due_burn (const place_t *place, const tim3_transaction_t *record)
 {
@@ -102,7 +102,7 @@ static void check_token_manager (const place_t *place)
     AGREE (count (place, TIM3_TABLE_ACCOUNT) == ledger.accounts, "accounts are miscounted");
 }
 
-/*  ------------------------------------------------------------------------------------------- lock manager  */
+/*  ----------------------------------------------------------------------------------------- lock manager  */
 
 static bool is_final (const tim3_lock_item_t *item)
 {
@@ -200,7 +200,7 @@ static void check_usda (const place_t *place)
     AGREE (count (place, TIM3_TABLE_COLLATERAL_RECORD) == totals.operations, "operations are miscounted");
 }
 
-/*  ------------------------------------------------------------------------------------ state manager, router  */
+/*  -------------------------------------------------------------------------------- state manager, router  */
 
 static void check_state_manager (const place_t *place)
 {

@@ -1,4 +1,5 @@
-/*  watch.h - looks at every frame that leaves: counts what happens, writes the trace, and shows it to the forger.  */
+/*  watch.h - looks at every frame that leaves: counts what happens, writes the trace, and shows it to the
+    forger.  */
 #ifndef TIM3_TESTS_SIM_WATCH_H
 #define TIM3_TESTS_SIM_WATCH_H
 

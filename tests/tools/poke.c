@@ -1,15 +1,15 @@
-/*  poke.c - breaks stores on purpose, for tests: edits single records of a stopped agent's store, or of a copy, behind
-    TIM3's back.
+/*  poke.c - breaks stores on purpose, for tests: edits single records of a stopped agent's store, or of a copy,
+    behind TIM3's back.
 
-        tim3-poke STORE list [TABLE]                     one line per row: table, key, record, in hexadecimal and as JSON
+        tim3-poke STORE list [TABLE]                     one line per row: table, key in hexadecimal, record as JSON
         tim3-poke STORE TABLE KEY FIELD=VALUE ...        edits fields; a row that is not there is made
         tim3-poke STORE TABLE KEY bump FIELD             makes the field another legal value
         tim3-poke STORE TABLE KEY delete
         tim3-poke STORE TABLE KEY copy KEY               the same record under another key
         tim3-poke STORE TABLE KEY raw BYTES              any bytes as the record
 
-    TABLE is a name or a number; KEY and BYTES are in hexadecimal. Amounts are minor units, enumerations numbers.
-    The bytes of a RAW field are in hexadecimal.
+    TABLE is a name or a number; KEY, BYTES and fields that are raw are in hexadecimal. Amounts are minor units,
+    enumerations numbers.
 */
 #include "base/log.h"
 #include "store/store.h"
@@ -299,7 +299,9 @@ int main (int argc, char **argv)
     tim3_log_open ("tim3-poke", TIM3_INFO);
     bool listing = argc >= 3 && argc <= 4 && strcmp (argv[2], "list") == 0;
     if (!listing && argc < 5)
-        tim3_fatal (2, "usage: tim3-poke STORE list [TABLE] | STORE TABLE KEY delete|copy KEY|raw BYTES|FIELD=VALUE...");
+        tim3_fatal (
+            2,
+            "usage: tim3-poke STORE list [TABLE] | STORE TABLE KEY delete|copy KEY|raw BYTES|FIELD=VALUE...");
     open_store (&self, argv[1]);
     if (listing) {
         list (&self, argv[3]);
