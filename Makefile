@@ -111,7 +111,6 @@ fuzz: fuzz-replay ## fuzz each target for TIME seconds (60), or those in TARGETS
 SIM_OBJECTS = $(call obj,$(wildcard tests/sim/*.c) $(CORES))
 CANARIES    = $(shell awk '/^    C /{gsub(/[^0-9]/,"",$$2); print $$2}' common/base/canary.h)
 canary      = $(1:%=$(BUILD)/bin/tim3-sim-canary-%)
-$(BUILD)/obj/tests/sim/main.o: ALL_CFLAGS += -DSIM_COMMIT='"$(shell git rev-parse --short HEAD 2>/dev/null)"'
 $(BUILD)/bin/tim3-sim: $(SIM_OBJECTS) $(BUILD)/libtim3.a
 	@mkdir -p $(@D)
 	@echo '  LD   $@'
@@ -149,7 +148,7 @@ deps: ## install what is missing to build, run and test (Debian packages)
 check: deps ## build and run all tests; the last line counts them
 	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit $(BUILD)/bin/tim3-poke crash-tools sim-tools \
 	    fuzz-replay
-	@tests/run $(BUILD)
+	@$(if $(SAN),CK_FORK=no )tests/run $(BUILD)
 
 unit: $(BUILD)/bin/tim3-unit ## run the unit tests alone
 	$(BUILD)/bin/tim3-unit

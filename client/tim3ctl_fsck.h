@@ -79,6 +79,8 @@ bool tim3_fsck_read_tx (const tim3_fsck_store_t *store, tim3_table_t table, cons
 /*  Goes through all tables of a store: each row must belong there, have a key of its table's form and a
     record that can be read.  */
 void tim3_fsck_shapes (tim3_fsck_t *self, tim3_fsck_store_t *store);
+/*  False after telling that reading the store has failed so far.  */
+bool tim3_fsck_readable (tim3_fsck_t *self, const tim3_fsck_store_t *store);
 /*  Copies the text with which a row's key begins.  */
 void tim3_fsck_key_name (const tim3_fsck_place_t *at, char *name, size_t size);
 /*  "account alice, entry number 3". False when the key has not the form of its table.  */

@@ -12,11 +12,19 @@ typedef struct {
     bool recorded; /* there is a row in log_source */
 } source_t;
 
+/*  An event in an outbox. The log may have it already.  */
+typedef struct {
+    uint64_t type;
+    uint64_t time_us;
+    uint64_t body; /* its hash */
+} waiting_t;
+
 typedef struct {
     tim3_fsck_t *fsck;
     const tim3_fsck_store_t *router;
     tim3_fsck_map_t *sources; /* by key of log_source */
     tim3_fsck_map_t *names;   /* by name of source: number of its last event, whatever the store's identity */
+    tim3_fsck_map_t *waiting; /* by name of source, seq */
     uint64_t end;
     void *body;
 } log_t;
@@ -29,7 +37,7 @@ static bool check_event (log_t *self, const tim3_fsck_place_t *at, const tim3_ev
     tim3_address_t source;
     tim3_arena_t none = {0};
     tim3_fault_t fault;
-    char topic[TIM3_BODY_MAX];
+    char topic[128];
     if (!message || message->class != TIM3_CLASS_EVENT || !tim3_address_parse (item->source, &source) ||
         !(message->from & 1u << source.role)) {
         tim3_fsck_problem (self->fsck, at, "%s emits no events of type %llu", item->source,
@@ -67,6 +75,41 @@ static void check_number (log_t *self, const tim3_fsck_place_t *at, const tim3_e
         *last = item->seq;
 }
 
+static waiting_t summary_of (const tim3_event_item_t *item)
+{
+    return (waiting_t){item->type, item->time_us, tim3_hash64 (item->body.data, item->body.size, 0)};
+}
+
+static tim3_key_t waiting_key (const char *source, uint64_t seq)
+{
+    tim3_key_t key = tim3_key_text (source);
+    tim3_key_add_u64 (&key, seq);
+    return key;
+}
+
+static void collect_waiting (log_t *self, const tim3_fsck_store_t *store)
+{
+    tim3_fsck_place_t at = {store, TIM3_TABLE_OUTBOX, tim3_key_empty ()};
+    tim3_event_item_t item;
+    while (tim3_fsck_next (self->fsck, &at, &item)) {
+        tim3_key_t key = waiting_key (store->meta.name, tim3_key_read_u64 (&at.key, 0));
+        waiting_t *waiting = tim3_fsck_map_take (self->waiting, key.data, key.size);
+        *waiting = summary_of (&item);
+    }
+}
+
+/*  An event that is still in its source's outbox must be the same there.  */
+static void check_waiting (log_t *self, const tim3_fsck_place_t *at, const tim3_event_item_t *item)
+{
+    tim3_key_t key = waiting_key (item->source, item->seq);
+    const waiting_t *waiting = tim3_fsck_map_find (self->waiting, key.data, key.size);
+    waiting_t logged = summary_of (item);
+    if (waiting &&
+        (waiting->type != logged.type || waiting->time_us != logged.time_us || waiting->body != logged.body))
+        tim3_fsck_problem (self->fsck, at, "event %llu of %s is another one in its outbox",
+                           (unsigned long long) item->seq, item->source);
+}
+
 static void check_log (log_t *self)
 {
     tim3_fsck_place_t at = {self->router, TIM3_TABLE_LOG, tim3_key_empty ()};
@@ -82,6 +125,7 @@ static void check_log (log_t *self)
         self->end = offset + 1;
         if (check_event (self, &at, &item))
             check_number (self, &at, &item);
+        check_waiting (self, &at, &item);
     }
 }
 
@@ -194,7 +238,10 @@ void tim3_fsck_log (tim3_fsck_t *fsck, const tim3_fsck_store_t *router)
     log_t self = {.fsck = fsck, .router = router, .end = 1};
     self.sources = tim3_fsck_map_new (sizeof (source_t));
     self.names = tim3_fsck_map_new (sizeof (uint64_t));
+    self.waiting = tim3_fsck_map_new (sizeof (waiting_t));
     self.body = tim3_alloc (tim3_body_size_max ());
+    for (unsigned i = 0; i < fsck->store_count; i++)
+        collect_waiting (&self, &fsck->stores[i]);
     if (router) {
         check_log (&self);
         check_sources (&self);
@@ -206,6 +253,7 @@ void tim3_fsck_log (tim3_fsck_t *fsck, const tim3_fsck_store_t *router)
     free (self.body);
     tim3_fsck_map_destroy (&self.sources);
     tim3_fsck_map_destroy (&self.names);
+    tim3_fsck_map_destroy (&self.waiting);
     tim3_fsck_section (fsck, router ? router->meta.name : "outboxes",
                        "%llu events in the log, %llu agents registered", (unsigned long long) self.end - 1,
                        router ? (unsigned long long) router->rows[TIM3_TABLE_REGISTRY] : 0);

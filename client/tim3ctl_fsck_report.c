@@ -34,6 +34,7 @@ static void print_problem (const tim3_fsck_place_t *at, const char *what)
         printf ("  %s %s, %s: %s\n", at->store->meta.name, table_name (at->table), key, what);
     } else
         printf ("  %s%s%s\n", at ? at->store->meta.name : "", at ? ": " : "", what);
+    fflush (stdout); /* a damaged file may end the run at any row */
 }
 
 static json_t *problem_json (const tim3_fsck_place_t *at, const char *what)

@@ -143,14 +143,28 @@ static int decode (tim3_table_t table, const uint8_t *value, size_t size, void *
     return tim3_decode_array (value, size, tim3_table (table)->shape, record, &none, fault);
 }
 
-bool tim3_fsck_next (tim3_fsck_t *self, tim3_fsck_place_t *at, void *record)
+static bool is_after (const tim3_key_t *a, const tim3_key_t *b)
+{
+    size_t common = a->size < b->size ? a->size : b->size;
+    int order = memcmp (a->data, b->data, common);
+    return order > 0 || (order == 0 && a->size > b->size);
+}
+
+/*  Moves to the next row. In a damaged file it could be one from before, and so on for ever.  */
+static bool advance (tim3_fsck_t *self, tim3_fsck_place_t *at, const uint8_t **value, size_t *size)
 {
     tim3_store_t *store = at->store->store;
+    tim3_key_t before = at->key;
+    return store->ops->seek (store, at->table, TIM3_SEEK_GT, &at->key, value, size) &&
+           is_after (&at->key, &before) && tim3_fsck_progress (self, at);
+}
+
+bool tim3_fsck_next (tim3_fsck_t *self, tim3_fsck_place_t *at, void *record)
+{
     tim3_fault_t fault;
     const uint8_t *value;
     size_t size;
-    while (store->ops->seek (store, at->table, TIM3_SEEK_GT, &at->key, &value, &size) &&
-           tim3_fsck_progress (self, at))
+    while (advance (self, at, &value, &size))
         if (key_fits (at->table, &at->key) && decode (at->table, value, size, record, &fault) == 0)
             return true;
     return false;
@@ -208,18 +222,28 @@ static void check_row (tim3_fsck_t *self, const tim3_fsck_place_t *at, const uin
                            fault.field[0] ? ": " : "", tim3_result_name (fault.code));
 }
 
+static void take_row (tim3_fsck_t *self, tim3_fsck_store_t *store, const tim3_fsck_place_t *at,
+                      const uint8_t *value, size_t size, void *record)
+{
+    store->rows[at->table]++;
+    check_row (self, at, value, size, record);
+}
+
+/*  An empty key is no row of any table, but it would be the first.  */
 static void check_table (tim3_fsck_t *self, tim3_fsck_store_t *store, unsigned number, void *record)
 {
     tim3_fsck_place_t at = {store, (tim3_table_t) number, tim3_key_empty ()};
+    tim3_key_t last = tim3_key_empty ();
     const uint8_t *value;
     size_t size;
-    tim3_seek_t how = TIM3_SEEK_GE;
-    while (store->store->ops->seek (store->store, at.table, how, &at.key, &value, &size) &&
-           tim3_fsck_progress (self, &at)) {
-        how = TIM3_SEEK_GT;
-        store->rows[number]++;
-        check_row (self, &at, value, size, record);
+    if (store->store->ops->get (store->store, at.table, &at.key, &value, &size))
+        take_row (self, store, &at, value, size, record);
+    while (advance (self, &at, &value, &size)) {
+        take_row (self, store, &at, value, size, record);
+        last = at.key;
     }
+    if (!self->stopped && is_after (&last, &at.key))
+        tim3_fsck_problem (self, &at, "this row follows on one that comes after it: the file is damaged");
 }
 
 static size_t record_size_max (void)
@@ -234,11 +258,18 @@ static size_t record_size_max (void)
 
 void tim3_fsck_shapes (tim3_fsck_t *self, tim3_fsck_store_t *store)
 {
-    tim3_fsck_place_t whole = {.store = store};
     void *record = tim3_alloc (record_size_max ());
     for (unsigned number = 0; number < 256; number++)
         check_table (self, store, number, record);
     free (record);
-    if (tim3_store_error (store->store))
-        tim3_fsck_problem (self, &whole, "the store cannot be read to its end; restore a backup");
+}
+
+bool tim3_fsck_readable (tim3_fsck_t *self, const tim3_fsck_store_t *store)
+{
+    const tim3_fsck_place_t whole = {.store = store};
+    if (tim3_store_error (store->store) == TIM3_STORE_OK)
+        return true;
+    tim3_fsck_problem (self, &whole,
+                       "the store cannot be read to its end: its file is damaged; restore a backup");
+    return false;
 }

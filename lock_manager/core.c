@@ -121,6 +121,7 @@ static void clear_due (tim3_env_t *env, tim3_lock_item_t *item)
     nothing, and are kept modulo 2^128, which puts itself right.  */
 static void add_unconfirmed (tim3_amount_t *sum, tim3_amount_t amount)
 {
+    TIM3_ASSERT (!TIM3_CANARY_IS (22) || *sum <= TIM3_AMOUNT_MAX - amount);
     *sum += amount;
 }
 

@@ -3,7 +3,7 @@
 # seeds. tests/fuzz/check.sh BUILD [MUTATIONS [SEED]]. What fails is left in BUILD/fuzz/. Ends with a count.
 set -u
 build=$1
-most=${2:-3000}
+most=${2:-2000}
 seed=${3:-1}
 replay=$build/bin/tim3-fuzz-replay
 here=$(dirname "$0")

@@ -11,14 +11,14 @@
 #define OBJECT_MAX 4096
 
 static uint8_t s_memory[ARENA];
-static _Alignas (16) uint8_t s_object[OBJECT_MAX];
+static _Alignas(16) uint8_t s_object[OBJECT_MAX];
 
 static tim3_arena_t fresh_arena (void)
 {
     return (tim3_arena_t){s_memory, sizeof s_memory, 0};
 }
 
-/*  -------------------------------------------------------------------------------------------- the cursor  */
+/*  ------------------------------------------------------------------------------------------- the cursor  */
 
 /*  No reader may move the cursor when it fails, nor past the end when it does not.  */
 static void try_readers (const uint8_t *data, size_t size)
@@ -29,11 +29,11 @@ static void try_readers (const uint8_t *data, size_t size)
     uint64_t number;
     uint32_t count;
     bool flag;
-#define TRY(call)                                                                                            \
-    do {                                                                                                     \
-        tim3_reader_t reader = start;                                                                        \
-        bool taken = call;                                                                                   \
-        FUZZ_CHECK (taken ? reader.at > data && reader.at <= data + size : reader.at == data);               \
+#define TRY(call)                                                             \
+    do {                                                                      \
+        tim3_reader_t reader = start;                                         \
+        bool taken = call;                                                    \
+        FUZZ_CHECK (reader.at <= data + size && taken == (reader.at > data)); \
     } while (0)
     TRY (tim3_read_u64 (&reader, &number));
     TRY (tim3_read_bool (&reader, &flag));
@@ -46,7 +46,8 @@ static void try_readers (const uint8_t *data, size_t size)
 #undef TRY
 }
 
-/*  msgpack-c must see a value of the same length. Only what skip has passed is shown to it: that is bounded.  */
+/*  msgpack-c must see a value of the same length. Only what skip has passed is shown to it: that is
+    bounded.  */
 static void check_length (const uint8_t *data, size_t size, size_t taken)
 {
     msgpack_unpacked result;
@@ -75,7 +76,8 @@ void fuzz_seed_skip (fuzz_keep_fn *keep, void *context)
     static const char scalars[] = "\xc0\xc2\xc3\x7f\xe0\xcc\xff\xcd\xff\xff\xd0\x80\xd1\x80\x00";
     static const char wide[] = "\xce\0\0\0\1\xcf\0\0\0\0\0\0\0\1\xca\0\0\0\0\xcb\0\0\0\0\0\0\0\0";
     static const char texts[] = "\xa3xyz\xd9\1x\xda\0\1x\xdb\0\0\0\1x\xc4\1x\xc5\0\1x\xc6\0\0\0\1x";
-    static const char others[] = "\xd4\1x\xd5\1xy\xc7\1\1x\xc8\0\1\1x\x92\1\x91\1\x81\1\xdc\0\1\1\xde\0\1\1\1";
+    static const char others[] =
+        "\xd4\1x\xd5\1xy\xc7\1\1x\xc8\0\1\1x\x92\1\x91\1\x81\1\xdc\0\1\1\xde\0\1\1\1";
     keep (context, scalars, sizeof scalars - 1);
     keep (context, wide, sizeof wide - 1);
     keep (context, texts, sizeof texts - 1);
@@ -159,7 +161,7 @@ static void encode (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void
 /*  What has been decoded is encoded, decoded and encoded again: twice the same bytes, in both encodings.  */
 static void check_round (const tim3_shape_t *shape, const void *object, bool map)
 {
-    static _Alignas (16) uint8_t back[OBJECT_MAX];
+    static _Alignas(16) uint8_t back[OBJECT_MAX];
     static uint8_t memory[ARENA];
     tim3_arena_t arena = {memory, sizeof memory, 0};
     tim3_buffer_t once = {0};
@@ -167,8 +169,8 @@ static void check_round (const tim3_shape_t *shape, const void *object, bool map
     tim3_fault_t fault;
 
     encode (&once, shape, object, map);
-    FUZZ_CHECK ((map ? tim3_decode_map : tim3_decode_array) (once.data, once.size, shape, back, &arena, &fault)
-                == 0);
+    FUZZ_CHECK (
+        (map ? tim3_decode_map : tim3_decode_array) (once.data, once.size, shape, back, &arena, &fault) == 0);
     encode (&twice, shape, back, map);
     FUZZ_CHECK (once.size == twice.size && memcmp (once.data, twice.data, once.size) == 0);
     tim3_buffer_free (&once);

@@ -6,8 +6,8 @@
 
 #define VAULT_MOST ((tim3_amount_t) 1 << 100)
 
-/*  Which receipt a message carries. extra: the field that goes into it, or none; the reason of a Release chooses
-    the kind.  */
+/*  Which receipt a message carries. extra: the field that goes into it, or none; the reason of a Release
+    chooses the kind.  */
 static const struct {
     tim3_type_t type;
     tim3_receipt_kind_t kind;

@@ -1,9 +1,9 @@
 /*  host.c - targets for whole hosts: one core over a store in memory, driven by steps that the bytes spell.
 
-    A step is one byte, and what that step takes behind it (see the table of steps). Frames are arbitrary bytes; some
-    steps make receipts right, or answer what the core has sent as its peer would, for otherwise nothing would
-    ever get past the first check. After every commit all that came out must be readable and the store must hold what
-    invariants.c says; no assertion may fail on the way.
+    A step is one byte, and what that step takes behind it (see the table of steps). Frames are arbitrary
+    bytes; some steps make receipts right, or answer what the core has sent as its peer would, for otherwise
+    nothing would ever get past the first check. After every commit all that came out must be readable and the
+    store must hold what invariants.c says; no assertion may fail on the way.
 */
 #include "evidence.h"
 #include "fuzz.h"
@@ -52,7 +52,7 @@ typedef struct {
 
 static uint8_t s_sent_memory[ARENA];
 static uint8_t s_memory[4 * ARENA];
-static _Alignas (16) uint8_t s_object[4096];
+static _Alignas(16) uint8_t s_object[4096];
 
 /*  --------------------------------------------------------------------------------------- life and death  */
 
@@ -92,7 +92,7 @@ static void start (world_t *self)
     tim3_host_begin (self->host, self->now_us);
 }
 
-/*  ------------------------------------------------------------------------------------------ what comes out  */
+/*  --------------------------------------------------------------------------------------- what comes out  */
 
 static void keep_sent (world_t *self, const tim3_envelope_t *envelope, const tim3_message_t *message,
                        const char *address)
@@ -101,8 +101,8 @@ static void keep_sent (world_t *self, const tim3_envelope_t *envelope, const tim
     if (self->sent_count == SENT_MOST)
         return;
     void *body = tim3_arena_take (&self->sent_arena, message->shape->size + 1u);
-    if (!body || tim3_decode_map (envelope->body, envelope->body_size, message->shape, body, &self->sent_arena,
-                                  &fault))
+    if (!body || tim3_decode_map (envelope->body, envelope->body_size, message->shape, body,
+                                  &self->sent_arena, &fault))
         return;
     sent_t *sent = &self->sent[self->sent_count++];
     *sent = (sent_t){.id = envelope->id, .message = message, .body = body};
@@ -128,14 +128,16 @@ static void check_reply (const tim3_envelope_t *envelope, const tim3_message_t *
     FUZZ_CHECK (!full || (envelope->type == TIM3_MSG_ERROR && error->code == TIM3_STORAGE_FULL));
 }
 
-static void check_envelope (world_t *self, const tim3_frame_t *frame, const tim3_envelope_t *envelope, bool full)
+static void check_envelope (world_t *self, const tim3_frame_t *frame, const tim3_envelope_t *envelope,
+                            bool full)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
     tim3_arena_t arena = {s_memory, sizeof s_memory, 0};
     tim3_fault_t fault;
 
     FUZZ_CHECK (message && envelope->id != 0);
-    FUZZ_CHECK (tim3_decode_map (envelope->body, envelope->body_size, message->shape, s_object, &arena, &fault) == 0);
+    FUZZ_CHECK (
+        tim3_decode_map (envelope->body, envelope->body_size, message->shape, s_object, &arena, &fault) == 0);
     FUZZ_CHECK (!full || !frame->address);
     if (frame->address)
         check_request (self, envelope, message, frame->address);
@@ -185,7 +187,7 @@ static void finish_batch (world_t *self)
     tim3_host_begin (self->host, self->now_us);
 }
 
-/*  ---------------------------------------------------------------------------------------------- the steps  */
+/*  -------------------------------------------------------------------------------------------- the steps  */
 
 static uint8_t next_byte (world_t *self)
 {
@@ -217,7 +219,8 @@ static void sign (world_t *self, const tim3_envelope_t *envelope, tim3_buffer_t 
     const tim3_message_t *message = tim3_message (envelope->type);
     tim3_arena_t arena = {s_memory, sizeof s_memory, 0};
     tim3_fault_t fault;
-    if (!message || tim3_decode_map (envelope->body, envelope->body_size, message->shape, s_object, &arena, &fault)) {
+    if (!message ||
+        tim3_decode_map (envelope->body, envelope->body_size, message->shape, s_object, &arena, &fault)) {
         tim3_envelope_write_raw (buffer, envelope);
         return;
     }
@@ -277,7 +280,8 @@ static void step_told (world_t *self)
 static void hand_in_alone (world_t *self, const tim3_envelope_t *envelope, const tim3_message_t *message,
                            const void *body)
 {
-    tim3_origin_t origin = {message->class == TIM3_CLASS_REPLY, (const uint8_t *) s_router, sizeof s_router - 1};
+    tim3_origin_t origin = {message->class == TIM3_CLASS_REPLY, (const uint8_t *) s_router,
+                            sizeof s_router - 1};
     tim3_buffer_t buffer = {0};
     self->told = self->told || origin.answer;
     tim3_envelope_write (&buffer, envelope, body);
@@ -297,7 +301,8 @@ static const tim3_message_t *next_message (world_t *self, tim3_envelope_t *envel
     if (tim3_envelope_read (&at, at + size, envelope, &fault) != 1)
         return NULL;
     const tim3_message_t *message = tim3_message (envelope->type);
-    if (!message || tim3_decode_map (envelope->body, envelope->body_size, message->shape, body, &arena, &fault))
+    if (!message ||
+        tim3_decode_map (envelope->body, envelope->body_size, message->shape, body, &arena, &fault))
         return NULL;
     return message;
 }
@@ -325,7 +330,7 @@ static void sign_wrong (world_t *self, const tim3_message_t *message, void *body
 /*  A message with wrong evidence changes nothing.  */
 static void step_wrong (world_t *self)
 {
-    static _Alignas (16) uint8_t body[sizeof s_object];
+    static _Alignas(16) uint8_t body[sizeof s_object];
     tim3_envelope_t envelope;
     uint8_t how = next_byte (self);
     const tim3_message_t *message = next_message (self, &envelope, body);
@@ -340,14 +345,14 @@ static void step_wrong (world_t *self)
 
 static bool is_permanent (const tim3_message_t *message)
 {
-    return message->class == TIM3_CLASS_REQUEST
-           && (sample_field (message->shape, "tx") || sample_field (message->shape, "request_id"));
+    return message->class == TIM3_CLASS_REQUEST &&
+           (sample_field (message->shape, "tx") || sample_field (message->shape, "request_id"));
 }
 
 /*  What was asked under a permanent id changes nothing when it is asked again, however much later.  */
 static void step_again (world_t *self)
 {
-    static _Alignas (16) uint8_t body[sizeof s_object];
+    static _Alignas(16) uint8_t body[sizeof s_object];
     tim3_envelope_t envelope;
     const tim3_message_t *message = next_message (self, &envelope, body);
     if (!message || !is_permanent (message))
@@ -390,8 +395,8 @@ static void echo (const tim3_shape_t *from, const void *asked, const tim3_shape_
     for (unsigned i = 0; i < to->count; i++) {
         const tim3_field_t *field = &to->fields[i];
         const tim3_field_t *same = sample_field (from, field->name);
-        if (!same || same->kind != field->kind || same->bound != field->bound || field->kind > TIM3_KIND_ENUM ||
-            field->kind == TIM3_KIND_MAC)
+        if (!same || same->kind != field->kind || same->bound != field->bound ||
+            field->kind > TIM3_KIND_ENUM || field->kind == TIM3_KIND_MAC)
             continue;
         size_t size = field->kind == TIM3_KIND_STR ? field->bound + 1 : sizes[field->kind];
         memcpy ((uint8_t *) answer + field->offset, (const uint8_t *) asked + same->offset, size);
@@ -478,19 +483,21 @@ static void step_full (world_t *self)
 
 #define STEP_TAKE 0
 #define STEP_TAKE_SIGNED 1
+#define STEP_TOLD 2
+#define STEP_ANSWER 3
 #define STEP_TICK 4
 #define STEP_COMMIT 5
 #define STEP_RESTART 6
 #define STEP_FULL 7
-#define STEP_ANSWER 3
 #define STEP_WRONG 8
 #define STEP_AGAIN 9
 
 static void (*const s_steps[]) (world_t *) = {
-    [STEP_TAKE] = step_take,     [STEP_TAKE_SIGNED] = step_take_signed, [2] = step_told,
-    [STEP_ANSWER] = step_answer, [STEP_TICK] = step_tick,               [STEP_COMMIT] = step_commit,
+    [STEP_TAKE] = step_take,       [STEP_TAKE_SIGNED] = step_take_signed,
+    [STEP_TOLD] = step_told,       [STEP_ANSWER] = step_answer,
+    [STEP_TICK] = step_tick,       [STEP_COMMIT] = step_commit,
     [STEP_RESTART] = step_restart, [STEP_FULL] = step_full,
-    [STEP_WRONG] = step_wrong,   [STEP_AGAIN] = step_again,
+    [STEP_WRONG] = step_wrong,     [STEP_AGAIN] = step_again,
 };
 #define STEPS (sizeof s_steps / sizeof s_steps[0])
 
@@ -509,7 +516,7 @@ static void run (const tim3_core_t *core, const uint8_t *data, size_t size)
     tim3_store_close (&world.store);
 }
 
-/*  -------------------------------------------------------------------------------------------------- seeds  */
+/*  ------------------------------------------------------------------------------------------------ seeds  */
 
 #define SCENARIOS 24
 #define SCENARIO_STEPS 80
@@ -538,15 +545,18 @@ static bool is_request_to (const tim3_message_t *message, tim3_role_t role)
 /*  A request that this role takes, drawn; of three, two move an amount, if it takes such.  */
 static const tim3_message_t *draw_request (sample_t *sample, tim3_role_t role)
 {
-    bool moving = role != TIM3_ROLE_ROUTER && role != TIM3_ROLE_STATE_MANAGER && seeded_below (&sample->random, 3);
+    bool moving =
+        role != TIM3_ROLE_ROUTER && role != TIM3_ROLE_STATE_MANAGER && seeded_below (&sample->random, 3);
     const tim3_message_t *message;
     do
         message = tim3_message (seeded_below (&sample->random, 200));
-    while (!message || !is_request_to (message, role) || (moving && !sample_field (message->shape, "amount")));
+    while (!message || !is_request_to (message, role) ||
+           (moving && !sample_field (message->shape, "amount")));
     return message;
 }
 
-static void put_request (sample_t *sample, tim3_role_t role, const tim3_message_t *message, tim3_buffer_t *buffer)
+static void put_request (sample_t *sample, tim3_role_t role, const tim3_message_t *message,
+                         tim3_buffer_t *buffer)
 {
     tim3_buffer_t frame = {0};
     static const uint8_t steps[] = {STEP_TAKE_SIGNED, STEP_TAKE_SIGNED, STEP_TAKE_SIGNED, STEP_TAKE_SIGNED,
@@ -601,14 +611,14 @@ static void seed (tim3_role_t role, fuzz_keep_fn *keep, void *context)
     }
 }
 
-#define HOST(name, ROLE)                                                                                     \
-    void fuzz_run_##name (const uint8_t *data, size_t size)                                                  \
-    {                                                                                                        \
-        run (&tim3_##name##_core, data, size);                                                               \
-    }                                                                                                        \
-    void fuzz_seed_##name (fuzz_keep_fn *keep, void *context)                                                \
-    {                                                                                                        \
-        seed (TIM3_ROLE_##ROLE, keep, context);                                                              \
+#define HOST(name, ROLE)                                      \
+    void fuzz_run_##name (const uint8_t *data, size_t size)   \
+    {                                                         \
+        run (&tim3_##name##_core, data, size);                \
+    }                                                         \
+    void fuzz_seed_##name (fuzz_keep_fn *keep, void *context) \
+    {                                                         \
+        seed (TIM3_ROLE_##ROLE, keep, context);               \
     }
 HOST (router, ROUTER)
 HOST (coordinator, COORDINATOR)

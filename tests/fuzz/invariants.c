@@ -1,5 +1,5 @@
-/*  invariants.c - what must hold of a store between batches, whatever frames came: every record reads back, events
-    have no gaps, and the totals of a ledger are the sums of its rows.
+/*  invariants.c - what must hold of a store between batches, whatever frames came: every record reads back,
+    events have no gaps, and the totals of a ledger are the sums of its rows.
 */
 #include "fuzz.h"
 
@@ -7,7 +7,7 @@
 
 static void check_tables (tim3_store_t *store)
 {
-    static _Alignas (16) uint8_t record[4096];
+    static _Alignas(16) uint8_t record[4096];
     const tim3_table_row_t *table;
     for (unsigned i = 0; (table = tim3_table_at (i)); i++) {
         tim3_key_t key = tim3_key_empty ();
@@ -19,7 +19,7 @@ static void check_tables (tim3_store_t *store)
 
 static void check_outbox (tim3_store_t *store)
 {
-    static _Alignas (16) uint8_t body[4096];
+    static _Alignas(16) uint8_t body[4096];
     tim3_key_t key = tim3_key_empty ();
     tim3_event_item_t item;
     tim3_arena_t none = {0};
@@ -35,7 +35,7 @@ static void check_outbox (tim3_store_t *store)
 
 static uint64_t count_rows (tim3_store_t *store, tim3_table_t table)
 {
-    static _Alignas (16) uint8_t record[4096];
+    static _Alignas(16) uint8_t record[4096];
     tim3_key_t key = tim3_key_empty ();
     uint64_t count = 0;
     while (tim3_store_seek (store, table, TIM3_SEEK_GT, &key, record))
@@ -43,7 +43,7 @@ static uint64_t count_rows (tim3_store_t *store, tim3_table_t table)
     return count;
 }
 
-/*  ------------------------------------------------------------------------------------------ token manager  */
+/*  ---------------------------------------------------------------------------------------- token manager  */
 
 /*  Adds up the records; what the ledger cannot know of them stays as it is.  */
 static void add_record (tim3_ledger_t *sums, const tim3_transaction_t *record)
@@ -104,7 +104,7 @@ static void check_token_manager (tim3_store_t *store)
     FUZZ_CHECK (count_rows (store, TIM3_TABLE_FAILED_BY_ACCOUNT) == ledger.refused);
 }
 
-/*  ------------------------------------------------------------------------------------------- lock manager  */
+/*  ----------------------------------------------------------------------------------------- lock manager  */
 
 #define STATE(NAME) (1u << TIM3_LOCK_STATE_##NAME)
 #define FINAL (STATE (ACTIVE) | STATE (RELEASED) | STATE (REFUSED))
@@ -154,7 +154,7 @@ static void check_lock_manager (tim3_store_t *store)
                 count_rows (store, TIM3_TABLE_LOCK) + count_rows (store, TIM3_TABLE_RELEASE));
 }
 
-/*  --------------------------------------------------------------------------------------- collateral token  */
+/*  ------------------------------------------------------------------------------------- collateral token  */
 
 static void check_mock_usda (tim3_store_t *store)
 {

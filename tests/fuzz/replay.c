@@ -8,8 +8,8 @@
                                                   run the seeds and COUNT mutations of them; the input that
                                                   fails, if one does, is left in FILE
 
-    Every input lies right before a page that cannot be read, so that one byte too far ends the process. Exit code 0
-    says that all held; else the process ends by a signal.
+    Every input lies right before a page that cannot be read, so that one byte too far ends the process. Exit
+    code 0 says that all held; else the process ends by a signal.
 */
 #include "../unit/seeded.h"
 #include "base/bytes.h"
@@ -99,8 +99,15 @@ static void print_words (const tim3_shape_t *shape)
 
 static int words (void)
 {
-    static const char *const others[] = {"\\xcf\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff", "\\xc4\\x10", "\\xc4 ", "\\x9a\\x01",
-                                         "TIM3", "asset", "\\x0a        ", "--", "0x"};
+    static const char *const others[] = {"\\xcf\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff",
+                                         "\\xc4\\x10",
+                                         "\\xc4 ",
+                                         "\\x9a\\x01",
+                                         "TIM3",
+                                         "asset",
+                                         "\\x0a        ",
+                                         "--",
+                                         "0x"};
     const tim3_message_t *message;
     for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++)
         printf ("\"%s\"\n", others[i]);
@@ -168,7 +175,8 @@ static size_t below (seeded_t *random, size_t most)
 
 static void overwrite (seeded_t *random, uint8_t *data, size_t size)
 {
-    static const uint8_t words[] = {0, 1, 0x7f, 0x80, 0x90, 0xa0, 0xc0, 0xc4, 0xcf, 0xdb, 0xdd, 0xdf, 0xff, '.', '0', '"'};
+    static const uint8_t words[] = {0,    1,    0x7f, 0x80, 0x90, 0xa0, 0xc0, 0xc4,
+                                    0xcf, 0xdb, 0xdd, 0xdf, 0xff, '.',  '0',  '"'};
     if (size == 0)
         return;
     uint8_t *at = data + below (random, size);

@@ -1,5 +1,5 @@
-/*  sample.h - valid objects and envelopes of any shape, drawn from few values so that they meet again: the same
-    accounts, transactions and request ids come up over and over, as in a ledger that is in use.
+/*  sample.h - valid objects and envelopes of any shape, drawn from few values so that they meet again: the
+    same accounts, transactions and request ids come up over and over, as in a ledger that is in use.
 */
 #ifndef TIM3_TESTS_FUZZ_SAMPLE_H
 #define TIM3_TESTS_FUZZ_SAMPLE_H
@@ -21,8 +21,8 @@ void sample_begin (sample_t *self, uint64_t seed);
 void *sample_object (sample_t *self, const tim3_shape_t *shape);
 void *sample_body (sample_t *self, const tim3_message_t *message);
 
-/*  Appends an envelope of that type, from one who may send it, to an agent of that role (TIM3_ROLE_COUNT: whoever
-    takes it). Its receipt, if it has one, is made up.  */
+/*  Appends an envelope of that type, from one who may send it, to an agent of that role (TIM3_ROLE_COUNT:
+    whoever takes it). Its receipt, if it has one, is made up.  */
 void sample_envelope (sample_t *self, const tim3_message_t *message, tim3_role_t to, tim3_buffer_t *buffer);
 
 /*  The address that samples give an agent of that role.  */

@@ -1,4 +1,5 @@
-/*  text.c - targets for what people write: amounts, names, hexadecimal, the configuration, imports, command lines.  */
+/*  text.c - targets for what people write: amounts, names, hexadecimal, the configuration, imports, command
+    lines.  */
 #include "fuzz.h"
 #include "base/config.h"
 #include "tim3ctl.h"
@@ -64,14 +65,24 @@ void fuzz_run_amount (const uint8_t *data, size_t size)
 
 void fuzz_seed_amount (fuzz_keep_fn *keep, void *context)
 {
-    keep_text (keep, context, "\6" "12.5");
-    keep_text (keep, context, "\x12" "0.000000000000000001");
-    keep_text (keep, context, "\1" "340282366920938463463374607431768211455");
-    keep_text (keep, context, "\x1e" "340282366.920938463463374607431768211455");
-    keep_text (keep, context, "\6" "0123456789abcdef0123456789abcdef");
+    keep_text (keep, context,
+               "\6"
+               "12.5");
+    keep_text (keep, context,
+               "\x12"
+               "0.000000000000000001");
+    keep_text (keep, context,
+               "\1"
+               "340282366920938463463374607431768211455");
+    keep_text (keep, context,
+               "\x1e"
+               "340282366.920938463463374607431768211455");
+    keep_text (keep, context,
+               "\6"
+               "0123456789abcdef0123456789abcdef");
 }
 
-/*  ------------------------------------------------------------------------------------ names, hexadecimal  */
+/*  ----------------------------------------------------------------------------------- names, hexadecimal  */
 
 static void check_address (const tim3_address_t *address)
 {
@@ -126,7 +137,8 @@ void fuzz_run_hex (const uint8_t *data, size_t size)
         FUZZ_CHECK (count == sizeof id && strcmp (tim3_id_format (&id, text), given) == 0);
     if (size <= sizeof bytes) {
         tim3_hex_format (data, size, text);
-        FUZZ_CHECK (tim3_hex_parse (text, bytes, size) == (int) size && (size == 0 || !memcmp (bytes, data, size)));
+        FUZZ_CHECK (tim3_hex_parse (text, bytes, size) == (int) size &&
+                    (size == 0 || !memcmp (bytes, data, size)));
     }
     free (given);
 }
@@ -188,16 +200,18 @@ void fuzz_seed_config (fuzz_keep_fn *keep, void *context)
         if (strcmp (section, key->section) != 0)
             strcat (all, per_asset ? "asset\n    TIM3\n" : strcat (strcpy (line, key->section), "\n"));
         section = key->section;
-        snprintf (line, sizeof line, "    %s%s = \"%s\"\n", per_asset ? "    " : "", key->name, key->fallback);
+        snprintf (line, sizeof line, "    %s%s = \"%s\"\n", per_asset ? "    " : "", key->name,
+                  key->fallback);
         strcat (all, line);
     }
     keep_text (keep, context, all);
-    keep_text (keep, context, "asset\n    TIM3\n        decimals = 6 # as ever\n    EUR3\n        cap = 12.5\n");
+    keep_text (keep, context,
+               "asset\n    TIM3\n        decimals = 6 # as ever\n    EUR3\n        cap = 12.5\n");
     keep_text (keep, context, "agents\n    log_levl = info\nasset\n    TIM3\n");
     keep_text (keep, context, "asset = 1\n");
 }
 
-/*  ----------------------------------------------------------------------------------------------- imports  */
+/*  ---------------------------------------------------------------------------------------------- imports  */
 
 /*  Calls each for every line, as a text of its own.  */
 static void each_line (const uint8_t *data, size_t size, void (*each) (void *context, const char *line),
@@ -249,12 +263,17 @@ void fuzz_run_csv (const uint8_t *data, size_t size)
     each_line (data, size, take_line, &table);
 }
 
-#define ADDRESS "0x" "00112233445566778899aabbccddeeff00112233"
-#define HASH "0x" "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define ADDRESS \
+    "0x"        \
+    "00112233445566778899aabbccddeeff00112233"
+#define HASH \
+    "0x"     \
+    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 void fuzz_seed_csv (fuzz_keep_fn *keep, void *context)
 {
-    static const char *const usual = "token_address,from_address,to_address,value,transaction_hash,log_index,block_number\n";
+    static const char *const usual =
+        "token_address,from_address,to_address,value,transaction_hash,log_index,block_number\n";
     char text[1024];
     snprintf (text, sizeof text, "%s" ADDRESS "," ADDRESS "," ADDRESS ",1000000," HASH ",7,1234\n", usual);
     keep_text (keep, context, text);
@@ -266,7 +285,7 @@ void fuzz_seed_csv (fuzz_keep_fn *keep, void *context)
     keep_text (keep, context, text);
 }
 
-/*  ------------------------------------------------------------------------------------------ command lines  */
+/*  ---------------------------------------------------------------------------------------- command lines  */
 
 #define WORDS_MAX 128
 

@@ -29,7 +29,6 @@ FREE = {
     "record": {"available", "needed", "attempts"},
     "collateral_record": {"available", "needed", "balance", "time_us"},
     "registry": {"endpoint", "capabilities", "version", "incarnation", "registered_us", "seen_us", "alive", "health"},
-    "outbox": {"time_us"},
 }
 
 
@@ -239,8 +238,11 @@ def every_field(store, table, choose=anything, free=()):
 
 
 def test_every_field_of_the_token_manager():
-    for table in ("meta", "counter", "outbox", "ledger", "account", "history"):
+    for table in ("meta", "counter", "ledger", "account", "history"):
         every_field(TOKENS, table)
+    last = max(record["seq"] for _, record in rows(Worked.get(), TOKENS, "outbox"))
+    every_field(TOKENS, "outbox")
+    every_field(TOKENS, "outbox", lambda r: r["seq"] == last)
     every_field(TOKENS, "record", lambda r: r["kind"] == "mint" and r["status"] == "completed")
     every_field(TOKENS, "record", lambda r: r["status"] == "pending")
     every_field(TOKENS, "record", lambda r: r["kind"] == "transfer" and r["status"] == "completed")
@@ -276,7 +278,9 @@ def test_every_row_that_goes_is_missed():
     for store in (TOKENS, LOCKS, USDA, ROUTER, STATE):
         listed = [line.split(" ")[:2] for line in poke(Worked.get(), store, "list").splitlines()]
         for table in sorted({table for table, _ in listed} - {"meta", "registry"}):
-            key = rng.choice([key for name, key in listed if name == table])
+            keys = [key for name, key in listed if name == table]
+            # an event that the log has may be gone from the outbox; the last one is not in the log
+            key = keys[-1] if table == "outbox" else rng.choice(keys)
             with Copy(store) as data:
                 poke(data, store, table, key, "delete")
                 done = fsck(data)
@@ -295,7 +299,8 @@ def test_every_row_that_cannot_be_read_is_named():
 
 def test_records_are_named():
     broken(TOKENS, "account", lambda r: r["entries"] > 3, ("bump", "balance"), "account {account}: balance")
-    broken(TOKENS, "record", lambda r: r["status"] == "completed", ("bump", "amount"), "tx {tx}: amount is")
+    broken(TOKENS, "record", lambda r: r["kind"] == "mint" and r["status"] == "completed", ("bump", "amount"),
+           "tx {tx}: amount is")
     broken(TOKENS, "history", lambda r: r["number"] == 2, ("bump", "amount"), "entry number 2: amount is")
     broken(TOKENS, "ledger", anything, ("supply=99999999999",), "supply is \"99999999999\"", "NOT BACKED")
     broken(LOCKS, "lock", lambda r: r["state"] == "active", ("bump", "account"), "tx {tx}: account is")
@@ -428,6 +433,22 @@ def test_what_cannot_be_opened():
         path = os.path.join(data, "store", TOKENS, "data.mdb")
         os.truncate(path, os.path.getsize(path) // 2)
         must_find(data, "cut short", code=NOT_OPENED)
+
+
+def test_damage_below_the_rows_ends_in_a_sentence():
+    """Pages of the database overwritten: LMDB itself may crash on them, fsck must still say what is the matter."""
+    rng = random.Random(SEED)
+    for turn in range(20):
+        with Copy(LOCKS) as data:
+            path = os.path.join(data, "store", LOCKS, "data.mdb")
+            with open(path, "r+b") as file:
+                for page in range(2, os.path.getsize(path) // 4096):
+                    file.seek(page * 4096 + rng.randrange(64))
+                    file.write(rng.randbytes(8))
+            done = fsck(data)
+            assert done.returncode in (FOUND, NOT_OPENED), f"turn {turn}: exit {done.returncode}"
+            told = done.stdout + done.stderr
+            assert "restore a backup" in told or " problems\n" in told, told
 
 
 def test_many_problems_are_counted():

@@ -10,6 +10,12 @@ static uint64_t below (uint64_t bound)
     return sim_random_below (&sim.process_random, bound);
 }
 
+/*  How long a trouble lasts.  */
+static uint64_t lasting (sim_random_t *random, uint64_t mean)
+{
+    return sim_random_delay (random, mean * sim.options.stretch);
+}
+
 static unsigned any_process (void)
 {
     return (unsigned) below (sim.process_count);
@@ -33,8 +39,7 @@ static void pause_process (uint32_t node)
 {
     (void) node;
     unsigned chosen = any_process ();
-    sim.processes[chosen].paused_until_us =
-        sim.now_us + sim_random_delay (&sim.process_random, 3 * SIM_SECOND);
+    sim.processes[chosen].paused_until_us = sim.now_us + lasting (&sim.process_random, 3 * SIM_SECOND);
     sim.counters.pauses++;
     sim_trace ("is paused", chosen, chosen, 0, NULL);
 }
@@ -43,7 +48,7 @@ static void slow_disk (uint32_t node)
 {
     (void) node;
     unsigned chosen = any_process ();
-    sim.processes[chosen].slow_until_us = sim.now_us + sim_random_delay (&sim.disk_random, 10 * SIM_SECOND);
+    sim.processes[chosen].slow_until_us = sim.now_us + lasting (&sim.disk_random, 10 * SIM_SECOND);
     sim.counters.slow_disks++;
     sim_trace ("has a slow disk", chosen, chosen, 0, NULL);
 }
@@ -111,7 +116,7 @@ static void partition (uint32_t node)
 {
     (void) node;
     uint64_t part = sim_random_u64 (&sim.network_random);
-    uint64_t until = sim.now_us + sim_random_delay (&sim.network_random, 4 * SIM_SECOND);
+    uint64_t until = sim.now_us + lasting (&sim.network_random, 4 * SIM_SECOND);
     bool both_ways = sim_random_chance (&sim.network_random, 500);
     sim.counters.partitions_both_ways += both_ways;
     sim.counters.partitions_one_way += !both_ways;
@@ -133,7 +138,9 @@ static void clog_links (uint32_t node)
         for (unsigned j = 0; j < sim.process_count; j++) {
             if (!sim_random_chance (&sim.network_random, 80))
                 continue;
-            sim_network_clog (i, j, sim.now_us + sim_random_below (&sim.network_random, 8 * SIM_SECOND));
+            sim_network_clog (
+                i, j,
+                sim.now_us + sim_random_below (&sim.network_random, 8 * SIM_SECOND * sim.options.stretch));
             sim.counters.links_clogged++;
         }
 }
@@ -187,7 +194,7 @@ static void fill_disk (uint32_t node)
     sim_disk_set_full (sim.processes[chosen].store, true);
     sim.counters.full_disks++;
     sim_trace ("has a full disk", chosen, chosen, 0, NULL);
-    sim_after (sim_random_delay (&sim.disk_random, 3 * SIM_SECOND), SIM_EVENT_FAULT, FAULTS - 1, chosen);
+    sim_after (lasting (&sim.disk_random, 3 * SIM_SECOND), SIM_EVENT_FAULT, FAULTS - 1, chosen);
 }
 
 void sim_faults_draw (void)

@@ -18,10 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef SIM_COMMIT
-#define SIM_COMMIT "unknown"
-#endif
-
 typedef struct {
     uint64_t from;
     uint64_t seeds;
@@ -227,8 +223,23 @@ static bool all_reached (const sim_counters_t *sum)
 #undef C
     for (unsigned i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
         all &= demand (tim3_result_name (refusals[i]), sum->answers[refusals[i]]);
+    all &= demand ("not_ready", sum->answers[TIM3_NOT_READY]);
+    all &= demand ("no_answer", sum->answers[TIM3_NO_ANSWER]);
     all &= demand ("bad_receipt", sum->errors[TIM3_BAD_RECEIPT]);
     return all;
+}
+
+/*  What somebody else needs to see the same.  */
+static void print_failure (uint64_t seed, const sim_outcome_t *outcome)
+{
+    char commit[64] = "unknown";
+    FILE *git = popen ("git describe --always --dirty 2>/dev/null", "r");
+    if (git && fgets (commit, sizeof commit, git))
+        commit[strcspn (commit, "\n")] = '\0';
+    if (git)
+        pclose (git);
+    printf ("seed %" PRIu64 " fails at commit %s: %s; again with: make sim SEED=%" PRIu64 "\n", seed, commit,
+            outcome->rule, seed);
 }
 
 int main (int argc, char **argv)
@@ -250,9 +261,7 @@ int main (int argc, char **argv)
             run_twice (seed, &outcome);
         add (&sum, &outcome.counters);
         if (outcome.verdict != SIM_OK) {
-            printf ("seed %" PRIu64 " fails at commit " SIM_COMMIT ": %s; again with: make sim SEED=%" PRIu64
-                    "\n",
-                    seed, outcome.rule, seed);
+            print_failure (seed, &outcome);
             return (int) outcome.verdict;
         }
     }

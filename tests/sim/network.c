@@ -102,7 +102,7 @@ static void depart_copy (const sim_frame_t *frame)
     memcpy (copy, frame, sizeof *copy + frame->size);
     sim.counters.frames_duplicated++;
     /* some copies come when nobody thinks of them any more */
-    bool very = sim_random_chance (&sim.network_random, 200);
+    bool very = sim_random_chance (&sim.network_random, 400);
     uint64_t late = very ? sim.options.lateness_us : sim.options.delay_mean_us;
     sim.counters.frames_late += very;
     depart (copy, draw_delay () + sim_random_below (&sim.network_random, late));

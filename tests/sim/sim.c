@@ -194,7 +194,7 @@ static void draw_network (sim_options_t *options)
     if (options->hostile_network) {
         options->loss_permille = draw_trouble (300);
         options->duplicate_permille = draw_trouble (500);
-        options->lateness_us = draw (1, 20) * SIM_SECOND;
+        options->lateness_us = draw (500, 12000) * SIM_MS;
     } else {
         options->reconnects = draw_trouble (20);
     }
@@ -214,7 +214,9 @@ static void draw_options (sim_options_t *options)
     options->coordinators = draw (1, SIM_COORDINATORS_MAX);
     options->accounts = draw (2, 12);
     options->operations = draw (40, 180);
-    options->window_us = draw (10, 40) * SIM_SECOND;
+    /* in some seeds all takes ten times as long, so that what waits for minutes has its time too */
+    options->stretch = draw (0, 11) == 0 ? 10 : 1;
+    options->window_us = draw (10, 40) * SIM_SECOND * options->stretch;
     options->rich = draw (0, 3) == 0;
     options->shared_keys = draw (0, 2) == 0;
     draw_network (options);
@@ -230,7 +232,7 @@ static void draw_options (sim_options_t *options)
     options->forgeries = draw_trouble (200);
     options->controls = draw_trouble (8);
     options->queries = draw_trouble (40);
-    options->reuse_permille = draw_trouble (120);
+    options->reuse_permille = draw_trouble (200);
     options->tick_us = draw (50, 300) * SIM_MS;
     options->sweep_after_us = draw (500, 6000) * SIM_MS;
     options->sweep_most_us = draw (4, 20) * SIM_SECOND;

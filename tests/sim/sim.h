@@ -25,6 +25,7 @@
     O (accounts)           \
     O (operations)         \
     O (window_us)          \
+    O (stretch)            \
     O (rich)               \
     O (shared_keys)        \
     O (hostile_network)    \
@@ -62,8 +63,7 @@ typedef struct {
 #undef O
 } sim_options_t;
 
-/*  C (name): what is counted over a seed. The upper part is what a run of some hundred seeds must all
-    reach.  */
+/*  C (name): what is counted over a seed. A run of some hundred seeds must reach each of them.  */
 #define SIM_COUNTERS(C)        \
     C (crashes)                \
     C (crashes_in_commit_kept) \
