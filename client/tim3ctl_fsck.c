@@ -212,8 +212,9 @@ static void print_result (const tim3_fsck_t *self)
 /*  LMDB trusts what its pages say, and follows it out of the file.  */
 static void on_crash (int number)
 {
-    static const char text[] = "tim3ctl: the file of a store is damaged below its rows: nothing more can be "
-                               "read; restore a backup\n";
+    static const char text[] =
+        "tim3ctl: the file of a store is cut short, or damaged below its rows: nothing "
+        "more can be read; restore a backup\n";
     (void) number;
     ssize_t written = write (STDERR_FILENO, text, sizeof text - 1);
     _exit (written < 0 ? NOT_OPENED : FOUND);

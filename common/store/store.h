@@ -162,7 +162,8 @@ tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_st
 
 /*  Opens a store whose agent is stopped, or a copy of one, for reading alone: nothing in the directory is
     written, and every change is an error. Holds the lock that an agent would hold. NULL with why filled as
-    above; in_use tells that it is because a process has it open.  */
+    above; in_use tells that it is because a process has it open. Reading from a file that is cut short or
+    damaged below its rows can end in SIGBUS or SIGSEGV.  */
 tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_t *meta, bool *in_use,
                                               char *why, size_t why_size);
 

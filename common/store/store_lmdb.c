@@ -606,23 +606,6 @@ static int take_lock_to_read (opening_t *self, bool *in_use)
                              strerror (errno));
 }
 
-/*  Reading a page that the file does not have would be a bus error.  */
-static int check_length (opening_t *self)
-{
-    MDB_envinfo info;
-    MDB_stat stat;
-    struct stat file;
-    int descriptor;
-    mdb_env_info (self->store->env, &info);
-    mdb_env_stat (self->store->env, &stat);
-    if (mdb_env_get_fd (self->store->env, &descriptor) || fstat (descriptor, &file))
-        return refuse (self, "cannot look at the data file in %s; check the disk", self->options->path);
-    if ((uint64_t) file.st_size < ((uint64_t) info.me_last_pgno + 1) * stat.ms_psize)
-        return refuse (self, "the data file in %s is cut short; restore a backup into an empty directory",
-                       self->options->path);
-    return 0;
-}
-
 static int open_directory_to_read (opening_t *self)
 {
     const char *path = self->options->path;
@@ -633,7 +616,8 @@ static int open_directory_to_read (opening_t *self)
     return 0;
 }
 
-/*  Without LMDB's own lock file, which readers write to: our lock keeps writers out.  */
+/*  Without LMDB's own lock file, which readers write to: our lock keeps writers out. Whether the file was cut
+    short cannot be told from its length: LMDB counts pages that it has never written.  */
 static int map_to_read (opening_t *self)
 {
     int rc = mdb_env_create (&self->store->env);
@@ -642,7 +626,7 @@ static int map_to_read (opening_t *self)
     if (rc)
         return refuse (self, "cannot read the store in %s: %s; check the disk and the owner of the files",
                        self->options->path, mdb_strerror (rc));
-    return check_length (self);
+    return 0;
 }
 
 static int read_meta (opening_t *self)

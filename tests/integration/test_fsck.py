@@ -431,8 +431,8 @@ def test_what_cannot_be_opened():
         must_find(data, "cannot be read; restore a backup", code=NOT_OPENED)
     with Copy(TOKENS) as data:
         path = os.path.join(data, "store", TOKENS, "data.mdb")
-        os.truncate(path, os.path.getsize(path) // 2)
-        must_find(data, "cut short", code=NOT_OPENED)
+        os.truncate(path, 3 * 4096)
+        must_find(data, "cut short")
 
 
 def test_damage_below_the_rows_ends_in_a_sentence():
