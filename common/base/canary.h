@@ -31,7 +31,7 @@
     C (19, "late_answer_taken", "an answer to an earlier flight is taken for one to this")                   \
     C (20, "due_row_left", "a settled burn keeps its row in the index of the sweep")                         \
     C (21, "release_counts_twice", "a released burn is taken out of what is locked at every asking")         \
-    C (22, "unconfirmed_bounded", "locks that are not settled are thought to fit into the collateral there is")
+    C (22, "unconfirmed_bounded", "what is not settled is thought to be no more than there is")
 
 #ifdef TIM3_CANARY
 #define TIM3_CANARY_IS(number) (TIM3_CANARY == (number))

@@ -44,6 +44,7 @@ class Cluster:
         self.processes = {}
         self.commands = {}
         self.clients = []
+        self.sound = True  # a test that breaks the stores on purpose says so by False
         agents = dict(heartbeat_ms=200, sweep_after_ms=1000, sweep_most_ms=4000, retry_ms=200, map_size_mb=1024)
         agents.update(settings or {})
         with open(self.config, "w") as out:
@@ -82,9 +83,19 @@ class Cluster:
             if process.poll() is None:
                 process.kill()
             process.wait()
-        if kind is not None:
-            self.show_logs()
-        shutil.rmtree(self.dir, ignore_errors=True)
+        try:
+            if kind is not None:
+                self.show_logs()
+            elif self.sound:
+                self.fsck()
+        finally:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def fsck(self):
+        """However the agents ended, what they left on disk must be consistent."""
+        done = subprocess.run([self.exe("tim3ctl"), "fsck", self.dir], capture_output=True, text=True, timeout=300)
+        problems = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("  ")]
+        assert done.returncode == 0, "fsck: " + "\n".join(problems[:10] or [done.stdout + done.stderr])
 
     def show_logs(self):
         for name in sorted(os.listdir(self.dir)):

@@ -395,6 +395,7 @@ def test_good_after_a_restore():
 
 def test_a_log_that_is_lost():
     with Cluster() as cluster:
+        cluster.sound = False
         client = cluster.client()
         client.faucet("alice", 10 ** 13, "one")
         client.mint("alice", 5, "one")

@@ -385,6 +385,7 @@ def vault_macs(attacker, kind, tx, units, reason):
 
 def test_vaults_move_for_their_lock_manager_alone():
     with attack() as attacker:
+        attacker.cluster.sound = False
         tx, key = fresh(), attacker.key("TIM3.vault")
         moves = [("VaultLock", "vault_lock", 0), ("VaultUnlock", "vault_unlock", VOID),
                  ("VaultUnlock", "vault_unlock", BURN)]

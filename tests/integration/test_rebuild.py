@@ -181,6 +181,7 @@ def test_second_process_is_refused():
 
 def test_store_of_another_agent_is_refused():
     with Cluster() as cluster:
+        cluster.sound = False
         for address in (TOKEN_MANAGER, "lock_manager.TIM3.0"):
             cluster.kill(address, signal.SIGTERM)
         store = os.path.join(cluster.dir, "store")

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The simulator's part of the tests: tests/sim/check.sh build [seeds]. Some hundred seeds, a few of them twice, and
-# three planted bugs that have to be caught. The last line counts.
+# The simulator's part of the tests: tests/sim/check.sh build [seeds]. Some hundred seeds, a few of them twice,
+# and three planted bugs that have to be caught. The last line counts.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "${1:-$root/build}" && pwd) || exit 2

@@ -210,11 +210,11 @@ static void draw_churn (void)
 {
     operation_t mint = {.type = TIM3_MSG_MINT};
     bool hurried = below (2);
-    uint64_t step = hurried ? SIM_SECOND / 3 + below (SIM_SECOND) : sim.options.window_us / 8;
+    uint64_t step = hurried ? SIM_SECOND / 3 + below (SIM_SECOND) : sim.options.window_us / 12;
     mint.payload.kind = TIM3_TX_KIND_MINT;
-    mint.payload.amount = (tim3_amount_t) 3 << 125;
+    mint.payload.amount = (tim3_amount_t) (below (2) ? 3 : 7) << 125;
     strcpy (mint.payload.account, sim_client_account (0));
-    for (unsigned i = 1; i < 7; i++) {
+    for (unsigned i = 1; i < 12; i++) {
         operation_t redeem = mint;
         operation_t copy = mint;
         redeem.type = TIM3_MSG_REDEEM;
@@ -228,7 +228,7 @@ static void draw_first_faucet (unsigned number)
 {
     operation_t operation = {.type = TIM3_MSG_FAUCET};
     operation.payload.asset = OF_COLLATERAL;
-    operation.payload.amount = (tim3_amount_t) 3 << 125;
+    operation.payload.amount = (tim3_amount_t) 7 << 125;
     strcpy (operation.payload.account, sim_client_account (number));
     if (sim.options.rich && number == 0)
         add (&operation, below (SIM_SECOND));

@@ -217,7 +217,7 @@ static void draw_options (sim_options_t *options)
     /* in some seeds all takes ten times as long, so that what waits for minutes has its time too */
     options->stretch = draw (0, 11) == 0 ? 10 : 1;
     options->window_us = draw (10, 40) * SIM_SECOND * options->stretch;
-    options->rich = draw (0, 3) == 0;
+    options->rich = draw (0, 2) == 0;
     options->shared_keys = draw (0, 2) == 0;
     draw_network (options);
     options->crashes = draw (5, 20);

@@ -130,7 +130,7 @@ typedef enum { SIM_OK = 0, SIM_INCORRECT = 1, SIM_STUCK = 3, SIM_CRASHED = 4 } s
 typedef struct {
     sim_verdict_t verdict;
     uint64_t digest;
-    char rule[48];
+    char rule[96];
     sim_counters_t counters;
 } sim_outcome_t;
 
