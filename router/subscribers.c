@@ -47,7 +47,10 @@ static void take_turn (tim3_subscribers_t *self, tim3_env_t *env, const tim3_eve
                        tim3_subscriber_t *item, bool even_empty)
 {
     tim3_stretch_t *stretch = &self->stretch;
+    uint32_t *rows = tim3_env_rows (env);
     tim3_event_log_read (log, tim3_env_store (env), item->next, item->topic, item->credit, stretch);
+    uint64_t looked_at = stretch->next - item->next;
+    *rows = looked_at < *rows ? *rows - (uint32_t) looked_at : 0;
     item->next = stretch->next;
     item->credit -= stretch->count;
     self->sent += stretch->count;
@@ -77,6 +80,10 @@ void tim3_subscribers_ask (tim3_subscribers_t *self, tim3_env_t *env, const tim3
     tim3_subscriber_t *item = find (self, &to, body->subscription);
     tim3_subscriber_t ended;
 
+    if (*tim3_env_rows (env) == 0) {
+        tim3_env_refuse (env, TIM3_OVERLOADED, NULL, "too much of the log is asked for at once; ask again");
+        return;
+    }
     if (body->credit == 0) {
         if (item)
             end (self, item);
@@ -105,7 +112,7 @@ void tim3_subscribers_pump (tim3_subscribers_t *self, tim3_env_t *env, const tim
 {
     unsigned idle = 0;
     unsigned turns = 0;
-    while (idle < self->count && turns < TIM3_PUMP_MAX) {
+    while (idle < self->count && turns < TIM3_PUMP_MAX && *tim3_env_rows (env) > 0) {
         tim3_subscriber_t *item = &self->items[self->turn++ % self->count];
         if (!has_work (item, log)) {
             idle++;

@@ -121,6 +121,10 @@ uint64_t tim3_env_event_seq (const tim3_env_t *env);
 /*  Identity of the host's store.  */
 tim3_id_t tim3_env_store_id (const tim3_env_t *env);
 
+/*  How many more rows the requests of this batch may look at, all together; whoever looks counts it down. It keeps a
+    frame full of lists from holding up an agent, and its answers from filling the memory.  */
+uint32_t *tim3_env_rows (tim3_env_t *env);
+
 /*  Memory that lives until the message is handled: for lists in replies. NULL when it is used up.  */
 tim3_arena_t *tim3_env_arena (tim3_env_t *env);
 

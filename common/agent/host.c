@@ -19,6 +19,7 @@
 #define HANDLERS 256
 #define MAP_WARN_PERCENT 70
 #define BACKLOG_WARN 10000
+#define ROWS_PER_BATCH 100000
 
 struct tim3_report {
     tim3_reason_t reasons[64];
@@ -49,6 +50,7 @@ struct tim3_host {
     tim3_frame_t frame;
     char frame_address[TIM3_OUTBOX_KEY_MAX + 1];
     tim3_buffer_t asked; /* tim3_return_t of every request of the batch, in case it has to be refused */
+    uint32_t rows;       /* that may still be looked at in this batch */
     tim3_arena_t arena;
     uint8_t *body;
     tim3_report_t *report;
@@ -181,6 +183,11 @@ uint64_t tim3_env_event_seq (const tim3_env_t *env)
 tim3_id_t tim3_env_store_id (const tim3_env_t *env)
 {
     return env->host->options.meta.id;
+}
+
+uint32_t *tim3_env_rows (tim3_env_t *env)
+{
+    return &env->host->rows;
 }
 
 tim3_arena_t *tim3_env_arena (tim3_env_t *env)
@@ -464,6 +471,7 @@ void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8
 void tim3_host_begin (tim3_host_t *self, uint64_t now_us)
 {
     self->now_us = now_us;
+    self->rows = ROWS_PER_BATCH;
     self->handed_out = 0;
     tim3_outbox_clear (self->outbox);
     tim3_buffer_clear (&self->asked);

@@ -6,6 +6,9 @@
 #include <string.h>
 #include <uthash.h>
 
+/*  Memory of a frame that is kept for the next batch.  */
+#define KEPT_SIZE (64 * 1024)
+
 /*  Which frame is open for a destination.  */
 typedef struct {
     uint8_t key[TIM3_OUTBOX_KEY_MAX];
@@ -102,6 +105,9 @@ void tim3_outbox_clear (tim3_outbox_t *self)
 {
     HASH_CLEAR (hh, self->open);
     for (size_t i = 0; i < self->count; i++)
-        tim3_buffer_clear (&self->frames[i].buffer);
+        if (self->frames[i].buffer.capacity > KEPT_SIZE)
+            tim3_buffer_free (&self->frames[i].buffer);
+        else
+            tim3_buffer_clear (&self->frames[i].buffer);
     self->count = 0;
 }

@@ -20,6 +20,16 @@ static bool go_on (tim3_page_t *self, const char *cursor)
     return tim3_key_has_prefix (&self->at, &self->prefix);
 }
 
+/*  What the batch has left bounds both; one row is always granted, so that whoever pages gets on.  */
+static void bound_scans (tim3_page_t *self, uint32_t limit)
+{
+    uint32_t most = *self->rows > 0 ? *self->rows : 1;
+    self->scans_left = SCANS_PER_ITEM * limit + SCANS_BASE;
+    if (self->scans_left > most)
+        self->scans_left = most;
+    self->limit = limit < most ? limit : most;
+}
+
 bool tim3_page_begin (tim3_page_t *self, tim3_env_t *env, const char *cursor, uint64_t limit,
                       tim3_table_t table, const tim3_key_t *prefix, size_t item_size)
 {
@@ -30,14 +40,14 @@ bool tim3_page_begin (tim3_page_t *self, tim3_env_t *env, const char *cursor, ui
     self->at = self->prefix;
     self->inclusive = true;
     self->item_size = item_size;
+    self->rows = tim3_env_rows (env);
     if (cursor[0] && !go_on (self, cursor)) {
         tim3_env_refuse (env, TIM3_INVALID_FIELD, NULL,
                          "cursor: not one of this list; use the cursor of the page before, or none to begin");
         return false;
     }
     limit = limit == 0 ? TIM3_PAGE_LIMIT : limit;
-    self->limit = limit > TIM3_PAGE_MAX ? TIM3_PAGE_MAX : (uint32_t) limit;
-    self->scans_left = SCANS_PER_ITEM * self->limit + SCANS_BASE;
+    bound_scans (self, limit > TIM3_PAGE_MAX ? TIM3_PAGE_MAX : (uint32_t) limit);
     self->items = tim3_arena_take (tim3_env_arena (env), self->limit * item_size);
     if (!self->items) {
         tim3_env_refuse (env, TIM3_TOO_LARGE, NULL,
@@ -77,6 +87,7 @@ bool tim3_page_next (tim3_page_t *self, void *record)
     if (self->count == self->limit || self->scans_left == 0)
         return false;
     self->scans_left--;
+    *self->rows -= *self->rows > 0;
     self->at = key;
     self->inclusive = false;
     return true;

@@ -33,6 +33,7 @@ typedef struct {
     bool ended;
     uint32_t limit;
     uint32_t scans_left;
+    uint32_t *rows; /* that the batch may still look at */
     size_t item_size;
     uint8_t *items;
     uint32_t count;

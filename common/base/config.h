@@ -25,7 +25,7 @@
        "address space of each store: the most it can grow to; costs no disk until used")                     \
     K ("agents", "batch_messages", U64, 1, 65536, "4096", "most messages in one commit")                     \
     K ("router", "front", TEXT, 0, 200, "", "endpoint for clients; empty for DATA/run/front.sock")           \
-    K ("router", "queue_messages", U64, 16, 1000000, "10000",                                                \
+    K ("router", "queue_messages", U64, 16, 1000000, "2000",                                                 \
        "most messages waiting for one agent or client; more are told overloaded")                            \
     K ("coordinator", "in_flight", U64, 1, 1000000, "8192",                                                  \
        "most transactions under way in one coordinator; more are told overloaded")                           \

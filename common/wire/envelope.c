@@ -136,14 +136,15 @@ static int refuse (tim3_fault_t *fault, tim3_result_t code, const char *field)
 /*  The ten places, in order.  */
 static int read_places (tim3_reader_t *reader, tim3_envelope_t *envelope, tim3_fault_t *fault)
 {
+    /* the id stands in the same place in every version, so that a wrong one can be answered */
     if (!tim3_read_u64 (reader, &envelope->version))
         return refuse (fault, TIM3_MALFORMED, "version");
-    if (envelope->version != TIM3_PROTOCOL_VERSION)
-        return refuse (fault, TIM3_BAD_VERSION, "version");
     if (!tim3_read_u64 (reader, &envelope->type))
         return refuse (fault, TIM3_MALFORMED, "type");
     if (!tim3_read_u64 (reader, &envelope->id) || envelope->id == 0)
         return refuse (fault, TIM3_MALFORMED, "id");
+    if (envelope->version != TIM3_PROTOCOL_VERSION)
+        return refuse (fault, TIM3_BAD_VERSION, "version");
     if (!read_text (reader, envelope->sender, TIM3_ADDRESS_MAX))
         return refuse (fault, TIM3_MALFORMED, "sender");
     if (!read_text (reader, envelope->recipient, TIM3_ADDRESS_MAX))
