@@ -569,7 +569,7 @@ tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *sett
     self->options = *options;
     self->env.host = self;
     self->next_id = 1;
-    self->started_us = options->incarnation;
+    self->started_us = options->started_us;
     self->outbox = tim3_outbox_new ();
     self->arena = (tim3_arena_t){tim3_alloc (ARENA_SIZE), ARENA_SIZE, 0};
     self->body = tim3_alloc (tim3_body_size_max ());

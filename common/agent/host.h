@@ -40,6 +40,7 @@ typedef struct {
     char name[TIM3_ADDRESS_MAX + 1];
     char endpoint[201]; /* told to the registry; empty: do not register */
     uint64_t incarnation;
+    uint64_t started_us;
     tim3_store_meta_t meta;      /* of the store */
     const tim3_setting_t *list;  /* what ConfigGet answers */
     uint32_t list_count;

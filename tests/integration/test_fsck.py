@@ -277,6 +277,8 @@ def test_every_row_that_goes_is_missed():
     rng = random.Random(SEED)
     for store in (TOKENS, LOCKS, USDA, ROUTER, STATE):
         listed = [line.split(" ")[:2] for line in poke(Worked.get(), store, "list").splitlines()]
+        # a full store may lack the incarnation; nothing tells that it was there
+        listed = [(table, key) for table, key in listed if bytes.fromhex(key) != b"incarnation\0"]
         for table in sorted({table for table, _ in listed} - {"meta", "registry"}):
             keys = [key for name, key in listed if name == table]
             # an event that the log has may be gone from the outbox; the last one is not in the log

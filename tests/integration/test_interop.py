@@ -593,8 +593,8 @@ def bad_envelopes():
                                                                                                       -1),
                          ("id", 1.0), ("id", "1")):
         yield "malformed", 0, pack("Mint", "coordinator.TIM3", MINT, **{place: value})
-    yield "bad_version", 0, pack("Mint", "coordinator.TIM3", MINT, version=2)
-    yield "bad_version", 0, pack("Mint", "coordinator.TIM3", MINT, version=2 ** 64 - 1)
+    yield "bad_version", 1, pack("Mint", "coordinator.TIM3", MINT, version=2)
+    yield "bad_version", 1, pack("Mint", "coordinator.TIM3", MINT, version=2 ** 64 - 1)
     for place, value in (("sender", None), ("sender", "s" * 41), ("sender", "a\0b"), ("sender", b"client"),
                          ("recipient", "r" * 41), ("recipient", 1), ("recipient", "r" * 500000),
                          ("time_us", -1), ("time_us", "now"), ("reply_to", -1), ("trace", b"short"),
