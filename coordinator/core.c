@@ -343,6 +343,14 @@ static void on_lock_refused (void *state, tim3_env_t *env, const void *body)
     move (state, env, flight, REFUSING);
 }
 
+static void keep_outcome (flight_t *flight, const tim3_minted_t *answer)
+{
+    flight->receipt = answer->receipt;
+    flight->record.balance = answer->balance;
+    flight->record.supply = answer->supply;
+    flight->record.time_us = answer->time_us;
+}
+
 /*  The lock is settled by courtesy; should that get lost, the lock manager's sweep finds out.  */
 static void on_minted (void *state, tim3_env_t *env, const void *body)
 {
@@ -350,10 +358,7 @@ static void on_minted (void *state, tim3_env_t *env, const void *body)
     flight_t *flight = find_in (state, env, &answer->tx, MINTING);
     if (!flight)
         return;
-    flight->receipt = answer->receipt;
-    flight->record.balance = answer->balance;
-    flight->record.supply = answer->supply;
-    flight->record.time_us = answer->time_us;
+    keep_outcome (flight, answer);
     tim3_receipt_t settle = receipt_body (flight);
     send_to_ledger (state, env, TIM3_ROLE_LOCK_MANAGER, settle.account, TIM3_MSG_SETTLE, &settle);
     complete (state, env, flight);
@@ -375,10 +380,7 @@ static void on_burned (void *state, tim3_env_t *env, const void *body)
     flight_t *flight = find_in (state, env, &answer->tx, BURNING);
     if (!flight)
         return;
-    flight->receipt = answer->receipt;
-    flight->record.balance = answer->balance;
-    flight->record.supply = answer->supply;
-    flight->record.time_us = answer->time_us;
+    keep_outcome (flight, answer);
     move (state, env, flight, RELEASING);
 }
 

@@ -160,7 +160,7 @@ static const char s_evidence[] =
     "| account | text |\n"
     "| amount | 16 bytes, big-endian; in the unit of the ledger that made it: the asset's, or for vaults "
     "the collateral's |\n"
-    "| extra | 8 bytes, big-endian: result of a refusal or a void, reason of an unlock, else 0 |\n"
+    "| extra | 8 bytes, big-endian: result of a refusal, reason of a release or an unlock, else 0 |\n"
     "\n";
 
 static const char s_events[] =
