@@ -73,6 +73,12 @@ static void fill (tim3_subscriber_t *item, const tim3_return_t *to, const tim3_s
     memcpy (item->topic, body->topic, sizeof item->topic);
 }
 
+/*  Clients, who come through the front door, leave some room to agents.  */
+static unsigned room_for (const tim3_return_t *to)
+{
+    return to->via_size > 0 ? TIM3_SUBSCRIBERS_MAX - TIM3_SUBSCRIBERS_AGENTS : TIM3_SUBSCRIBERS_MAX;
+}
+
 void tim3_subscribers_ask (tim3_subscribers_t *self, tim3_env_t *env, const tim3_event_log_t *log,
                            const tim3_subscribe_t *body)
 {
@@ -91,10 +97,10 @@ void tim3_subscribers_ask (tim3_subscribers_t *self, tim3_env_t *env, const tim3
         take_turn (self, env, log, &ended, true);
         return;
     }
-    if (!item && self->count == TIM3_SUBSCRIBERS_MAX) {
+    if (!item && self->count >= room_for (&to)) {
         tim3_env_refuse (env, TIM3_OVERLOADED, NULL,
-                         "there are %d subscriptions already; end one, or ask again when one has lapsed",
-                         TIM3_SUBSCRIBERS_MAX);
+                         "there are %u subscriptions already; end one, or ask again when one has lapsed",
+                         self->count);
         return;
     }
     if (!item)

@@ -11,6 +11,7 @@
 #include "event_log.h"
 
 #define TIM3_SUBSCRIBERS_MAX 256
+#define TIM3_SUBSCRIBERS_AGENTS 64 /* of which so many are kept for agents */
 #define TIM3_SUBSCRIBER_LEASE_US (30ull * 1000000)
 /*  Stretches sent in one go; the rest waits for the next message or tick.  */
 #define TIM3_PUMP_MAX 16

@@ -123,6 +123,8 @@ static void take (const char *peer, const char *sender, tim3_type_t type, const 
     tim3_origin_t origin = {false, (const uint8_t *) peer, strlen (peer)};
     tim3_envelope_t envelope = {.type = type, .id = ++s_id, .recipient = "router.-.0"};
     strcpy (envelope.sender, sender);
+    /* what the broker passes on carries its way back */
+    envelope.via_size = strcmp (peer, "broker") == 0 ? 5 : 0;
     tim3_envelope_write (&buffer, &envelope, body);
     tim3_host_take (s_host, &origin, buffer.data, buffer.size);
     tim3_buffer_free (&buffer);
@@ -624,6 +626,20 @@ START_TEST (test_subscriptions_are_bounded)
 }
 END_TEST
 
+START_TEST (test_clients_leave_room_to_agents)
+{
+    tim3_subscribe_t body = {.from = 1, .credit = 1};
+    for (uint64_t i = 1; i <= TIM3_SUBSCRIBERS_MAX - TIM3_SUBSCRIBERS_AGENTS; i++)
+        subscribed (i, 1, 1, "");
+    body.subscription = 1000;
+    tim3_host_begin (s_host, s_now);
+    take ("broker", "client", TIM3_MSG_SUBSCRIBE, &body);
+    commit ();
+    check_error (&s_answers[0], TIM3_OVERLOADED);
+    ck_assert_uint_eq (ask ("state_manager.-.0", TIM3_MSG_SUBSCRIBE, &body)->type, TIM3_MSG_EVENTS);
+}
+END_TEST
+
 START_TEST (test_turns_go_round)
 {
     bool seen[TIM3_PUMP_MAX * 2 + 1] = {false};
@@ -790,6 +806,7 @@ static void add_subscriptions (TCase *tests)
     tcase_add_test (tests, test_no_credit_ends);
     tcase_add_test (tests, test_subscriptions_lapse);
     tcase_add_test (tests, test_subscriptions_are_bounded);
+    tcase_add_test (tests, test_clients_leave_room_to_agents);
     tcase_add_test (tests, test_turns_go_round);
 }
 
