@@ -468,16 +468,23 @@ static void count_release (tim3_lock_totals_t *totals, tim3_amount_t amount)
     totals->releases++;
 }
 
-static void start_void (const self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
+/*  False when less is locked than this lock says: somebody else's release has taken it, which no evidence of a
+    token ledger that fits this one can bring about.  */
+static bool start_void (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
 {
     tim3_lock_totals_t totals;
     read_totals (env, &totals);
+    if (totals.locked < item->amount) {
+        self->conflicts++;
+        return false;
+    }
     count_release (&totals, item->amount);
     take_unconfirmed (&totals.in_flight, item->amount);
     item->reason = TIM3_RELEASE_REASON_VOID;
     move (env, item, &totals, TIM3_LOCK_STATE_RELEASING);
     emit_released (env, item, &totals);
     ask_vault (self, env, item, false);
+    return true;
 }
 
 static void finish_refusal (tim3_env_t *env, tim3_lock_item_t *item)
@@ -493,8 +500,7 @@ static bool undo (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
 {
     switch (item->state) {
     case TIM3_LOCK_STATE_PENDING:
-        start_void (self, env, item);
-        return true;
+        return start_void (self, env, item);
     case TIM3_LOCK_STATE_REFUSING:
         finish_refusal (env, item);
         return true;

@@ -341,6 +341,21 @@ START_TEST (test_void)
 }
 END_TEST
 
+/*  A token ledger that does not fit this one, a restored one say, may prove what cannot be: no crash, but a word.  */
+START_TEST (test_void_of_what_is_gone)
+{
+    lock (1, "alice", 7);
+    tim3_release_t burn = releasing (TIM3_RELEASE_REASON_BURN, 2, "bob", 5);
+    bench_send (TIM3_MSG_RELEASE, &burn);
+    vault_unlocked (2, "bob", 50, TIM3_RELEASE_REASON_BURN);
+    tim3_release_t ask = releasing (TIM3_RELEASE_REASON_VOID, 1, "alice", 7);
+    bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_WRONG_STATE);
+    ck_assert_uint_eq (item (1).state, TIM3_LOCK_STATE_PENDING);
+    ck_assert (totals ().locked == 2);
+    ck_assert (bench_has_reason ("conflicts"));
+}
+END_TEST
+
 START_TEST (test_void_by_the_sweep)
 {
     lock (1, "alice", 7);
@@ -592,6 +607,7 @@ Suite *suite_lock_manager (void)
     tcase_add_test (tcase, test_settle_order_of_checks);
     tcase_add_test (tcase, test_settle_by_the_sweep);
     tcase_add_test (tcase, test_void);
+    tcase_add_test (tcase, test_void_of_what_is_gone);
     tcase_add_test (tcase, test_void_by_the_sweep);
     tcase_add_test (tcase, test_burn_release);
     tcase_add_test (tcase, test_release_order_of_checks);
