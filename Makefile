@@ -154,7 +154,7 @@ unit: $(BUILD)/bin/tim3-unit ## run the unit tests alone
 	$(BUILD)/bin/tim3-unit
 
 memcheck: $(BUILD)/bin/tim3-unit ## run the unit tests under valgrind
-	CK_FORK=no valgrind -q --leak-check=full --errors-for-leak-kinds=definite \
+	TIM3_SEEDS=$${TIM3_SEEDS:-10} CK_FORK=no valgrind -q --leak-check=full --errors-for-leak-kinds=definite \
 	    --show-leak-kinds=definite --error-exitcode=9 $(BUILD)/bin/tim3-unit
 
 crash-tools: $(CRASH)
