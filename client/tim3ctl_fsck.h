@@ -135,4 +135,14 @@ void tim3_fsck_replay (tim3_fsck_t *self, const tim3_fsck_store_t *router);
 void tim3_fsck_state (tim3_fsck_t *self, const tim3_fsck_store_t *state);
 void tim3_fsck_keys (tim3_fsck_t *self);
 
+/*  The body of any event of a ledger.  */
+typedef union {
+    tim3_collateral_locked_t locked;
+    tim3_collateral_released_t released;
+    tim3_token_changed_t changed;
+    tim3_token_transferred_t transferred;
+    tim3_token_controlled_t controlled;
+    tim3_transaction_failed_t failed;
+} tim3_fsck_event_t;
+
 #endif

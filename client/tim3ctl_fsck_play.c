@@ -4,15 +4,6 @@
 
 #include <string.h>
 
-typedef union {
-    tim3_collateral_locked_t locked;
-    tim3_collateral_released_t released;
-    tim3_token_changed_t changed;
-    tim3_token_transferred_t transferred;
-    tim3_token_controlled_t controlled;
-    tim3_transaction_failed_t failed;
-} event_t;
-
 /*  ----------------------------------------------------------------------------------------- balances  */
 
 /*  Moves a sum by an event's amount and compares it with what the event says of it.  */
@@ -86,7 +77,7 @@ static bool find_record (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, 
     return false;
 }
 
-static void play_changed (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const event_t *event,
+static void play_changed (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event,
                           unsigned kind)
 {
     const tim3_token_changed_t *told = &event->changed;
@@ -102,17 +93,17 @@ static void play_changed (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at,
     tim3_fsck_compare (self->fsck, at, &tim3_shape_token_changed, told, &derived, "the ledger's record");
 }
 
-static void play_minted (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
+static void play_minted (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
 {
     play_changed (self, at, event, TIM3_TX_KIND_MINT);
 }
 
-static void play_burned (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
+static void play_burned (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
 {
     play_changed (self, at, event, TIM3_TX_KIND_REDEEM);
 }
 
-static void play_transferred (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
+static void play_transferred (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
 {
     const tim3_token_transferred_t *told = &event->transferred;
     tim3_transaction_t record;
@@ -150,7 +141,7 @@ static void apply_control (tim3_fsck_replay_t *self, const tim3_token_controlled
     }
 }
 
-static void play_controlled (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
+static void play_controlled (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
 {
     const tim3_token_controlled_t *told = &event->controlled;
     tim3_transaction_t record;
@@ -162,7 +153,7 @@ static void play_controlled (tim3_fsck_replay_t *self, const tim3_fsck_place_t *
     tim3_fsck_compare (self->fsck, at, &tim3_shape_token_controlled, told, &derived, "the ledger's record");
 }
 
-static void play_failed (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
+static void play_failed (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
 {
     const tim3_transaction_failed_t *told = &event->failed;
     tim3_transaction_t record;
@@ -188,7 +179,7 @@ static bool find_item (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, co
     return false;
 }
 
-static void play_locked (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
+static void play_locked (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
 {
     const tim3_collateral_locked_t *told = &event->locked;
     tim3_lock_item_t item;
@@ -206,7 +197,7 @@ static void play_locked (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, 
                            tim3_value_name (tim3_lock_state_values, item.state));
 }
 
-static void play_released (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const event_t *event)
+static void play_released (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
 {
     const tim3_collateral_released_t *told = &event->released;
     bool burn = told->reason == TIM3_RELEASE_REASON_BURN;
@@ -230,7 +221,7 @@ static void play_released (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at
 
 static const struct {
     uint64_t type;
-    void (*play) (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const event_t *event);
+    void (*play) (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event);
 } s_plays[] = {{TIM3_MSG_COLLATERAL_LOCKED, play_locked},      {TIM3_MSG_COLLATERAL_RELEASED, play_released},
                {TIM3_MSG_TOKEN_MINTED, play_minted},           {TIM3_MSG_TOKEN_BURNED, play_burned},
                {TIM3_MSG_TOKEN_TRANSFERRED, play_transferred}, {TIM3_MSG_TOKEN_CONTROLLED, play_controlled},
@@ -240,7 +231,7 @@ static void play_body (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, co
 {
     tim3_arena_t none = {0};
     tim3_fault_t fault;
-    event_t event;
+    tim3_fsck_event_t event;
     for (unsigned i = 0; i < sizeof s_plays / sizeof s_plays[0]; i++) {
         if (s_plays[i].type != item->type)
             continue;

@@ -25,15 +25,6 @@ typedef struct {
     uint64_t gaps; /* numbers of a ledger that the log does not have */
 } state_t;
 
-typedef union {
-    tim3_collateral_locked_t locked;
-    tim3_collateral_released_t released;
-    tim3_token_changed_t changed;
-    tim3_token_transferred_t transferred;
-    tim3_token_controlled_t controlled;
-    tim3_transaction_failed_t failed;
-} event_t;
-
 /*  --------------------------------------------------------------------------------------------- deriving  */
 
 static tim3_position_t *position_of (state_t *self, const char *asset, const char *account)
@@ -90,7 +81,7 @@ static void apply_transferred (state_t *self, tim3_asset_metrics_t *metrics,
     metrics->supply = event->supply;
 }
 
-static void apply_event (state_t *self, tim3_asset_metrics_t *metrics, uint64_t type, const event_t *event)
+static void apply_event (state_t *self, tim3_asset_metrics_t *metrics, uint64_t type, const tim3_fsck_event_t *event)
 {
     switch (type) {
     case TIM3_MSG_COLLATERAL_LOCKED:
@@ -126,7 +117,7 @@ static void take_item (state_t *self, const tim3_event_item_t *item, const tim3_
     uint64_t *last = source->role == TIM3_ROLE_LOCK_MANAGER ? &metrics->lock_seq : &metrics->token_seq;
     tim3_arena_t none = {0};
     tim3_fault_t fault;
-    event_t event;
+    tim3_fsck_event_t event;
     strcpy (metrics->asset, source->asset);
     if (item->seq <= *last)
         return;

@@ -323,6 +323,15 @@ static bool is_from_router (const tim3_host_t *self)
            && memcmp (origin->peer, role, sizeof role - 1) == 0;
 }
 
+static bool handle_router (tim3_host_t *self, const tim3_envelope_t *envelope)
+{
+    if (envelope->type != TIM3_MSG_PUBLISHED)
+        return tim3_registrar_handle (&self->registrar, &self->env, envelope, self->body);
+    tim3_publisher_acked (&self->publisher, (const tim3_published_t *) self->body, self->now_us);
+    self->counters.events_published = self->publisher.acked;
+    return true;
+}
+
 /*  Handles what belongs to the host itself; false when it is the core's.  */
 static bool handle_own (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
@@ -339,14 +348,8 @@ static bool handle_own (tim3_host_t *self, const tim3_envelope_t *envelope)
     case TIM3_MSG_CONFIG_GET:
         on_config_get (self);
         return true;
-    case TIM3_MSG_PUBLISHED:
-        if (!is_from_router (self))
-            return true;
-        tim3_publisher_acked (&self->publisher, (const tim3_published_t *) self->body, self->now_us);
-        self->counters.events_published = self->publisher.acked;
-        return true;
     default:
-        return is_from_router (self) && tim3_registrar_handle (&self->registrar, &self->env, envelope, self->body);
+        return is_from_router (self) && handle_router (self, envelope);
     }
 }
 
@@ -421,11 +424,10 @@ static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 static void remember (tim3_host_t *self)
 {
     const tim3_message_t *message = tim3_message (self->env.message->type);
-    tim3_return_t to = tim3_env_return (&self->env);
-    if (message && message->class != TIM3_CLASS_REQUEST)
+    if (self->env.origin->answer || (message && message->class != TIM3_CLASS_REQUEST))
         return;
-    if (to.peer_size > 0)
-        tim3_buffer_append (&self->asked, &to, sizeof to);
+    tim3_return_t to = tim3_env_return (&self->env);
+    tim3_buffer_append (&self->asked, &to, sizeof to);
 }
 
 /*  The rest of a frame is not looked at; who sent it is told with the first envelope that was not taken.  */

@@ -2,7 +2,7 @@
 
     A request's limit of 0 means TIM3_PAGE_LIMIT. Its cursor is the last key of the page before, in
     hexadecimal; a reply's cursor is empty at the end. Whoever pages with the same arguments sees every row
-     that was there all along exactly once, whatever is written meanwhile.
+    that was there all along exactly once, whatever is written meanwhile.
 
         tim3_page_t page;
         if (!tim3_page_begin (&page, env, ask->cursor, ask->limit, TIM3_TABLE_POSITION, &prefix, sizeof record))

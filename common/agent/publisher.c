@@ -7,7 +7,7 @@
 
 #define WINDOW 8192            /* most events sent and not acknowledged */
 #define PER_MESSAGE 256
-#define RESEND_US 500000         /* without any word from the bus */
+#define RESEND_US 500000       /* without any word from the bus */
 #define TRIM_US 500000         /* an idle agent deletes acknowledged events this often */
 #define TRIM_MOST 4096
 
