@@ -39,7 +39,7 @@ static bool open_store (tim3_fsck_t *self, const char *name)
     char why[512];
     bool in_use;
     snprintf (path, sizeof path, "%s/store/%s", self->data, name);
-    store->store = tim3_store_open_lmdb_read_only (path, &store->meta, &in_use, why, sizeof why);
+    store->store = tim3_store_open_read_only (path, &store->meta, &in_use, why, sizeof why);
     if (!store->store) {
         fprintf (stderr, "tim3ctl: %s%s\n", in_use ? "stop the agents first: " : "", why);
         return false;

@@ -4,6 +4,7 @@
     -> body. The first check that fails decides the answer.
 */
 #include "agent/host.h"
+#include "agent/cause.h"
 #include "agent/outbox.h"
 #include "agent/publisher.h"
 #include "agent/registrar.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define ARENA_SIZE (4 * 1024 * 1024)
 #define HANDLERS 256
@@ -57,7 +59,37 @@ struct tim3_host {
     tim3_publisher_t publisher;
     tim3_registrar_t registrar;
     tim3_host_counters_t counters;
+    uint64_t digest; /* of the settings */
 };
+
+/*  ------------------------------------------------------------------------------------------- causes
+    Everything that decides what a batch writes is noted in the store, so that it can be run again.  */
+
+static void note (tim3_host_t *self, const tim3_cause_t *cause)
+{
+    uint8_t head[TIM3_CAUSE_HEAD_MAX];
+    tim3_store_note (self->store, head, tim3_cause_head (cause, head));
+    if (cause->peer_size > 0)
+        tim3_store_note (self->store, cause->peer, cause->peer_size);
+    if (cause->size > 0)
+        tim3_store_note (self->store, cause->data, cause->size);
+}
+
+/*  Of what the core was told, but its secrets.  */
+static uint64_t settings_digest (const tim3_settings_t *settings)
+{
+    tim3_settings_t *open = tim3_alloc (sizeof *open);
+    memcpy (open, settings, sizeof *open);
+    memset (&open->evidence_key, 0, sizeof open->evidence_key);
+    memset (&open->vault_key, 0, sizeof open->vault_key);
+    for (unsigned i = 0; i < TIM3_ASSETS_MAX; i++) {
+        memset (&open->assets[i].evidence_key, 0, sizeof open->assets[i].evidence_key);
+        memset (&open->assets[i].vault_key, 0, sizeof open->assets[i].vault_key);
+    }
+    uint64_t digest = XXH3_64bits (open, sizeof *open);
+    free (open);
+    return digest;
+}
 
 /*  ---------------------------------------------------------------------------------------- the outbox
     The key of a frame is 'A' and an address, or 'P' and a peer's routing id.  */
@@ -242,9 +274,10 @@ static unsigned judge (tim3_host_t *self, tim3_report_t *report, tim3_health_rep
         tim3_report_reason (report, "event_backlog", 10, "%llu events wait for the bus",
                             (unsigned long long) backlog);
     if (self->publisher.lost > 0)
-        tim3_report_reason (report, "event_log_behind", 100,
-                            "the event log lacks %llu events that this agent no longer has; was it restored alone?",
-                            (unsigned long long) self->publisher.lost);
+        tim3_report_reason (
+            report, "event_log_behind", 100,
+            "the event log lacks %llu events that this agent no longer has; was it restored alone?",
+            (unsigned long long) self->publisher.lost);
     if (self->options.endpoint[0] && !self->registrar.registered)
         tim3_report_reason (report, "not_registered", 10, "the registry does not answer");
     if (self->core->health)
@@ -319,8 +352,8 @@ static bool is_from_router (const tim3_host_t *self)
 {
     static const char role[] = "router.";
     const tim3_origin_t *origin = self->env.origin;
-    return origin->answer && origin->peer_size >= sizeof role - 1
-           && memcmp (origin->peer, role, sizeof role - 1) == 0;
+    return origin->answer && origin->peer_size >= sizeof role - 1 &&
+           memcmp (origin->peer, role, sizeof role - 1) == 0;
 }
 
 static bool handle_router (tim3_host_t *self, const tim3_envelope_t *envelope)
@@ -450,6 +483,12 @@ void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8
         self->counters.malformed++;
         return;
     }
+    note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_FRAME,
+                                .answer = origin->answer,
+                                .peer = origin->peer,
+                                .peer_size = origin->peer_size,
+                                .data = data,
+                                .size = size});
     self->env.origin = origin;
     self->env.message = &envelope;
     for (int i = 0; i < TIM3_ENVELOPES_MAX; i++) {
@@ -470,6 +509,22 @@ void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8
 
 /*  ------------------------------------------------------------------------------------------- batches  */
 
+static void make_core (tim3_host_t *self)
+{
+    if (self->state)
+        self->core->destroy (&self->state);
+    self->state = self->core->new (self->settings);
+    tim3_publisher_load (&self->publisher, self->store);
+}
+
+static void note_renewal (tim3_host_t *self)
+{
+    note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_RENEW,
+                                .now_us = self->now_us,
+                                .number = self->next_id,
+                                .digest = self->digest});
+}
+
 void tim3_host_begin (tim3_host_t *self, uint64_t now_us)
 {
     self->now_us = now_us;
@@ -478,6 +533,11 @@ void tim3_host_begin (tim3_host_t *self, uint64_t now_us)
     tim3_outbox_clear (self->outbox);
     tim3_buffer_clear (&self->asked);
     self->counters.batches++;
+    if (tim3_store_fresh (self->store)) {
+        make_core (self);
+        note_renewal (self);
+    }
+    note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_BEGIN, .now_us = now_us});
 }
 
 void tim3_host_tick (tim3_host_t *self)
@@ -485,6 +545,7 @@ void tim3_host_tick (tim3_host_t *self)
     tim3_health_reply_t health = {0};
     if (tim3_store_error (self->store))
         return;
+    note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_TICK});
     if (self->core->tick)
         self->core->tick (self->state, &self->env);
     if (tim3_registrar_due (&self->registrar, self->now_us))
@@ -495,15 +556,8 @@ void tim3_host_tick (tim3_host_t *self)
 
 void tim3_host_leave (tim3_host_t *self)
 {
+    note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_LEAVE});
     tim3_registrar_leave (&self->registrar, &self->env);
-}
-
-static void make_core (tim3_host_t *self)
-{
-    if (self->state)
-        self->core->destroy (&self->state);
-    self->state = self->core->new (self->settings);
-    tim3_publisher_load (&self->publisher, self->store);
 }
 
 /*  The store could not take the batch: forget it and say so to everyone who asked.  */
@@ -522,6 +576,7 @@ static void refuse_batch (tim3_host_t *self)
         error.request = to.type;
         tim3_env_refuse_to (&self->env, &to, &error);
     }
+    note_renewal (self);
 }
 
 int tim3_host_commit (tim3_host_t *self)
@@ -579,7 +634,12 @@ tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *sett
     for (const tim3_handler_t *handler = core->handlers; handler->handle; handler++)
         self->handlers[handler->type] = handler->handle;
     tim3_registrar_init (&self->registrar, core, settings, options);
+    self->digest = settings_digest (settings);
     make_core (self);
+    note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_LIFE,
+                                .now_us = options->started_us,
+                                .number = options->incarnation,
+                                .digest = self->digest});
     return self;
 }
 

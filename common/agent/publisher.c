@@ -5,10 +5,10 @@
 
 #include <string.h>
 
-#define WINDOW 8192            /* most events sent and not acknowledged */
+#define WINDOW 8192 /* most events sent and not acknowledged */
 #define PER_MESSAGE 256
-#define RESEND_US 500000       /* without any word from the bus */
-#define TRIM_US 500000         /* an idle agent deletes acknowledged events this often */
+#define RESEND_US 500000 /* without any word from the bus */
+#define TRIM_US 500000   /* an idle agent deletes acknowledged events this often */
 #define TRIM_MOST 4096
 
 static tim3_key_t counter_key (void)
@@ -23,6 +23,7 @@ void tim3_publisher_load (tim3_publisher_t *self, tim3_store_t *store)
     tim3_counter_t counter;
     tim3_event_item_t item;
 
+    *self = (tim3_publisher_t){.scratch = self->scratch};
     tim3_store_read (store, TIM3_TABLE_COUNTER, &key, &counter);
     self->last = counter.value;
     self->acked = self->last;

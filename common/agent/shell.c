@@ -237,8 +237,8 @@ static void send_to_address (shell_t *self, const tim3_frame_t *frame)
 
 static void send_to_peer (shell_t *self, const tim3_frame_t *frame)
 {
-    if (zmq_send (self->inbox, frame->peer, frame->peer_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0
-        || zmq_send (self->inbox, frame->data, frame->size, ZMQ_DONTWAIT) < 0)
+    if (zmq_send (self->inbox, frame->peer, frame->peer_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        zmq_send (self->inbox, frame->data, frame->size, ZMQ_DONTWAIT) < 0)
         self->answers_dropped++; /* it is gone or does not read; it will ask again */
 }
 
@@ -294,8 +294,8 @@ static void receive_all (shell_t *self)
     uint64_t most = counters->messages_in + self->batch_messages;
     int frames = 0;
     for (size_t i = 0; i < self->peer_count; i++)
-        while (counters->messages_in < most && frames++ < FRAMES_PER_BATCH
-               && receive_peer (self, &self->peers[i]))
+        while (counters->messages_in < most && frames++ < FRAMES_PER_BATCH &&
+               receive_peer (self, &self->peers[i]))
             ;
     while (counters->messages_in < most && frames++ < FRAMES_PER_BATCH && receive_inbox (self))
         ;
@@ -371,25 +371,26 @@ static void run (shell_t *self)
 
 static void usage (const tim3_program_t *program, FILE *out)
 {
-    fprintf (out,
-             "Usage: %s --config FILE --data DIR [--asset ASSET] [--shard N]\n"
-             "Runs a %s: %s.\n\n"
-             "  --config FILE    configuration (ZPL); see docs/CONFIG.md\n"
-             "  --data DIR       folder with keys, stores and sockets\n"
-             "  --asset ASSET    asset it serves, or name of the collateral; none for router and state manager\n"
-             "  --shard N        shard, or instance of a coordinator (default 0)\n"
-             "  --ready-fd N     write a newline to this descriptor when ready\n"
-             "  --adopt          go on with a store that is a copy: for a restore of all stores together\n"
-             "  --check-config   check the configuration and exit: 0 good, %d not\n"
-             "  --list-agents    print the processes that the configuration asks for, and exit\n"
-             "  --list-keys      print the table of configuration keys, and exit\n"
-             "  --version        print the version, and exit\n\n"
-             "Runs in the foreground and logs to stderr. SIGTERM ends it cleanly (exit 0). Exit %d: starting it\n"
-             "again may help; %d: somebody has to look.\n\n"
-             "Example: %s --config scripts/config/tim3.cfg --data data\n",
-             program_invocation_short_name, tim3_role_name (program->core->role),
-             tim3_role_text (program->core->role), TIM3_EXIT_PERMANENT, TIM3_EXIT_RETRY, TIM3_EXIT_PERMANENT,
-             program_invocation_short_name);
+    fprintf (
+        out,
+        "Usage: %s --config FILE --data DIR [--asset ASSET] [--shard N]\n"
+        "Runs a %s: %s.\n\n"
+        "  --config FILE    configuration (ZPL); see docs/CONFIG.md\n"
+        "  --data DIR       folder with keys, stores and sockets\n"
+        "  --asset ASSET    asset it serves, or name of the collateral; none for router and state manager\n"
+        "  --shard N        shard, or instance of a coordinator (default 0)\n"
+        "  --ready-fd N     write a newline to this descriptor when ready\n"
+        "  --adopt          go on with a store that is a copy: for a restore of all stores together\n"
+        "  --check-config   check the configuration and exit: 0 good, %d not\n"
+        "  --list-agents    print the processes that the configuration asks for, and exit\n"
+        "  --list-keys      print the table of configuration keys, and exit\n"
+        "  --version        print the version, and exit\n\n"
+        "Runs in the foreground and logs to stderr. SIGTERM ends it cleanly (exit 0). Exit %d: starting it\n"
+        "again may help; %d: somebody has to look.\n\n"
+        "Example: %s --config scripts/config/tim3.cfg --data data\n",
+        program_invocation_short_name, tim3_role_name (program->core->role),
+        tim3_role_text (program->core->role), TIM3_EXIT_PERMANENT, TIM3_EXIT_RETRY, TIM3_EXIT_PERMANENT,
+        program_invocation_short_name);
 }
 
 static unsigned parse_number (const char *text, const char *option, unsigned most)
@@ -407,12 +408,12 @@ static unsigned parse_number (const char *text, const char *option, unsigned mos
 static void parse_arguments (shell_t *self, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"data", required_argument, NULL, 'd'},
-        {"asset", required_argument, NULL, 'a'},  {"shard", required_argument, NULL, 's'},
+        {"config", required_argument, NULL, 'c'},   {"data", required_argument, NULL, 'd'},
+        {"asset", required_argument, NULL, 'a'},    {"shard", required_argument, NULL, 's'},
         {"ready-fd", required_argument, NULL, 'r'}, {"check-config", no_argument, NULL, 'k'},
-        {"list-agents", no_argument, NULL, 'l'},  {"list-keys", no_argument, NULL, 't'},
-        {"version", no_argument, NULL, 'v'},      {"help", no_argument, NULL, 'h'},
-        {"adopt", no_argument, NULL, 'o'},        {NULL, 0, NULL, 0}};
+        {"list-agents", no_argument, NULL, 'l'},    {"list-keys", no_argument, NULL, 't'},
+        {"version", no_argument, NULL, 'v'},        {"help", no_argument, NULL, 'h'},
+        {"adopt", no_argument, NULL, 'o'},          {NULL, 0, NULL, 0}};
     arguments_t *arguments = &self->arguments;
     int option;
 
@@ -510,6 +511,22 @@ static void fill_settings (shell_t *self)
         snprintf (self->front, sizeof self->front, "ipc://%s/run/front.sock", arguments->data);
 }
 
+static uint64_t megabytes (const tim3_config_t *config, const char *key)
+{
+    return tim3_config_u64 (config, "agents", key, NULL) * 1024 * 1024;
+}
+
+static bool choice_is (const tim3_config_t *config, const char *key, const char *value)
+{
+    return strcmp (tim3_config_text (config, "agents", key, NULL), value) == 0;
+}
+
+/*  A coordinator's store holds nothing that is worth a journal.  */
+static bool keeps_ledger (tim3_role_t role)
+{
+    return role != TIM3_ROLE_COORDINATOR;
+}
+
 static void open_store (shell_t *self)
 {
     char path[512];
@@ -521,10 +538,16 @@ static void open_store (shell_t *self)
     if (mkdir (path, 0700) != 0 && errno != EEXIST)
         tim3_fatal (TIM3_EXIT_PERMANENT, "cannot make %s: %s", path, strerror (errno));
     snprintf (path, sizeof path, "%s/store/%s", self->arguments.data, self->settings.name);
-    options.map_size = tim3_config_u64 (self->config, "agents", "map_size_mb", NULL) * 1024 * 1024;
+    options.map_size = megabytes (self->config, "map_size_mb");
+    options.journal =
+        keeps_ledger (self->program->core->role) && choice_is (self->config, "store", "journal");
+    options.checkpoint_bytes = megabytes (self->config, "checkpoint_mb");
+    options.memory_most = megabytes (self->config, "memory_mb");
+    options.keep_us = tim3_config_u64 (self->config, "agents", "replay_hours", NULL) * 3600000000;
+    options.keep_bytes = megabytes (self->config, "replay_mb");
     options.now_us = now (self);
     randombytes_buf (options.fresh_id.bytes, sizeof options.fresh_id.bytes);
-    self->store = tim3_store_open_lmdb (&options, &self->options.meta, why, sizeof why);
+    self->store = tim3_store_open (&options, &self->options.meta, why, sizeof why);
     if (!self->store)
         tim3_fatal (TIM3_EXIT_PERMANENT, "%s", why);
 }

@@ -14,26 +14,32 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TIM3_CONFIG_KEYS(K)                                                                                  \
-    K ("agents", "log_level", CHOICE, 0, 0, "info", "debug|info|warn|error: least level that is logged")     \
-    K ("agents", "heartbeat_ms", U64, 50, 60000, "1000", "how often agents report to the registry")          \
-    K ("agents", "sweep_after_ms", U64, 50, 3600000, "5000",                                                 \
-       "age at which unfinished work is pushed on by the ledgers themselves")                                \
-    K ("agents", "sweep_most_ms", U64, 50, 3600000, "60000", "longest wait between two pushes of the same")  \
-    K ("agents", "retry_ms", U64, 20, 60000, "1000", "wait before an unanswered message is sent again")      \
-    K ("agents", "map_size_mb", U64, 1, 4194304, "65536",                                                    \
-       "address space of each store: the most it can grow to; costs no disk until used")                     \
-    K ("agents", "batch_messages", U64, 1, 65536, "4096", "most messages in one commit")                     \
-    K ("router", "front", TEXT, 0, 200, "", "endpoint for clients; empty for DATA/run/front.sock")           \
-    K ("router", "queue_messages", U64, 16, 1000000, "2000",                                                 \
-       "most messages waiting for one agent or client; more are told overloaded")                            \
-    K ("coordinator", "in_flight", U64, 1, 1000000, "8192",                                                  \
-       "most transactions under way in one coordinator; more are told overloaded")                           \
-    K ("collateral", "name", TEXT, 1, 16, "USDA", "name of the collateral token")                            \
-    K ("collateral", "decimals", U64, 0, 30, "18", "its decimals; no asset may have more")                   \
-    K ("collateral", "faucet", BOOL, 0, 0, "yes", "yes or no: anyone may make collateral (development)")     \
-    K ("asset/*", "decimals", U64, 0, 30, "6", "decimals of the asset's minor unit")                         \
-    K ("asset/*", "coordinators", U64, 1, 64, "2", "coordinators started for the asset")                     \
+#define TIM3_CONFIG_KEYS(K)                                                                                 \
+    K ("agents", "log_level", CHOICE, 0, 0, "info", "debug|info|warn|error: least level that is logged")    \
+    K ("agents", "heartbeat_ms", U64, 50, 60000, "1000", "how often agents report to the registry")         \
+    K ("agents", "sweep_after_ms", U64, 50, 3600000, "5000",                                                \
+       "age at which unfinished work is pushed on by the ledgers themselves")                               \
+    K ("agents", "sweep_most_ms", U64, 50, 3600000, "60000", "longest wait between two pushes of the same") \
+    K ("agents", "retry_ms", U64, 20, 60000, "1000", "wait before an unanswered message is sent again")     \
+    K ("agents", "map_size_mb", U64, 1, 4194304, "65536",                                                   \
+       "address space of each store: the most it can grow to; costs no disk until used")                    \
+    K ("agents", "store", CHOICE, 0, 0, "journal", "journal|lmdb: two tiers, or LMDB alone")                \
+    K ("agents", "checkpoint_mb", U64, 1, 4096, "64", "journal after which a checkpoint is made")           \
+    K ("agents", "memory_mb", U64, 8, 1048576, "1024",                                                      \
+       "most memory for what is not in a checkpoint; beyond it commits wait")                               \
+    K ("agents", "replay_hours", U64, 0, 8784, "24", "how far back tim3ctl replay can look; 0: not at all") \
+    K ("agents", "replay_mb", U64, 0, 4194304, "1024", "most disk that this may take, for each agent")      \
+    K ("agents", "batch_messages", U64, 1, 65536, "4096", "most messages in one commit")                    \
+    K ("router", "front", TEXT, 0, 200, "", "endpoint for clients; empty for DATA/run/front.sock")          \
+    K ("router", "queue_messages", U64, 16, 1000000, "2000",                                                \
+       "most messages waiting for one agent or client; more are told overloaded")                           \
+    K ("coordinator", "in_flight", U64, 1, 1000000, "8192",                                                 \
+       "most transactions under way in one coordinator; more are told overloaded")                          \
+    K ("collateral", "name", TEXT, 1, 16, "USDA", "name of the collateral token")                           \
+    K ("collateral", "decimals", U64, 0, 30, "18", "its decimals; no asset may have more")                  \
+    K ("collateral", "faucet", BOOL, 0, 0, "yes", "yes or no: anyone may make collateral (development)")    \
+    K ("asset/*", "decimals", U64, 0, 30, "6", "decimals of the asset's minor unit")                        \
+    K ("asset/*", "coordinators", U64, 1, 64, "2", "coordinators started for the asset")                    \
     K ("asset/*", "cap", AMOUNT, 0, 0, "none", "first supply cap; changed later with tim3ctl cap")
 
 typedef enum {

@@ -19,8 +19,8 @@ const tim3_table_row_t *tim3_table_at (unsigned position)
 static const tim3_shape_t *shape_of (tim3_table_t table)
 {
     switch (table) {
-#define T(number, NAME, name, owner, record, key)                                                            \
-    case number:                                                                                             \
+#define T(number, NAME, name, owner, record, key) \
+    case number:                                  \
         return &tim3_shape_##record;
         TIM3_TABLES (T)
 #undef T
@@ -193,6 +193,17 @@ bool tim3_store_dirty (tim3_store_t *self)
 tim3_store_error_t tim3_store_error (const tim3_store_t *self)
 {
     return self->error;
+}
+
+void tim3_store_note (tim3_store_t *self, const void *data, size_t size)
+{
+    if (self->ops->note)
+        self->ops->note (self, data, size);
+}
+
+bool tim3_store_fresh (tim3_store_t *self)
+{
+    return self->ops->fresh && self->ops->fresh (self);
 }
 
 void tim3_store_usage (tim3_store_t *self, uint64_t *used, uint64_t *most)

@@ -18,30 +18,31 @@
 
 /*  T (number, NAME, "name", "owner", record, "key")
     Numbers are unique over all agents, so that several cores can share one store, and are never reused.  */
-#define TIM3_TABLES(T)                                                                                       \
-    T (1, META, "meta", "all", store_meta, "\"store\"")                                                      \
-    T (2, OUTBOX, "outbox", "all", event_item, "event seq")                                                  \
-    T (3, COUNTER, "counter", "all", counter, "name")                                                        \
-    T (10, LOCK, "lock", "lock_manager", lock_item, "tx")                                                    \
-    T (11, LOCK_BY_ACCOUNT, "lock_by_account", "lock_manager", mark, "account, table number, tx")            \
-    T (12, RELEASE, "release", "lock_manager", lock_item, "tx of the redemption")                            \
-    T (13, LOCK_DUE, "lock_due", "lock_manager", mark, "due_us, table number, tx")                           \
-    T (14, LOCK_TOTALS, "lock_totals", "lock_manager", lock_totals, "\"totals\"")                            \
-    T (20, ACCOUNT, "account", "token_manager", account, "account")                                          \
-    T (21, RECORD, "record", "token_manager", transaction, "tx")                                             \
-    T (22, HISTORY, "history", "token_manager", entry, "account, entry number")                              \
-    T (23, FAILED_BY_ACCOUNT, "failed_by_account", "token_manager", mark, "account, tx")                     \
-    T (24, BURN_DUE, "burn_due", "token_manager", mark, "due_us, tx")                                        \
-    T (25, LEDGER, "ledger", "token_manager", ledger, "\"ledger\"")                                          \
-    T (30, HOLDING, "holding", "mock_usda", holding, "account")                                              \
-    T (31, COLLATERAL_RECORD, "collateral_record", "mock_usda", collateral_record, "operation, tx, vault")   \
-    T (32, VAULT, "vault", "mock_usda", vault, "vault")                                                      \
-    T (33, COLLATERAL_TOTALS, "collateral_totals", "mock_usda", collateral_totals, "\"totals\"")             \
-    T (40, POSITION, "position", "state_manager", position, "asset, account")                                \
-    T (41, ASSET_METRICS, "asset_metrics", "state_manager", asset_metrics, "asset")                          \
-    T (42, LOG_CURSOR, "log_cursor", "state_manager", log_cursor, "\"cursor\"")                              \
-    T (50, REGISTRY, "registry", "router", agent, "address")                                                 \
-    T (51, LOG, "log", "router", event_item, "offset")                                                       \
+#define TIM3_TABLES(T)                                                                                     \
+    T (1, META, "meta", "all", store_meta, "\"store\"")                                                    \
+    T (2, OUTBOX, "outbox", "all", event_item, "event seq")                                                \
+    T (3, COUNTER, "counter", "all", counter, "name")                                                      \
+    T (4, CHECKPOINT, "checkpoint", "all", checkpoint, "\"checkpoint\"")                                   \
+    T (10, LOCK, "lock", "lock_manager", lock_item, "tx")                                                  \
+    T (11, LOCK_BY_ACCOUNT, "lock_by_account", "lock_manager", mark, "account, table number, tx")          \
+    T (12, RELEASE, "release", "lock_manager", lock_item, "tx of the redemption")                          \
+    T (13, LOCK_DUE, "lock_due", "lock_manager", mark, "due_us, table number, tx")                         \
+    T (14, LOCK_TOTALS, "lock_totals", "lock_manager", lock_totals, "\"totals\"")                          \
+    T (20, ACCOUNT, "account", "token_manager", account, "account")                                        \
+    T (21, RECORD, "record", "token_manager", transaction, "tx")                                           \
+    T (22, HISTORY, "history", "token_manager", entry, "account, entry number")                            \
+    T (23, FAILED_BY_ACCOUNT, "failed_by_account", "token_manager", mark, "account, tx")                   \
+    T (24, BURN_DUE, "burn_due", "token_manager", mark, "due_us, tx")                                      \
+    T (25, LEDGER, "ledger", "token_manager", ledger, "\"ledger\"")                                        \
+    T (30, HOLDING, "holding", "mock_usda", holding, "account")                                            \
+    T (31, COLLATERAL_RECORD, "collateral_record", "mock_usda", collateral_record, "operation, tx, vault") \
+    T (32, VAULT, "vault", "mock_usda", vault, "vault")                                                    \
+    T (33, COLLATERAL_TOTALS, "collateral_totals", "mock_usda", collateral_totals, "\"totals\"")           \
+    T (40, POSITION, "position", "state_manager", position, "asset, account")                              \
+    T (41, ASSET_METRICS, "asset_metrics", "state_manager", asset_metrics, "asset")                        \
+    T (42, LOG_CURSOR, "log_cursor", "state_manager", log_cursor, "\"cursor\"")                            \
+    T (50, REGISTRY, "registry", "router", agent, "address")                                               \
+    T (51, LOG, "log", "router", event_item, "offset")                                                     \
     T (52, LOG_SOURCE, "log_source", "router", log_source, "source, store id")
 
 typedef enum {
@@ -118,6 +119,9 @@ typedef struct {
     /* bytes used and bytes at most, for health */
     void (*usage) (tim3_store_t *self, uint64_t *used, uint64_t *most);
     void (*close) (tim3_store_t *self);
+    /* both NULL where nothing is kept of the past */
+    void (*note) (tim3_store_t *self, const void *data, size_t size);
+    bool (*fresh) (tim3_store_t *self);
 } tim3_store_ops_t;
 
 /*  First member of every implementation.  */
@@ -141,29 +145,45 @@ int tim3_store_commit (tim3_store_t *self);
 void tim3_store_abort (tim3_store_t *self);
 bool tim3_store_dirty (tim3_store_t *self);
 tim3_store_error_t tim3_store_error (const tim3_store_t *self);
+/*  Something that led to the changes of the next commit: stores that have a journal keep it with them there. Abort
+    takes back what was noted since the last commit.  */
+void tim3_store_note (tim3_store_t *self, const void *data, size_t size);
+/*  True once after a stretch of the journal has begun that can be run again by itself, by one who begins with nothing but the store.  */
+bool tim3_store_fresh (tim3_store_t *self);
 void tim3_store_usage (tim3_store_t *self, uint64_t *used, uint64_t *most);
 void tim3_store_close (tim3_store_t **self);
 
-/*  ------------------------------------------------------------------------------- the LMDB implementation  */
+/*  ---------------------------------------------------------------------------------------------- opening  */
 
 typedef struct {
-    const char *path;    /* directory; made when missing, mode 0700 */
-    const char *name;    /* agent it belongs to */
-    uint64_t map_size;   /* bytes of address space; the file grows as needed up to this */
+    const char *path;  /* directory; made when missing, mode 0700 */
+    const char *name;  /* agent it belongs to */
+    uint64_t map_size; /* bytes of address space; the file grows as needed up to this */
     uint64_t now_us;
-    tim3_id_t fresh_id;  /* identity to give to a store that is made now */
-    bool adopt;          /* take over a copy: a restore says so */
+    tim3_id_t fresh_id;        /* identity to give to a store that is made now */
+    bool adopt;                /* take over a copy: a restore says so */
+    bool journal;              /* in two tiers; else LMDB alone */
+    uint64_t checkpoint_bytes; /* these as in store_tiers.h */
+    uint64_t memory_most;
+    uint64_t keep_us;
+    uint64_t keep_bytes;
 } tim3_store_options_t;
 
 /*  NULL with why filled (a sentence that says what to do) when it is locked by another process, belongs to
-    another agent, was copied, or is of a newer schema.  */
-tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_store_meta_t *meta, char *why,
-                                    size_t why_size);
+    another agent, was copied, is damaged, or is of a newer schema. Opened without a journal, a store that had one takes it in first.  */
+tim3_store_t *tim3_store_open (const tim3_store_options_t *options, tim3_store_meta_t *meta, char *why,
+                               size_t why_size);
 
 /*  Opens a store whose agent is stopped, or a copy of one, for reading alone: nothing in the directory is
     written, and every change is an error. Holds the lock that an agent would hold. NULL with why filled as
     above; in_use tells that it is because a process has it open. Reading from a file that is cut short or
     damaged below its rows can end in SIGBUS or SIGSEGV.  */
+tim3_store_t *tim3_store_open_read_only (const char *path, tim3_store_meta_t *meta, bool *in_use, char *why,
+                                         size_t why_size);
+
+/*  The same for the environment alone; whoever asks for a journal opens more than that.  */
+tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_store_meta_t *meta, char *why,
+                                    size_t why_size);
 tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_t *meta, bool *in_use,
                                               char *why, size_t why_size);
 

@@ -12,7 +12,7 @@
     is known by the inode of its data file. Limit: a file restored over the old one, in place, keeps its inode
     and is not noticed; restore into an empty directory.
 */
-#include "store/store.h"
+#include "store/store_lmdb.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -38,8 +38,9 @@ typedef struct {
     MDB_txn *txn;       /* NULL between batches */
     MDB_cursor *cursor; /* of txn, once something was sought */
     MDB_dbi dbi;
-    bool dirty;     /* something was put or deleted in txn */
+    bool dirty; /* something was put or deleted in txn */
     bool read_only;
+    bool shared;    /* the environment is another handle's, which closes it */
     bool told_full; /* logged once, until a commit succeeds again */
     int directory;  /* descriptor, -1 when not open */
     int lock;       /* descriptor of LOCK, -1 when not open */
@@ -297,15 +298,34 @@ static void lmdb_close (tim3_store_t *base)
     lmdb_t *self = (lmdb_t *) base;
     check_process (self);
     lmdb_abort (base);
-    if (self->env)
+    if (self->env && !self->shared)
         mdb_env_close (self->env);
     close_descriptor (self->directory);
     close_descriptor (self->lock);
     free (self);
 }
 
-static const tim3_store_ops_t s_ops = {lmdb_get,   lmdb_put,   lmdb_delete, lmdb_seek, lmdb_commit,
-                                       lmdb_abort, lmdb_dirty, lmdb_usage,  lmdb_close};
+static const tim3_store_ops_t s_ops = {lmdb_get,    lmdb_put,   lmdb_delete, lmdb_seek,
+                                       lmdb_commit, lmdb_abort, lmdb_dirty,  lmdb_usage,
+                                       lmdb_close,  NULL,       NULL};
+
+tim3_store_t *tim3_store_lmdb_share (tim3_store_t *store)
+{
+    lmdb_t *owner = (lmdb_t *) store;
+    lmdb_t *self = tim3_alloc (sizeof *self);
+    TIM3_ASSERT (!owner->txn && !owner->read_only);
+    *self = *owner;
+    self->base.scratch = (tim3_buffer_t){0};
+    self->shared = true;
+    self->directory = self->lock = -1;
+    owner->read_only = true;
+    return &self->base;
+}
+
+int tim3_store_lmdb_directory (const tim3_store_t *store)
+{
+    return ((const lmdb_t *) store)->directory;
+}
 
 /*  -------------------------------------------------------------------------------------------- opening  */
 

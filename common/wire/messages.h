@@ -250,6 +250,10 @@
     F (S, U64, inode, REQUIRED, 0, none, "inode of the data file: a copy has another")                       \
     F (S, U64, created_us, REQUIRED, 0, none, "when it was made")
 #define TIM3_FIELDS_counter(F, S) F (S, U64, value, REQUIRED, 0, none, "value")
+#define TIM3_FIELDS_checkpoint(F, S)                                                                         \
+    F (S, U64, number, REQUIRED, 0, none, "last record of the journal that the tables hold")                 \
+    F (S, U64, checksum, REQUIRED, 0, none, "its checksum")                                                  \
+    F (S, U64, digest, REQUIRED, 0, none, "digest of all effects up to it")
 #define TIM3_FIELDS_mark(F, S) F (S, U64, flags, OPTIONAL, 0, none, "unused; the key says it all")
 #define TIM3_FIELDS_log_source(F, S)                                                                         \
     F (S, U64, seq, REQUIRED, 0, none, "last number taken of this source and store")
@@ -275,7 +279,7 @@
     X (collateral_record)                                                                                    \
     X (collateral_totals)                                                                                    \
     X (position)                                                                                             \
-    X (asset_metrics) X (store_meta) X (counter) X (mark) X (log_source) X (log_cursor)
+    X (asset_metrics) X (store_meta) X (checkpoint) X (counter) X (mark) X (log_source) X (log_cursor)
 
 /*  ---------------------------------------------------------------------------------- fields of messages  */
 

@@ -120,7 +120,7 @@ class Worked:
     def get(cls):
         if cls.data is None:
             data = tempfile.mkdtemp(prefix="t3f-")
-            with Cluster(assets={"TIM3": 6, "TIME": 18}, settings=dict(sweep_after_ms=600000, sweep_most_ms=600000)) \
+            with Cluster(assets={"TIM3": 6, "TIME": 18}, settings=dict(sweep_after_ms=600000, sweep_most_ms=600000, store="lmdb")) \
                     as cluster:
                 load = Load(cluster, seed=SEED)
                 load.start()
@@ -377,7 +377,7 @@ def test_stores_that_are_missing():
 
 def test_good_after_a_restore():
     """All stores from a backup, adopted: they have new identities, and ledgers publish some events again."""
-    with Cluster(assets={"TIM3": 6, "TIME": 18}) as cluster:
+    with Cluster(assets={"TIM3": 6, "TIME": 18}, settings=dict(store="lmdb")) as cluster:
         stop(cluster)
         shutil.rmtree(os.path.join(cluster.dir, "store"))
         shutil.rmtree(os.path.join(cluster.dir, "keys"))
@@ -396,7 +396,7 @@ def test_good_after_a_restore():
 
 
 def test_a_log_that_is_lost():
-    with Cluster() as cluster:
+    with Cluster(settings=dict(store="lmdb")) as cluster:
         cluster.sound = False
         client = cluster.client()
         client.faucet("alice", 10 ** 13, "one")
@@ -483,7 +483,7 @@ def test_nothing_is_written():
 
 
 def test_running_agents_are_left_alone():
-    with Cluster() as cluster:
+    with Cluster(settings=dict(store="lmdb")) as cluster:
         done = fsck(cluster.dir)
         assert done.returncode == NOT_OPENED and "stop the agents first" in done.stderr, done.stderr
         cluster.audit()
@@ -494,7 +494,7 @@ def test_running_agents_are_left_alone():
 def test_good_after_kills():
     """Agents killed one by one under load, then all at once: their stores fit together every time."""
     rng = random.Random(SEED)
-    with Cluster() as cluster:
+    with Cluster(settings=dict(store="lmdb")) as cluster:
         load = Load(cluster, seed=SEED + 2)
         load.start()
         for turn in range(6):

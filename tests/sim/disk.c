@@ -245,7 +245,8 @@ static void close_disk (tim3_store_t *base)
     free (self);
 }
 
-static const tim3_store_ops_t s_ops = {get, put, delete, seek, commit, abort_batch, dirty, usage, close_disk};
+static const tim3_store_ops_t s_ops = {get,   put,   delete,     seek, commit, abort_batch,
+                                       dirty, usage, close_disk, NULL, NULL};
 
 tim3_store_t *sim_disk_new (void)
 {

@@ -213,7 +213,8 @@ static void close_store (tim3_store_t *base)
     free (self);
 }
 
-static const tim3_store_ops_t s_ops = {get, put, delete, seek, commit, undo_all, dirty, usage, close_store};
+static const tim3_store_ops_t s_ops = {get,   put,   delete,      seek, commit, undo_all,
+                                       dirty, usage, close_store, NULL, NULL};
 
 tim3_store_t *memory_store_new (void)
 {

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "store/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -27,6 +28,7 @@ static char s_why[512];
 static tim3_store_t *s_store;
 static tim3_store_meta_t s_meta;
 static tim3_store_options_t s_options;
+static bool s_journal; /* which of the two stores */
 
 /*  ------------------------------------------------------------------------------------------ fixtures  */
 
@@ -36,7 +38,10 @@ static tim3_store_options_t default_options (void)
                                   .name = AGENT,
                                   .map_size = 16 * MEBIBYTE,
                                   .now_us = 1234567,
-                                  .fresh_id = {{1, 2, 3, 4}}};
+                                  .fresh_id = {{1, 2, 3, 4}},
+                                  .journal = s_journal,
+                                  .checkpoint_bytes = 64 * 1024,
+                                  .memory_most = 16 * MEBIBYTE};
 }
 
 static int remove_entry (const char *path, const struct stat *stat, int kind, struct FTW *place)
@@ -50,7 +55,7 @@ static int remove_entry (const char *path, const struct stat *stat, int kind, st
 static tim3_store_t *open_store (void)
 {
     s_why[0] = '\0';
-    return tim3_store_open_lmdb (&s_options, &s_meta, s_why, sizeof s_why);
+    return tim3_store_open (&s_options, &s_meta, s_why, sizeof s_why);
 }
 
 static void reopen (void)
@@ -70,6 +75,12 @@ static void setup (void)
     s_options = default_options ();
     s_store = NULL;
     reopen ();
+}
+
+static void setup_journal (void)
+{
+    s_journal = true;
+    setup ();
 }
 
 static void teardown (void)
@@ -563,7 +574,8 @@ START_TEST (test_use_after_fork_panics)
     pid_t child = fork_child ();
     if (child == 0) {
         be_quiet_and_leave_no_core ();
-        get ("a");
+        put ("a", 1);
+        tim3_store_commit (s_store);
         _exit (0);
     }
     int status = wait_for (child);
@@ -634,28 +646,36 @@ static void write_file (const char *path, const void *data, size_t size)
     ck_assert_int_eq (fclose (file), 0);
 }
 
-static size_t read_data_file (uint8_t *data, size_t capacity)
+static void copy_file (const char *from, const char *to)
 {
-    char path[320];
-    snprintf (path, sizeof path, "%s/data.mdb", s_path);
-    FILE *file = fopen (path, "r");
+    static uint8_t data[4 * MEBIBYTE];
+    FILE *file = fopen (from, "r");
     ck_assert_ptr_nonnull (file);
-    size_t size = fread (data, 1, capacity, file);
+    size_t size = fread (data, 1, sizeof data, file);
+    ck_assert_uint_lt (size, sizeof data);
     ck_assert_int_eq (fclose (file), 0);
-    return size;
+    write_file (to, data, size);
 }
 
-/*  Puts a copy of the closed store's data into a directory beside it, and makes that the one to open.  */
+/*  Puts a copy of the closed store's files into a directory beside it, and makes that the one to open.  */
 static void copy_store (void)
 {
-    static uint8_t data[MEBIBYTE];
     static char copy[300];
-    char file[320];
-    size_t size = read_data_file (data, sizeof data);
+    char from[600];
+    char to[600];
+    struct dirent *entry;
+    DIR *listing = opendir (s_path);
+    ck_assert_ptr_nonnull (listing);
     snprintf (copy, sizeof copy, "%s/copy", s_root);
-    snprintf (file, sizeof file, "%s/data.mdb", copy);
     ck_assert_int_eq (mkdir (copy, 0700), 0);
-    write_file (file, data, size);
+    while ((entry = readdir (listing))) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf (from, sizeof from, "%s/%s", s_path, entry->d_name);
+        snprintf (to, sizeof to, "%s/%s", copy, entry->d_name);
+        copy_file (from, to);
+    }
+    closedir (listing);
     s_options.path = copy;
     s_options.fresh_id = (tim3_id_t){{42}};
 }
@@ -909,31 +929,39 @@ END_TEST
 
 /*  --------------------------------------------------------------------------------------------- suite  */
 
-static void add_case (Suite *suite, const char *name, const TTest *const *tests)
+static void add_case (Suite *suite, const char *name, SFun begin, const TTest *const *tests)
 {
     TCase *group = tcase_create (name);
-    tcase_add_checked_fixture (group, setup, teardown);
+    tcase_add_checked_fixture (group, begin, teardown);
     tcase_set_timeout (group, 60);
     for (; *tests; tests++)
         tcase_add_test (group, *tests);
     suite_add_tcase (suite, group);
 }
 
-#define CASE(name, ...) add_case (suite, name, (const TTest *const[]){__VA_ARGS__, NULL})
+#define CASE(name, begin, ...) add_case (suite, name, begin, (const TTest *const[]){__VA_ARGS__, NULL})
+
+/*  What both stores promise.  */
+static void add_promises (Suite *suite, SFun begin)
+{
+    CASE ("transactions", begin, test_put_get_delete, test_missing_record_is_zeroed, test_dirty,
+          test_commit_lasts, test_abort_forgets, test_close_forgets_what_was_not_committed);
+    CASE ("seek", begin, test_seek, test_seek_in_an_empty_table, test_seek_while_deleting, test_longest_key);
+    CASE ("records", begin, test_every_table_round_trips);
+    CASE ("opening", begin, test_new_store, test_identity_lasts, test_second_opening_is_refused,
+          test_second_process_is_refused, test_use_after_fork_panics, test_other_agents_store_is_refused,
+          test_copy_is_refused_unless_adopted, test_adopting_is_for_the_same_agent,
+          test_path_that_is_no_directory);
+    CASE ("kill", begin, test_kill_leaves_the_last_commit, test_kill_at_any_moment);
+}
 
 Suite *suite_store (void)
 {
     Suite *suite = suite_create ("store");
-    CASE ("transactions", test_put_get_delete, test_missing_record_is_zeroed, test_dirty, test_commit_lasts,
-          test_abort_forgets, test_close_forgets_what_was_not_committed);
-    CASE ("seek", test_seek, test_seek_in_an_empty_table, test_seek_while_deleting, test_longest_key);
-    CASE ("records", test_every_table_round_trips, test_corrupt_record);
-    CASE ("opening", test_new_store, test_identity_lasts, test_second_opening_is_refused,
-          test_second_process_is_refused, test_use_after_fork_panics, test_other_agents_store_is_refused,
-          test_newer_schema_is_refused, test_older_schema_is_refused, test_unreadable_identity_is_refused,
-          test_foreign_data_is_refused, test_copy_is_refused_unless_adopted,
-          test_adopting_is_for_the_same_agent, test_garbage_is_refused, test_path_that_is_no_directory);
-    CASE ("full", test_usage, test_full_map, test_full_map_grows_when_reopened, test_full_disk);
-    CASE ("kill", test_kill_leaves_the_last_commit, test_kill_at_any_moment);
+    add_promises (suite, setup);
+    add_promises (suite, setup_journal);
+    CASE ("damage", setup, test_corrupt_record, test_newer_schema_is_refused, test_older_schema_is_refused,
+          test_unreadable_identity_is_refused, test_foreign_data_is_refused, test_garbage_is_refused);
+    CASE ("full", setup, test_usage, test_full_map, test_full_map_grows_when_reopened, test_full_disk);
     return suite;
 }

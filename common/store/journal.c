@@ -1,0 +1,576 @@
+/*  journal.c - records appended to segment files. See journal.h for their bytes.
+
+    Files in the directory: journal-NUMBER are segments; journal.next is the one that comes next, made in time;
+    journal.made and journal.prepared are files being made, and worth nothing when found.
+*/
+#include "store/journal.h"
+#include "base/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define SEGMENT_MAGIC 0x53334d54u /* TM3S */
+#define RECORD_MAGIC 0x52334d54u  /* TM3R */
+#define VERSION 1
+#define SEGMENT_LEAST (1024 * 1024)
+#define PREFIX "journal-"
+#define NEXT_FILE "journal.next"
+#define ZEROS (256 * 1024)
+
+typedef struct {
+    uint32_t magic;
+    uint32_t version;
+    uint64_t first;
+    uint64_t before;
+    uint64_t salt;
+    uint64_t checksum;
+} segment_head_t;
+
+typedef struct {
+    uint32_t magic;
+    uint32_t size;
+    uint64_t number;
+    uint64_t before;
+    uint64_t checksum;
+} record_head_t;
+
+_Static_assert(sizeof (record_head_t) == TIM3_JOURNAL_HEAD, "the head of a record has a fixed size");
+
+struct tim3_journal {
+    int directory; /* not owned */
+    int file;      /* the segment at hand, -1 when there is none */
+    uint64_t salt;
+    uint64_t at;   /* where the next record goes */
+    uint64_t size; /* of the segment at hand */
+    uint64_t segment_most;
+    tim3_journal_place_t last;
+    bool turn;
+    _Atomic bool next_ready;
+    _Atomic uint64_t next_size; /* that the next segment should have */
+};
+
+static uint64_t align (uint64_t at)
+{
+    return (at + 7) & ~(uint64_t) 7;
+}
+
+static uint64_t segment_checksum (const segment_head_t *head)
+{
+    return XXH3_64bits (head, offsetof (segment_head_t, checksum));
+}
+
+static uint64_t record_checksum (const record_head_t *head, uint64_t salt, const uint8_t *payload)
+{
+    uint64_t seed = XXH3_64bits_withSeed (head, offsetof (record_head_t, checksum), salt);
+    return XXH3_64bits_withSeed (payload, head->size, seed);
+}
+
+/*  --------------------------------------------------------------------------------------------- segments  */
+
+static void segment_name (uint64_t first, char name[40])
+{
+    snprintf (name, 40, PREFIX "%016" PRIx64, first);
+}
+
+static bool parse_name (const char *name, uint64_t *first)
+{
+    char *end;
+    if (strncmp (name, PREFIX, strlen (PREFIX)) != 0 || strlen (name) != strlen (PREFIX) + 16)
+        return false;
+    *first = strtoull (name + strlen (PREFIX), &end, 16);
+    return *end == '\0';
+}
+
+static int compare_segments (const void *a, const void *b)
+{
+    uint64_t first_a = ((const tim3_segment_t *) a)->first;
+    uint64_t first_b = ((const tim3_segment_t *) b)->first;
+    return first_a < first_b ? -1 : first_a > first_b;
+}
+
+tim3_segment_t *tim3_journal_segments (int directory, size_t *count)
+{
+    tim3_buffer_t found = {0};
+    int copy = openat (directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = copy >= 0 ? fdopendir (copy) : NULL;
+    struct dirent *entry;
+    struct stat stat;
+    tim3_segment_t segment;
+
+    while (listing && (entry = readdir (listing)))
+        if (parse_name (entry->d_name, &segment.first) && fstatat (directory, entry->d_name, &stat, 0) == 0) {
+            segment.bytes = (uint64_t) stat.st_size;
+            tim3_buffer_append (&found, &segment, sizeof segment);
+        }
+    if (listing)
+        closedir (listing);
+    *count = found.size / sizeof segment;
+    if (*count > 0)
+        qsort (found.data, *count, sizeof segment, compare_segments);
+    return (tim3_segment_t *) (void *) found.data;
+}
+
+/*  The whole file; NULL when it cannot be read.  */
+static uint8_t *load (int directory, const tim3_segment_t *segment)
+{
+    char name[40];
+    uint64_t got = 0;
+    segment_name (segment->first, name);
+    int file = openat (directory, name, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return NULL;
+    uint8_t *data = tim3_alloc (segment->bytes + 1);
+    while (got < segment->bytes) {
+        ssize_t size = pread (file, data + got, segment->bytes - got, (off_t) got);
+        if (size <= 0)
+            break;
+        got += (uint64_t) size;
+    }
+    close (file);
+    if (got == segment->bytes)
+        return data;
+    free (data);
+    return NULL;
+}
+
+/*  ---------------------------------------------------------------------------------------------- reading  */
+
+typedef struct {
+    int directory;
+    tim3_journal_place_t *place;
+    tim3_journal_take_fn *take;
+    void *context;
+    char *why;
+    size_t why_size;
+    /* the segment being walked */
+    const uint8_t *data;
+    uint64_t size;
+    uint64_t at;
+    uint64_t salt;
+    tim3_journal_place_t last; /* record before at */
+} walk_t;
+
+__attribute__ ((format (printf, 2, 3))) static bool refuse (const walk_t *self, const char *format, ...)
+{
+    va_list arguments;
+    va_start (arguments, format);
+    vsnprintf (self->why, self->why_size, format, arguments);
+    va_end (arguments);
+    return false;
+}
+
+static bool whole_record (const walk_t *self, uint64_t at, record_head_t *head)
+{
+    if (self->size < sizeof *head || at > self->size - sizeof *head)
+        return false;
+    memcpy (head, self->data + at, sizeof *head);
+    return head->magic == RECORD_MAGIC && head->size <= self->size - at - sizeof *head &&
+           record_checksum (head, self->salt, self->data + at + sizeof *head) == head->checksum;
+}
+
+static bool next_record (const walk_t *self, record_head_t *head)
+{
+    return whole_record (self, self->at, head) && head->number == self->last.number + 1 &&
+           head->before == self->last.checksum;
+}
+
+/*  Whether something was written after the place where the walk came to a halt: then what stands there was whole once.  */
+static bool later_record (const walk_t *self, uint64_t *number)
+{
+    record_head_t head;
+    for (uint64_t at = self->at; at + sizeof head <= self->size; at += 8)
+        if (whole_record (self, at, &head) && head.number > self->last.number + 1) {
+            *number = head.number;
+            return true;
+        }
+    return false;
+}
+
+/*  A record up to the place is known already; the one at it must be the one that is meant.  */
+static bool show (walk_t *self, const record_head_t *head)
+{
+    const uint8_t *payload = self->data + self->at + sizeof *head;
+    if (head->number == self->place->number && head->checksum != self->place->checksum)
+        return refuse (self, "record %" PRIu64 " is not the one that the state was made with", head->number);
+    if (head->number <= self->place->number)
+        return true;
+    if (head->number == self->place->number + 1 && head->before != self->place->checksum)
+        return refuse (self, "record %" PRIu64 " does not follow from the state", head->number);
+    if (!self->take (self->context, head->number, payload, head->size, self->why, self->why_size))
+        return false;
+    *self->place = (tim3_journal_place_t){head->number, head->checksum};
+    return true;
+}
+
+/*  False with why empty: the segment has no head yet.  */
+static bool begin_segment (walk_t *self, const tim3_segment_t *segment)
+{
+    segment_head_t head = {0};
+    self->at = 0;
+    if (self->size >= sizeof head)
+        memcpy (&head, self->data, sizeof head);
+    if (head.magic != SEGMENT_MAGIC || head.checksum != segment_checksum (&head) ||
+        head.first != segment->first)
+        return false;
+    if (head.version != VERSION)
+        return refuse (self, "a segment has version %" PRIu32 ", and this build knows only %d", head.version,
+                       VERSION);
+    self->salt = head.salt;
+    self->at = align (sizeof head);
+    self->last = (tim3_journal_place_t){head.first - 1, head.before};
+    return true;
+}
+
+static bool walk_segment (walk_t *self)
+{
+    record_head_t head;
+    while (next_record (self, &head)) {
+        if (!show (self, &head))
+            return false;
+        self->last = (tim3_journal_place_t){head.number, head.checksum};
+        self->at = align (self->at + sizeof head + head.size);
+    }
+    return true;
+}
+
+/*  What comes after the last whole record of a segment: the next segment, or nothing.  */
+static bool check_end (walk_t *self, const tim3_segment_t *next)
+{
+    uint64_t later;
+    if (next && next->first == self->last.number + 1)
+        return true;
+    if (next)
+        later = next->first;
+    else if (!later_record (self, &later))
+        return true;
+    return refuse (self, "record %" PRIu64 " is missing or damaged, and record %" PRIu64 " came after it",
+                   self->last.number + 1, later);
+}
+
+static bool walk_file (walk_t *self, const tim3_segment_t *segment, bool is_last)
+{
+    char name[40];
+    uint8_t *data = load (self->directory, segment);
+    segment_name (segment->first, name);
+    if (!data)
+        return refuse (self, "cannot read %s: %s", name, strerror (errno));
+    self->data = data;
+    self->size = segment->bytes;
+    bool good = begin_segment (self, segment);
+    if (good)
+        good = walk_segment (self) && check_end (self, is_last ? NULL : segment + 1);
+    else if (self->why[0] == '\0' && is_last && segment->first == self->place->number + 1)
+        good = true; /* died before its first record */
+    else if (self->why[0] == '\0')
+        refuse (self, "the head of %s is damaged", name);
+    free (data);
+    self->data = NULL;
+    return good;
+}
+
+/*  Which segment holds the record after the place, or is where it will be: the last that begins no later.  */
+static size_t first_to_walk (const walk_t *self, const tim3_segment_t *segments, size_t count)
+{
+    size_t at = 0;
+    while (at + 1 < count && segments[at + 1].first <= self->place->number + 1)
+        at++;
+    return at;
+}
+
+static bool walk (walk_t *self, const tim3_segment_t *segments, size_t count)
+{
+    uint64_t place = self->place->number;
+    self->why[0] = '\0';
+    if (count == 0)
+        return true;
+    size_t at = first_to_walk (self, segments, count);
+    if (segments[at].first > place + 1)
+        return refuse (self, "record %" PRIu64 " is missing, and record %" PRIu64 " is there", place + 1,
+                       segments[at].first);
+    for (; at < count; at++)
+        if (!walk_file (self, &segments[at], at + 1 == count))
+            return false;
+    if (self->last.number < place && self->at > 0)
+        return refuse (self, "it ends with record %" PRIu64 ", and the state holds %" PRIu64,
+                       self->last.number, place);
+    return true;
+}
+
+bool tim3_journal_read (int directory, tim3_journal_place_t *place, tim3_journal_take_fn *take, void *context,
+                        char *why, size_t why_size)
+{
+    size_t count;
+    tim3_segment_t *segments = tim3_journal_segments (directory, &count);
+    walk_t self = {.directory = directory,
+                   .place = place,
+                   .take = take,
+                   .context = context,
+                   .why = why,
+                   .why_size = why_size};
+    bool good = walk (&self, segments, count);
+    free (segments);
+    return good;
+}
+
+/*  ---------------------------------------------------------------------------------------- making files  */
+
+static tim3_store_error_t failure (const char *doing)
+{
+    bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+    tim3_log (full ? TIM3_WARN : TIM3_ERROR, "journal", "doing=%s reason=\"%s\"", doing, strerror (errno));
+    return full ? TIM3_STORE_FULL : TIM3_STORE_IO;
+}
+
+static bool write_zeros (int file, uint64_t size)
+{
+    static const uint8_t zeros[ZEROS];
+    for (uint64_t at = 0; at < size;) {
+        uint64_t left = size - at;
+        ssize_t got = pwrite (file, zeros, left < ZEROS ? left : ZEROS, (off_t) at);
+        if (got <= 0)
+            return false;
+        at += (uint64_t) got;
+    }
+    return fsync (file) == 0;
+}
+
+/*  A file of zeros whose every byte has its place on the disk; -1 when that is not to be had, with errno set.  */
+static int make_file (int directory, const char *name, uint64_t size)
+{
+    int file = openat (directory, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0)
+        return -1;
+    if (write_zeros (file, size))
+        return file;
+    int error = errno;
+    close (file);
+    unlinkat (directory, name, 0);
+    errno = error;
+    return -1;
+}
+
+void tim3_journal_prepare (tim3_journal_t *self)
+{
+    uint64_t size = atomic_load (&self->next_size);
+    if (atomic_load (&self->next_ready))
+        return;
+    int file = make_file (self->directory, "journal.prepared", size);
+    if (file < 0)
+        return; /* the one that needs it tries for itself, and tells */
+    close (file);
+    if (renameat (self->directory, "journal.prepared", self->directory, NEXT_FILE) == 0)
+        atomic_store (&self->next_ready, true);
+}
+
+/*  The file made beforehand; -1 when there is none, or it is too small.  */
+static int take_prepared (tim3_journal_t *self, uint64_t least, uint64_t *size)
+{
+    struct stat stat;
+    if (!atomic_load (&self->next_ready))
+        return -1;
+    int file = openat (self->directory, NEXT_FILE, O_RDWR | O_CLOEXEC);
+    if (file >= 0 && fstat (file, &stat) == 0 && (uint64_t) stat.st_size >= least) {
+        *size = (uint64_t) stat.st_size;
+        return file;
+    }
+    if (file >= 0)
+        close (file);
+    return -1;
+}
+
+static int take_file (tim3_journal_t *self, uint64_t least, const char **name, uint64_t *size)
+{
+    int file = take_prepared (self, least, size);
+    *name = file >= 0 ? NEXT_FILE : "journal.made";
+    if (file >= 0)
+        return file;
+    *size = atomic_load (&self->next_size);
+    *size = *size > least ? *size : align (least);
+    return make_file (self->directory, *name, *size);
+}
+
+static int write_segment_head (const tim3_journal_t *self, int file, uint64_t *salt)
+{
+    segment_head_t head = {SEGMENT_MAGIC, VERSION, self->last.number + 1, self->last.checksum, 0, 0};
+    if (getrandom (&head.salt, sizeof head.salt, 0) != (ssize_t) sizeof head.salt)
+        return -1;
+    head.checksum = segment_checksum (&head);
+    *salt = head.salt;
+    return pwrite (file, &head, sizeof head, 0) == (ssize_t) sizeof head ? 0 : -1;
+}
+
+static void plan_next (tim3_journal_t *self)
+{
+    uint64_t size = self->size * 2;
+    size = size < SEGMENT_LEAST ? SEGMENT_LEAST : size;
+    atomic_store (&self->next_size, size > self->segment_most ? self->segment_most : size);
+}
+
+/*  The name lasts before a record can be in it.  */
+static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
+{
+    char name[40];
+    const char *taken;
+    uint64_t size;
+    uint64_t salt;
+    int file = take_file (self, least, &taken, &size);
+    if (file < 0)
+        return failure ("segment");
+    segment_name (self->last.number + 1, name);
+    if (write_segment_head (self, file, &salt) || renameat (self->directory, taken, self->directory, name) ||
+        fsync (self->directory)) {
+        close (file);
+        return failure ("segment");
+    }
+    if (strcmp (taken, NEXT_FILE) == 0)
+        atomic_store (&self->next_ready, false);
+    if (self->file >= 0)
+        close (self->file);
+    self->file = file;
+    self->size = size;
+    self->salt = salt;
+    self->at = align (sizeof (segment_head_t));
+    self->turn = false;
+    plan_next (self);
+    return TIM3_STORE_OK;
+}
+
+/*  -------------------------------------------------------------------------------------------- appending  */
+
+tim3_store_error_t tim3_journal_append (tim3_journal_t *self, uint8_t *record, size_t size)
+{
+    TIM3_ASSERT (size >= sizeof (record_head_t) && size - sizeof (record_head_t) <= UINT32_MAX);
+    if (self->file < 0 || self->turn || size > self->size - self->at) {
+        tim3_store_error_t error = begin_file (self, sizeof (segment_head_t) + size);
+        if (error)
+            return error;
+    }
+    record_head_t head = {RECORD_MAGIC, (uint32_t) (size - sizeof head), self->last.number + 1,
+                          self->last.checksum, 0};
+    head.checksum = record_checksum (&head, self->salt, record + sizeof head);
+    memcpy (record, &head, sizeof head);
+    /* every byte has its place on the disk, so want of room is no excuse here */
+    if (pwrite (self->file, record, size, (off_t) self->at) != (ssize_t) size || fdatasync (self->file)) {
+        failure ("append");
+        return TIM3_STORE_IO;
+    }
+    self->last = (tim3_journal_place_t){head.number, head.checksum};
+    self->at = align (self->at + size);
+    self->at = self->at < self->size ? self->at : self->size;
+    return TIM3_STORE_OK;
+}
+
+tim3_journal_place_t tim3_journal_last (const tim3_journal_t *self)
+{
+    return self->last;
+}
+
+uint64_t tim3_journal_room (const tim3_journal_t *self)
+{
+    return self->file < 0 || self->turn ? 0 : self->size - self->at;
+}
+
+void tim3_journal_turn (tim3_journal_t *self)
+{
+    self->turn = true;
+}
+
+/*  ---------------------------------------------------------------------------------------- life and death  */
+
+void tim3_journal_trim (tim3_journal_t *self, uint64_t number)
+{
+    char name[40];
+    size_t count;
+    tim3_segment_t *segments = tim3_journal_segments (self->directory, &count);
+    for (size_t i = 0; i + 1 < count && segments[i + 1].first <= number + 1; i++) {
+        segment_name (segments[i].first, name);
+        unlinkat (self->directory, name, 0);
+    }
+    free (segments);
+}
+
+bool tim3_journal_clear (int directory)
+{
+    char name[40];
+    size_t count;
+    bool good = true;
+    tim3_segment_t *segments = tim3_journal_segments (directory, &count);
+    for (size_t i = 0; i < count; i++) {
+        segment_name (segments[i].first, name);
+        good = unlinkat (directory, name, 0) == 0 && good;
+    }
+    free (segments);
+    return good && fsync (directory) == 0;
+}
+
+/*  What was read may be in memory alone, if it was written by a process that was killed before it synced.  */
+static bool reopen (tim3_journal_t *self, const walk_t *walk, const tim3_segment_t *segment)
+{
+    char name[40];
+    segment_name (segment->first, name);
+    self->file = openat (self->directory, name, O_RDWR | O_CLOEXEC);
+    if (self->file < 0 || fdatasync (self->file))
+        return refuse (walk, "cannot sync %s: %s", name, strerror (errno));
+    self->size = segment->bytes;
+    self->salt = walk->salt;
+    self->at = walk->at < self->size ? walk->at : self->size;
+    self->turn = walk->at == 0; /* it has no head */
+    return true;
+}
+
+static void clean_up (tim3_journal_t *self)
+{
+    unlinkat (self->directory, "journal.prepared", 0);
+    unlinkat (self->directory, "journal.made", 0);
+    atomic_store (&self->next_ready, faccessat (self->directory, NEXT_FILE, R_OK | W_OK, 0) == 0);
+}
+
+tim3_journal_t *tim3_journal_open (int directory, tim3_journal_place_t *place, uint64_t segment_most,
+                                   tim3_journal_take_fn *take, void *context, char *why, size_t why_size)
+{
+    size_t count;
+    tim3_segment_t *segments = tim3_journal_segments (directory, &count);
+    tim3_journal_t *self = tim3_alloc (sizeof *self);
+    walk_t walking = {.directory = directory,
+                      .place = place,
+                      .take = take,
+                      .context = context,
+                      .why = why,
+                      .why_size = why_size};
+
+    self->directory = directory;
+    self->file = -1;
+    self->segment_most = segment_most < SEGMENT_LEAST ? SEGMENT_LEAST : segment_most;
+    bool good =
+        walk (&walking, segments, count) && (count == 0 || reopen (self, &walking, &segments[count - 1]));
+    self->last = *place;
+    plan_next (self);
+    clean_up (self);
+    free (segments);
+    if (good && count == 0 && begin_file (self, 0))
+        good = refuse (&walking, "cannot make its first segment: %s", strerror (errno));
+    if (!good)
+        tim3_journal_close (&self);
+    return self;
+}
+
+void tim3_journal_close (tim3_journal_t **self)
+{
+    if (!*self)
+        return;
+    if ((*self)->file >= 0)
+        close ((*self)->file);
+    free (*self);
+    *self = NULL;
+}

@@ -1,0 +1,14 @@
+/*  store_lmdb.h - what the tiers need of the environment below them.  */
+#ifndef TIM3_STORE_LMDB_H
+#define TIM3_STORE_LMDB_H
+
+#include "store/store.h"
+
+/*  A second handle on the environment of an open store, which from then on only reads, as of the time of its first look
+    since tim3_store_abort. The second one writes, and may be used by another thread; it is closed before the first.  */
+tim3_store_t *tim3_store_lmdb_share (tim3_store_t *store);
+
+/*  Descriptor of the folder; stays the store's.  */
+int tim3_store_lmdb_directory (const tim3_store_t *store);
+
+#endif

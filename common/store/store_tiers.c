@@ -1,0 +1,740 @@
+/*  store_tiers.c - the store in two tiers: a journal and a table in memory over an LMDB environment.
+
+    A commit appends one record to the journal, syncs it, and is done. What it changed stays in a table in memory,
+    which hides what lies below. When enough has come together the table is frozen and a new one takes its place;
+    a thread writes the frozen one to the environment, in the order of keys, in one transaction together with
+    the number of the last record that it holds, and then deletes what of the journal nobody needs any more.
+    Opening replays the journal's records behind that number.
+
+        reads:  active -> frozen -> environment, as of the last checkpoint
+
+    The environment is shared by two handles: the owner's, which only reads, and the thread's, which only writes. The
+    frozen table is changed by nobody.
+*/
+#include "store/store_tiers.h"
+#include "store/journal.h"
+#include "store/memtable.h"
+#include "store/record.h"
+#include "store/undo.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TABLES 256
+#define NOTES_MOST (1024 * 1024)
+#define RETRY_US 1000000
+#define STOP_EVERY 1024 /* rows between two looks at whether to stop */
+
+typedef enum { WORK_NONE, WORK_ASKED, WORK_DONE } work_t;
+
+typedef struct {
+    tim3_store_t base; /* first: the interface's pointer is ours */
+    tim3_tiers_options_t options;
+    tim3_store_t *reader;
+    tim3_store_t *writer; /* the thread's; NULL when read only */
+    tim3_journal_t *journal;
+    tim3_memtable_t *active;
+    tim3_memtable_t *frozen;
+    tim3_buffer_t record; /* the next one: heads, then notes of batches so far */
+    size_t kept;          /* bytes of it that are notes of earlier batches */
+    uint64_t digest;
+    uint64_t appended; /* bytes in the journal since the last freeze */
+    bool fresh;        /* a stretch of the journal has begun */
+    bool has_journal;  /* the environment said so when it was opened */
+    /* Below the active table no key of a table comes after this one, so that a row past it can be forgotten
+       instead of marked as deleted.  */
+    tim3_key_t below[TABLES];
+    /* the thread and what it works on */
+    pthread_t thread;
+    bool threaded;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    work_t work;
+    bool stopping;
+    _Atomic bool stop;
+    tim3_store_error_t outcome;
+    tim3_checkpoint_t goal;       /* what the frozen table leads to */
+    tim3_checkpoint_t checkpoint; /* what the environment holds */
+    uint64_t retry_us;
+    pid_t pid; /* process that opened it */
+} tiers_t;
+
+static uint64_t clock_us (clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime (clock, &time);
+    return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_nsec / 1000;
+}
+
+static tim3_key_t checkpoint_key (void)
+{
+    return tim3_key_text ("checkpoint");
+}
+
+/*  A key as tables in memory have it: the number of its table, then its bytes.  */
+typedef struct {
+    uint8_t bytes[1 + TIM3_KEY_MAX];
+    size_t size;
+} place_t;
+
+static void place_set (place_t *self, tim3_table_t table, const tim3_key_t *key)
+{
+    self->bytes[0] = (uint8_t) table;
+    memcpy (self->bytes + 1, key->data, key->size);
+    self->size = (size_t) key->size + 1;
+}
+
+static void key_set (tim3_key_t *key, const tim3_memrow_t *row)
+{
+    TIM3_ASSERT (row->key_size >= 1 && row->key_size - 1 <= TIM3_KEY_MAX);
+    key->size = (uint16_t) (row->key_size - 1);
+    memcpy (key->data, row->key + 1, key->size);
+}
+
+static int compare_keys (const tim3_key_t *a, const tim3_key_t *b)
+{
+    int order = memcmp (a->data, b->data, a->size < b->size ? a->size : b->size);
+    return order ? order : (int) a->size - (int) b->size;
+}
+
+/*  ------------------------------------------------------------------------------------------ reading  */
+
+static bool take_error (tiers_t *self)
+{
+    if (self->reader->error && !self->base.error)
+        self->base.error = self->reader->error;
+    return self->base.error != TIM3_STORE_OK;
+}
+
+static bool tiers_get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t **value,
+                       size_t *size)
+{
+    tiers_t *self = (tiers_t *) base;
+    place_t place;
+    tim3_memrow_t row;
+    if (base->error)
+        return false;
+    place_set (&place, table, key);
+    if (!tim3_memtable_get (self->active, place.bytes, place.size, &row) &&
+        !(self->frozen && tim3_memtable_get (self->frozen, place.bytes, place.size, &row))) {
+        if (compare_keys (key, &self->below[table]) > 0)
+            return false;
+        return self->reader->ops->get (self->reader, table, key, value, size) && !take_error (self);
+    }
+    *value = row.value;
+    *size = row.value_size;
+    return !row.deleted;
+}
+
+/*  What one tier has nearest to a key.  */
+typedef struct {
+    bool there;
+    bool deleted;
+    tim3_key_t key;
+    const uint8_t *value;
+    size_t size;
+} candidate_t;
+
+static bool is_backwards (tim3_seek_t how)
+{
+    return how == TIM3_SEEK_LE || how == TIM3_SEEK_LT;
+}
+
+static void seek_memory (const tim3_memtable_t *table, tim3_table_t number, tim3_seek_t how,
+                         const tim3_key_t *key, candidate_t *candidate)
+{
+    place_t place;
+    tim3_memrow_t row;
+    bool strictly = how == TIM3_SEEK_GT || how == TIM3_SEEK_LT;
+    place_set (&place, number, key);
+    candidate->there = is_backwards (how)
+                           ? tim3_memtable_before (table, place.bytes, place.size, strictly, &row)
+                           : tim3_memtable_after (table, place.bytes, place.size, strictly, &row);
+    candidate->there = candidate->there && row.key[0] == (uint8_t) number;
+    if (!candidate->there)
+        return;
+    key_set (&candidate->key, &row);
+    candidate->deleted = row.deleted;
+    candidate->value = row.value;
+    candidate->size = row.value_size;
+}
+
+static void seek_below (tiers_t *self, tim3_table_t number, tim3_seek_t how, const tim3_key_t *key,
+                        candidate_t *candidate)
+{
+    candidate->key = *key;
+    candidate->deleted = false;
+    candidate->there = self->reader->ops->seek (self->reader, number, how, &candidate->key, &candidate->value,
+                                                &candidate->size);
+}
+
+/*  The nearest of the three; where several have the same key the upper one counts.  */
+static candidate_t *nearest (candidate_t candidates[3], bool backwards)
+{
+    candidate_t *best = NULL;
+    for (int i = 0; i < 3; i++) {
+        if (!candidates[i].there)
+            continue;
+        int order = best ? compare_keys (&candidates[i].key, &best->key) : 0;
+        if (!best || (backwards ? order > 0 : order < 0))
+            best = &candidates[i];
+    }
+    return best;
+}
+
+static bool tiers_seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how, tim3_key_t *key,
+                        const uint8_t **value, size_t *size)
+{
+    tiers_t *self = (tiers_t *) base;
+    bool backwards = is_backwards (how);
+    candidate_t candidates[3];
+    candidate_t *best;
+
+    if (base->error)
+        return false;
+    seek_memory (self->active, table, how, key, &candidates[0]);
+    candidates[1].there = false;
+    if (self->frozen)
+        seek_memory (self->frozen, table, how, key, &candidates[1]);
+    seek_below (self, table, how, key, &candidates[2]);
+    /* each tier that stands at a deleted key moves on by itself; the others need not look again */
+    while ((best = nearest (candidates, backwards)) && best->deleted) {
+        tim3_key_t past = best->key;
+        tim3_seek_t on = backwards ? TIM3_SEEK_LT : TIM3_SEEK_GT;
+        for (int i = 0; i < 3; i++) {
+            if (!candidates[i].there || compare_keys (&candidates[i].key, &past) != 0)
+                continue;
+            if (i == 2)
+                seek_below (self, table, on, &past, &candidates[i]);
+            else
+                seek_memory (i == 0 ? self->active : self->frozen, table, on, &past, &candidates[i]);
+        }
+    }
+    if (take_error (self) || !best)
+        return false;
+    *key = best->key;
+    *value = best->value;
+    *size = best->size;
+    return true;
+}
+
+/*  ------------------------------------------------------------------------------------------ writing  */
+
+static void tiers_put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
+                       size_t size)
+{
+    tiers_t *self = (tiers_t *) base;
+    place_t place;
+    if (base->error)
+        return;
+    if (self->options.read_only) {
+        base->error = TIM3_STORE_IO;
+        return;
+    }
+    place_set (&place, table, key);
+    tim3_memtable_put (self->active, place.bytes, place.size, value, size);
+}
+
+/*  Also how recovery deletes: the same rows are to be left.  */
+static void erase (tiers_t *self, tim3_table_t table, const tim3_key_t *key)
+{
+    place_t place;
+    place_set (&place, table, key);
+    if (compare_keys (key, &self->below[table]) > 0)
+        tim3_memtable_forget (self->active, place.bytes, place.size);
+    else
+        tim3_memtable_delete (self->active, place.bytes, place.size);
+}
+
+static void tiers_delete (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key)
+{
+    tiers_t *self = (tiers_t *) base;
+    if (base->error)
+        return;
+    if (self->options.read_only)
+        base->error = TIM3_STORE_IO;
+    else
+        erase (self, table, key);
+}
+
+static bool tiers_dirty (tim3_store_t *base)
+{
+    return tim3_memtable_changes (((tiers_t *) base)->active) > 0;
+}
+
+static void tiers_note (tim3_store_t *base, const void *data, size_t size)
+{
+    tim3_buffer_append (&((tiers_t *) base)->record, data, size);
+}
+
+static bool tiers_fresh (tim3_store_t *base)
+{
+    tiers_t *self = (tiers_t *) base;
+    bool fresh = self->fresh;
+    self->fresh = false;
+    return fresh;
+}
+
+/*  --------------------------------------------------------------------------------------- checkpoints  */
+
+static void remember_row (tiers_t *self, tim3_undo_t *undo, const tim3_memrow_t *row, const tim3_key_t *key)
+{
+    tim3_memrow_t old = {.key = row->key, .key_size = row->key_size, .deleted = true};
+    old.deleted = !self->writer->ops->get (self->writer, row->key[0], key, &old.value, &old.value_size);
+    if (old.deleted)
+        old.value_size = 0;
+    tim3_undo_add (undo, &old);
+}
+
+/*  False when told to stop.  */
+static bool write_rows (tiers_t *self, tim3_undo_t *undo)
+{
+    tim3_memcursor_t cursor = {0};
+    tim3_memrow_t row;
+    tim3_key_t key;
+    for (unsigned n = 1; tim3_memtable_next (self->frozen, &cursor, &row); n++) {
+        key_set (&key, &row);
+        if (undo)
+            remember_row (self, undo, &row, &key);
+        if (row.deleted)
+            self->writer->ops->del (self->writer, row.key[0], &key);
+        else
+            self->writer->ops->put (self->writer, row.key[0], &key, row.value, row.value_size);
+        if (self->writer->error || (n % STOP_EVERY == 0 && atomic_load (&self->stop)))
+            return false;
+    }
+    return true;
+}
+
+/*  Without it everything older is worth nothing: better that than a checkpoint that fails.  */
+static void finish_undo (tiers_t *self, tim3_undo_t **undo, bool good)
+{
+    if (*undo && !good)
+        tim3_undo_drop (undo);
+    else if (*undo && !tim3_undo_finish (undo, &self->goal, clock_us (CLOCK_REALTIME)))
+        tim3_log (TIM3_WARN, "checkpoint", "what=\"cannot keep the state before it: replay starts here\"");
+}
+
+static tim3_store_error_t write_checkpoint (tiers_t *self)
+{
+    tim3_key_t key = checkpoint_key ();
+    tim3_undo_t *undo = NULL;
+    if (self->options.keep_us > 0)
+        undo = tim3_undo_begin (self->options.directory, &self->checkpoint);
+    bool good = write_rows (self, undo);
+    finish_undo (self, &undo, good);
+    if (good)
+        tim3_store_write (self->writer, TIM3_TABLE_CHECKPOINT, &key, &self->goal);
+    if (good && tim3_store_commit (self->writer) == 0)
+        return TIM3_STORE_OK;
+    tim3_store_error_t error = self->writer->error;
+    tim3_store_abort (self->writer);
+    return error ? error : TIM3_STORE_FULL; /* told to stop: as if there was no room */
+}
+
+/*  Deletes what is older than it has to be kept, and what of the journal is behind the oldest state then left.  */
+static void trim (tiers_t *self, const tim3_checkpoint_t *checkpoint)
+{
+    size_t count;
+    size_t kept = 0;
+    uint64_t bytes = 0;
+    uint64_t now = clock_us (CLOCK_REALTIME);
+    tim3_undo_entry_t *entries = tim3_undo_list (self->options.directory, checkpoint, &count);
+    uint64_t oldest = checkpoint->number;
+    while (kept < count && entries[kept].time_us + self->options.keep_us > now) {
+        /* a segment before it is about as long as what it led to */
+        bytes += entries[kept].bytes + self->options.checkpoint_bytes;
+        if (bytes > self->options.keep_bytes)
+            break;
+        oldest = entries[kept++].before.number;
+    }
+    tim3_undo_trim (self->options.directory, oldest);
+    tim3_journal_trim (self->journal, oldest);
+    free (entries);
+}
+
+static void *work (void *context)
+{
+    tiers_t *self = context;
+    pthread_mutex_lock (&self->lock);
+    while (!self->stopping) {
+        if (self->work != WORK_ASKED) {
+            pthread_cond_wait (&self->changed, &self->lock);
+            continue;
+        }
+        pthread_mutex_unlock (&self->lock);
+        tim3_journal_prepare (self->journal);
+        tim3_store_error_t outcome = write_checkpoint (self);
+        if (outcome == TIM3_STORE_OK)
+            trim (self, &self->goal);
+        pthread_mutex_lock (&self->lock);
+        self->outcome = outcome;
+        self->work = WORK_DONE;
+        pthread_cond_broadcast (&self->changed);
+    }
+    pthread_mutex_unlock (&self->lock);
+    return NULL;
+}
+
+static void ask_for_work (tiers_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    self->work = WORK_ASKED;
+    pthread_cond_broadcast (&self->changed);
+    pthread_mutex_unlock (&self->lock);
+}
+
+/*  The highest key of each table that the active one, still empty, has below itself.  */
+static void look_below (tiers_t *self, tim3_table_t table)
+{
+    static const tim3_key_t highest = {.data = {[0 ... TIM3_KEY_MAX - 1] = 0xff}, .size = TIM3_KEY_MAX};
+    candidate_t candidate = {0};
+    if (self->frozen)
+        seek_memory (self->frozen, table, TIM3_SEEK_LE, &highest, &candidate);
+    else
+        seek_below (self, table, TIM3_SEEK_LE, &highest, &candidate);
+    if (candidate.there && compare_keys (&candidate.key, &self->below[table]) > 0)
+        self->below[table] = candidate.key;
+}
+
+static void look_below_all (tiers_t *self)
+{
+    const tim3_table_row_t *row;
+    for (unsigned i = 0; (row = tim3_table_at (i)); i++)
+        look_below (self, row->number);
+}
+
+static void freeze (tiers_t *self)
+{
+    tim3_journal_place_t last = tim3_journal_last (self->journal);
+    self->frozen = self->active;
+    self->active = tim3_memtable_new ();
+    self->goal =
+        (tim3_checkpoint_t){.number = last.number, .checksum = last.checksum, .digest = self->digest};
+    self->appended = 0;
+    self->fresh = true;
+    look_below_all (self);
+    tim3_journal_turn (self->journal);
+    ask_for_work (self);
+}
+
+/*  The checkpoint is in the environment: read from there.  */
+static void thaw (tiers_t *self)
+{
+    tim3_store_abort (self->reader);
+    self->checkpoint = self->goal;
+    tim3_memtable_destroy (&self->frozen);
+}
+
+static void take_outcome (tiers_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    bool done = self->work == WORK_DONE;
+    if (done)
+        self->work = WORK_NONE;
+    tim3_store_error_t outcome = self->outcome;
+    pthread_mutex_unlock (&self->lock);
+    if (!done)
+        return;
+    if (outcome == TIM3_STORE_OK)
+        thaw (self);
+    else if (outcome == TIM3_STORE_FULL)
+        self->retry_us = clock_us (CLOCK_MONOTONIC) + RETRY_US;
+    else
+        self->base.error = outcome;
+}
+
+/*  A checkpoint that found no room is tried again.  */
+static void retry (tiers_t *self)
+{
+    if (!self->frozen || self->retry_us == 0 || clock_us (CLOCK_MONOTONIC) < self->retry_us)
+        return;
+    self->retry_us = 0;
+    ask_for_work (self);
+}
+
+static bool is_crowded (const tiers_t *self)
+{
+    return tim3_memtable_bytes (self->active) >= self->options.memory_most / 2;
+}
+
+static void wait_for_work (tiers_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    while (self->work == WORK_ASKED)
+        pthread_cond_wait (&self->changed, &self->lock);
+    pthread_mutex_unlock (&self->lock);
+    take_outcome (self);
+}
+
+/*  Twice as much in memory as is meant to be: waits for the checkpoint under way. False when that finds no room.  */
+static bool wait_for_room (tiers_t *self)
+{
+    take_outcome (self);
+    retry (self);
+    while (self->frozen && is_crowded (self) && self->retry_us == 0 && !self->base.error)
+        wait_for_work (self);
+    return !(self->frozen && is_crowded (self));
+}
+
+bool tim3_store_tiers_checkpoint (tim3_store_t *store)
+{
+    tiers_t *self = (tiers_t *) store;
+    TIM3_ASSERT (!tiers_dirty (store));
+    for (int i = 0; i < 2; i++) {
+        if (self->frozen && self->retry_us > 0)
+            ask_for_work (self);
+        wait_for_work (self);
+        if (!self->frozen && tim3_memtable_rows (self->active) > 0)
+            freeze (self);
+    }
+    wait_for_work (self);
+    return !self->frozen && tim3_memtable_rows (self->active) == 0 && !self->base.error;
+}
+
+bool tim3_store_tiers_leave (tim3_store_t *store)
+{
+    tiers_t *self = (tiers_t *) store;
+    tim3_key_t key = checkpoint_key ();
+    TIM3_ASSERT (!self->frozen && tim3_memtable_rows (self->active) == 0);
+    tim3_store_abort (self->reader);
+    tim3_store_delete (self->writer, TIM3_TABLE_CHECKPOINT, &key);
+    return tim3_store_commit (self->writer) == 0;
+}
+
+/*  ------------------------------------------------------------------------------------------- commit  */
+
+static void begin_record (tiers_t *self)
+{
+    static const uint8_t heads[TIM3_JOURNAL_HEAD + TIM3_RECORD_HEAD];
+    tim3_buffer_clear (&self->record);
+    tim3_buffer_append (&self->record, heads, sizeof heads);
+    self->kept = self->record.size;
+}
+
+/*  The batch never was; its notes neither.  */
+static void tiers_abort (tim3_store_t *base)
+{
+    tiers_t *self = (tiers_t *) base;
+    if (self->options.read_only) {
+        tim3_store_abort (self->reader);
+        return;
+    }
+    tim3_memtable_abort (self->active);
+    self->record.size = self->kept;
+}
+
+static int fail (tiers_t *self, tim3_store_error_t error)
+{
+    if (!self->base.error)
+        self->base.error = error;
+    return -1;
+}
+
+static int append (tiers_t *self)
+{
+    size_t notes_end = self->record.size;
+    uint64_t digest = tim3_record_finish (&self->record, TIM3_JOURNAL_HEAD, self->active, self->digest);
+    tim3_store_error_t error = tim3_journal_append (self->journal, self->record.data, self->record.size);
+    if (error) {
+        self->record.size = notes_end;
+        return fail (self, error);
+    }
+    self->digest = digest;
+    self->appended += self->record.size;
+    tim3_memtable_commit (self->active);
+    begin_record (self);
+    return 0;
+}
+
+static int tiers_commit (tim3_store_t *base)
+{
+    tiers_t *self = (tiers_t *) base;
+    if (self->options.read_only) {
+        tim3_store_abort (self->reader);
+        return 0;
+    }
+    if (self->pid != getpid ())
+        tim3_panic (__FILE__, __LINE__, "a store is used by a process that did not open it");
+    bool room = wait_for_room (self);
+    if (base->error)
+        return -1;
+    bool notes_only = !tiers_dirty (base);
+    if (notes_only && self->record.size < NOTES_MOST) {
+        self->kept = self->record.size;
+        return 0;
+    }
+    if (!room && !notes_only)
+        return fail (self, TIM3_STORE_FULL);
+    if (append (self))
+        return -1;
+    if (!self->frozen && (is_crowded (self) || self->appended >= self->options.checkpoint_bytes))
+        freeze (self);
+    return 0;
+}
+
+static void tiers_usage (tim3_store_t *base, uint64_t *used, uint64_t *most)
+{
+    tim3_store_usage (((tiers_t *) base)->reader, used, most);
+}
+
+/*  ------------------------------------------------------------------------------------ life and death  */
+
+static void stop_thread (tiers_t *self)
+{
+    if (!self->threaded)
+        return;
+    atomic_store (&self->stop, true);
+    pthread_mutex_lock (&self->lock);
+    self->stopping = true;
+    pthread_cond_broadcast (&self->changed);
+    pthread_mutex_unlock (&self->lock);
+    pthread_join (self->thread, NULL);
+    self->threaded = false;
+}
+
+static void tiers_close (tim3_store_t *base)
+{
+    tiers_t *self = (tiers_t *) base;
+    stop_thread (self);
+    tim3_journal_close (&self->journal);
+    tim3_memtable_destroy (&self->active);
+    tim3_memtable_destroy (&self->frozen);
+    tim3_store_close (&self->writer);
+    tim3_store_close (&self->reader);
+    tim3_buffer_free (&self->record);
+    pthread_cond_destroy (&self->changed);
+    pthread_mutex_destroy (&self->lock);
+    free (self);
+}
+
+static const tim3_store_ops_t s_ops = {tiers_get,    tiers_put,   tiers_delete, tiers_seek,
+                                       tiers_commit, tiers_abort, tiers_dirty,  tiers_usage,
+                                       tiers_close,  tiers_note,  tiers_fresh};
+
+/*  Recovery: what the record says was done is done again.  */
+static bool replay_record (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why,
+                           size_t why_size)
+{
+    tiers_t *self = context;
+    tim3_record_t record;
+    tim3_memrow_t row;
+    tim3_key_t key;
+    size_t position = 0;
+    if (!tim3_record_read (payload, size, self->digest, &record)) {
+        snprintf (why, why_size, "record %" PRIu64 " is whole, but its contents are not", number);
+        return false;
+    }
+    while (tim3_record_effect (&record, &position, &row)) {
+        if (row.key_size < 2 || row.key_size > TIM3_KEY_MAX + 1 || !tim3_table (row.key[0])) {
+            snprintf (why, why_size, "record %" PRIu64 " changes a table that this build does not know",
+                      number);
+            return false;
+        }
+        key_set (&key, &row);
+        if (row.deleted)
+            erase (self, row.key[0], &key);
+        else
+            tim3_memtable_put (self->active, row.key, row.key_size, row.value, row.value_size);
+    }
+    tim3_memtable_commit (self->active);
+    self->digest = record.digest;
+    self->appended += size;
+    return true;
+}
+
+static bool refuse_why (char *why, size_t why_size, const char *reason)
+{
+    snprintf (why, why_size, "%s", reason);
+    return false;
+}
+
+/*  An environment that has a journal says so from the beginning: without it, all that has happened since the last
+    checkpoint would be gone and nobody would know.  */
+static bool has_what_it_should (tiers_t *self, char *why, size_t why_size)
+{
+    size_t count;
+    tim3_key_t key = checkpoint_key ();
+    self->has_journal = tim3_store_read (self->reader, TIM3_TABLE_CHECKPOINT, &key, &self->checkpoint);
+    self->digest = self->checkpoint.digest;
+    free (tim3_journal_segments (self->options.directory, &count));
+    if (!self->has_journal || count > 0)
+        return !self->reader->error;
+    return refuse_why (why, why_size, "its files journal-* are missing");
+}
+
+/*  Comes after the first segment is there.  */
+static bool say_that_it_should (tiers_t *self, char *why, size_t why_size)
+{
+    tim3_key_t key = checkpoint_key ();
+    if (!self->writer || self->has_journal)
+        return true;
+    tim3_store_write (self->writer, TIM3_TABLE_CHECKPOINT, &key, &self->checkpoint);
+    tim3_store_abort (self->reader);
+    if (tim3_store_commit (self->writer) == 0)
+        return true;
+    return refuse_why (why, why_size,
+                       "the store cannot be written to; make room on the disk, or raise agents/map_size_mb");
+}
+
+static bool recover (tiers_t *self, char *why, size_t why_size)
+{
+    tim3_journal_place_t place = {self->checkpoint.number, self->checkpoint.checksum};
+    int directory = self->options.directory;
+    if (self->options.read_only)
+        return tim3_journal_read (directory, &place, replay_record, self, why, why_size);
+    uint64_t segment_most = self->options.checkpoint_bytes;
+    /* files of a journal that was never begun, or has been taken in */
+    if (!self->has_journal && !tim3_journal_clear (directory))
+        return refuse_why (why, why_size, "its old files cannot be deleted");
+    self->journal = tim3_journal_open (directory, &place, segment_most, replay_record, self, why, why_size);
+    return self->journal;
+}
+
+static bool start_thread (tiers_t *self)
+{
+    if (self->options.read_only)
+        return true;
+    sigset_t all;
+    sigset_t before;
+    sigfillset (&all);
+    pthread_sigmask (SIG_SETMASK, &all, &before);
+    self->threaded = pthread_create (&self->thread, NULL, work, self) == 0;
+    pthread_sigmask (SIG_SETMASK, &before, NULL);
+    return self->threaded;
+}
+
+tim3_store_t *tim3_store_open_tiers (tim3_store_t *reader, tim3_store_t *writer,
+                                     const tim3_tiers_options_t *options, char *why, size_t why_size)
+{
+    tiers_t *self = tim3_alloc (sizeof *self);
+    tim3_store_t *base = &self->base;
+    base->ops = &s_ops;
+    self->options = *options;
+    self->reader = reader;
+    self->writer = writer;
+    self->active = tim3_memtable_new ();
+    pthread_mutex_init (&self->lock, NULL);
+    pthread_cond_init (&self->changed, NULL);
+    self->pid = getpid ();
+    bool good = has_what_it_should (self, why, why_size);
+    look_below_all (self);
+    begin_record (self);
+    good = good && recover (self, why, why_size) && say_that_it_should (self, why, why_size);
+    if (good && !start_thread (self)) {
+        snprintf (why, why_size, "cannot start a thread");
+        good = false;
+    }
+    if (!good)
+        tim3_store_close (&base);
+    return base;
+}

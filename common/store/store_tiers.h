@@ -1,0 +1,27 @@
+/*  store_tiers.h - the store in two tiers: a journal and a table in memory, over another store.  */
+#ifndef TIM3_STORE_TIERS_H
+#define TIM3_STORE_TIERS_H
+
+#include "store/store.h"
+
+typedef struct {
+    int directory;             /* of the journal; stays the caller's, and must outlive the store */
+    bool read_only;            /* shows what is there and changes nothing */
+    uint64_t checkpoint_bytes; /* of journal, after which a checkpoint is made; also the longest segment */
+    uint64_t memory_most;      /* bytes of tables in memory, before commits wait for a checkpoint */
+    uint64_t keep_us;    /* how long back the past can be looked at; 0: what is not needed goes at once */
+    uint64_t keep_bytes; /* and how much room that may take */
+} tim3_tiers_options_t;
+
+/*  Both handles below become its own, also on failure: reader only reads, as of the last checkpoint, until tim3_store_abort; writer only
+    writes, from another thread (NULL when read only). NULL with why filled.  */
+tim3_store_t *tim3_store_open_tiers (tim3_store_t *reader, tim3_store_t *writer,
+                                     const tim3_tiers_options_t *options, char *why, size_t why_size);
+
+/*  Makes a checkpoint of everything, and waits for it. False when there was no room, or the store failed.  */
+bool tim3_store_tiers_checkpoint (tim3_store_t *store);
+
+/*  After a checkpoint of everything: the store below needs the journal no more, which may then be deleted.  */
+bool tim3_store_tiers_leave (tim3_store_t *store);
+
+#endif

@@ -1,0 +1,244 @@
+/*  undo.c - what a checkpoint wrote over. See undo.h.
+
+    A file is a head, then rows as the journal has effects. The head is written last, so that a file without one
+    is one that was never finished.
+*/
+#include "store/undo.h"
+#include "store/record.h"
+#include "base/log.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define MAGIC 0x55334d54u /* TM3U */
+#define VERSION 1
+#define PREFIX "undo-"
+#define MADE "undo.made"
+#define FLUSH_BYTES (1024 * 1024)
+
+typedef struct {
+    uint32_t magic;
+    uint32_t version;
+    uint64_t before[3];
+    uint64_t after[3];
+    uint64_t time_us;
+    uint64_t rows;
+    uint64_t size; /* of the rows, in bytes */
+    uint64_t rows_checksum;
+    uint64_t checksum;
+} head_t;
+
+struct tim3_undo {
+    int directory;
+    int file;
+    bool failed;
+    head_t head;
+    uint64_t at;
+    tim3_buffer_t buffer;
+    XXH3_state_t *sum;
+};
+
+static void set_numbers (uint64_t numbers[3], const tim3_checkpoint_t *checkpoint)
+{
+    numbers[0] = checkpoint->number;
+    numbers[1] = checkpoint->checksum;
+    numbers[2] = checkpoint->digest;
+}
+
+static tim3_checkpoint_t get_numbers (const uint64_t numbers[3])
+{
+    return (tim3_checkpoint_t){.number = numbers[0], .checksum = numbers[1], .digest = numbers[2]};
+}
+
+static void file_name (uint64_t before, char name[40])
+{
+    snprintf (name, 40, PREFIX "%016" PRIx64, before + 1);
+}
+
+/*  ---------------------------------------------------------------------------------------------- writing  */
+
+tim3_undo_t *tim3_undo_begin (int directory, const tim3_checkpoint_t *before)
+{
+    int file = openat (directory, MADE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0)
+        return NULL;
+    tim3_undo_t *self = tim3_alloc (sizeof *self);
+    self->directory = directory;
+    self->file = file;
+    self->at = sizeof (head_t);
+    set_numbers (self->head.before, before);
+    self->sum = XXH3_createState ();
+    TIM3_ASSERT (self->sum);
+    XXH3_64bits_reset (self->sum);
+    return self;
+}
+
+static void flush (tim3_undo_t *self)
+{
+    ssize_t size = (ssize_t) self->buffer.size;
+    XXH3_64bits_update (self->sum, self->buffer.data, self->buffer.size);
+    self->failed =
+        self->failed || pwrite (self->file, self->buffer.data, self->buffer.size, (off_t) self->at) != size;
+    self->at += self->buffer.size;
+    tim3_buffer_clear (&self->buffer);
+}
+
+void tim3_undo_add (tim3_undo_t *self, const tim3_memrow_t *row)
+{
+    tim3_record_append (&self->buffer, row);
+    self->head.rows++;
+    if (self->buffer.size >= FLUSH_BYTES)
+        flush (self);
+}
+
+void tim3_undo_drop (tim3_undo_t **self)
+{
+    if (!*self)
+        return;
+    close ((*self)->file);
+    unlinkat ((*self)->directory, MADE, 0);
+    XXH3_freeState ((*self)->sum);
+    tim3_buffer_free (&(*self)->buffer);
+    free (*self);
+    *self = NULL;
+}
+
+static bool write_head (tim3_undo_t *self, const tim3_checkpoint_t *after, uint64_t now_us)
+{
+    head_t *head = &self->head;
+    head->magic = MAGIC;
+    head->version = VERSION;
+    set_numbers (head->after, after);
+    head->time_us = now_us;
+    head->size = self->at - sizeof *head;
+    head->rows_checksum = XXH3_64bits_digest (self->sum);
+    head->checksum = XXH3_64bits (head, offsetof (head_t, checksum));
+    return pwrite (self->file, head, sizeof *head, 0) == (ssize_t) sizeof *head;
+}
+
+bool tim3_undo_finish (tim3_undo_t **self, const tim3_checkpoint_t *after, uint64_t now_us)
+{
+    char name[40];
+    tim3_undo_t *undo = *self;
+    flush (undo);
+    file_name (undo->head.before[0], name);
+    bool good = !undo->failed && write_head (undo, after, now_us) && fsync (undo->file) == 0 &&
+                renameat (undo->directory, MADE, undo->directory, name) == 0 && fsync (undo->directory) == 0;
+    tim3_undo_drop (self);
+    return good;
+}
+
+/*  ---------------------------------------------------------------------------------------------- reading  */
+
+/*  The descriptor of a file whose head is good, or -1.  */
+static int open_file (int directory, const char *name, head_t *head)
+{
+    struct stat stat;
+    int file = openat (directory, name, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return -1;
+    bool good = pread (file, head, sizeof *head, 0) == (ssize_t) sizeof *head && head->magic == MAGIC &&
+                head->version == VERSION &&
+                head->checksum == XXH3_64bits (head, offsetof (head_t, checksum)) &&
+                fstat (file, &stat) == 0 && (uint64_t) stat.st_size == head->size + sizeof *head;
+    if (good)
+        return file;
+    close (file);
+    return -1;
+}
+
+/*  The entry whose later state is the one given.  */
+static bool find_entry (int directory, const tim3_checkpoint_t *after, tim3_undo_entry_t *entry)
+{
+    int copy = openat (directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = copy >= 0 ? fdopendir (copy) : NULL;
+    struct dirent *file;
+    bool found = false;
+    head_t head;
+
+    while (listing && !found && (file = readdir (listing))) {
+        if (strncmp (file->d_name, PREFIX, strlen (PREFIX)) != 0)
+            continue;
+        int descriptor = open_file (directory, file->d_name, &head);
+        if (descriptor < 0)
+            continue;
+        close (descriptor);
+        found = head.after[0] == after->number && head.after[1] == after->checksum &&
+                head.before[0] < head.after[0];
+    }
+    if (listing)
+        closedir (listing);
+    if (found)
+        *entry = (tim3_undo_entry_t){get_numbers (head.before), get_numbers (head.after), head.time_us,
+                                     head.size + sizeof head};
+    return found;
+}
+
+tim3_undo_entry_t *tim3_undo_list (int directory, const tim3_checkpoint_t *newest, size_t *count)
+{
+    tim3_buffer_t found = {0};
+    tim3_checkpoint_t at = *newest;
+    tim3_undo_entry_t entry;
+    while (find_entry (directory, &at, &entry)) {
+        tim3_buffer_append (&found, &entry, sizeof entry);
+        at = entry.before;
+    }
+    *count = found.size / sizeof entry;
+    return (tim3_undo_entry_t *) (void *) found.data;
+}
+
+static uint8_t *load_rows (int file, const head_t *head)
+{
+    uint8_t *data = tim3_alloc (head->size + 1);
+    uint64_t got = 0;
+    while (got < head->size) {
+        ssize_t size = pread (file, data + got, head->size - got, (off_t) (got + sizeof *head));
+        if (size <= 0)
+            break;
+        got += (uint64_t) size;
+    }
+    if (got == head->size && XXH3_64bits (data, head->size) == head->rows_checksum)
+        return data;
+    free (data);
+    return NULL;
+}
+
+bool tim3_undo_read (int directory, const tim3_undo_entry_t *entry, tim3_undo_take_fn *take, void *context)
+{
+    char name[40];
+    head_t head;
+    tim3_memrow_t row;
+    size_t position = 0;
+
+    file_name (entry->before.number, name);
+    int file = open_file (directory, name, &head);
+    if (file < 0)
+        return false;
+    uint8_t *data = load_rows (file, &head);
+    close (file);
+    tim3_record_t rows = {.effects = data, .effects_size = head.size};
+    while (data && tim3_record_effect (&rows, &position, &row))
+        take (context, &row);
+    free (data);
+    return data && position == head.size;
+}
+
+void tim3_undo_trim (int directory, uint64_t number)
+{
+    int copy = openat (directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = copy >= 0 ? fdopendir (copy) : NULL;
+    struct dirent *file;
+    while (listing && (file = readdir (listing)))
+        if (strncmp (file->d_name, PREFIX, strlen (PREFIX)) == 0 &&
+            strtoull (file->d_name + strlen (PREFIX), NULL, 16) <= number)
+            unlinkat (directory, file->d_name, 0);
+    if (listing)
+        closedir (listing);
+}

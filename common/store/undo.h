@@ -1,0 +1,41 @@
+/*  undo.h - what a checkpoint wrote over, kept so that the state before it can be looked at again.
+
+    One file for each checkpoint, "undo-" and the number of the first record that came after the older state. With these files and the
+    journal between, the state at a checkpoint that is long past can be had, and what came after it run again.
+    A file is whole or not there; a checkpoint that cannot keep one goes ahead without, and all older ones are
+    worth nothing then: only an unbroken row of them leads back.
+*/
+#ifndef TIM3_UNDO_H
+#define TIM3_UNDO_H
+
+#include "store/memtable.h"
+#include "store/store.h"
+
+typedef struct tim3_undo tim3_undo_t;
+
+/*  directory stays the caller's. NULL when the file cannot be made.  */
+tim3_undo_t *tim3_undo_begin (int directory, const tim3_checkpoint_t *before);
+/*  What a key held before; a deleted row says that it held nothing.  */
+void tim3_undo_add (tim3_undo_t *self, const tim3_memrow_t *row);
+/*  True when all of it lasts, under its name. Frees self either way.  */
+bool tim3_undo_finish (tim3_undo_t **self, const tim3_checkpoint_t *after, uint64_t now_us);
+void tim3_undo_drop (tim3_undo_t **self);
+
+typedef struct {
+    tim3_checkpoint_t before;
+    tim3_checkpoint_t after;
+    uint64_t time_us; /* of the checkpoint */
+    uint64_t bytes;
+} tim3_undo_entry_t;
+
+/*  The unbroken row of files that ends at a checkpoint, newest first. To be freed by the caller; NULL when there is none.  */
+tim3_undo_entry_t *tim3_undo_list (int directory, const tim3_checkpoint_t *newest, size_t *count);
+
+typedef void (tim3_undo_take_fn) (void *context, const tim3_memrow_t *row);
+/*  False when the file is damaged; nothing was taken from it then.  */
+bool tim3_undo_read (int directory, const tim3_undo_entry_t *entry, tim3_undo_take_fn *take, void *context);
+
+/*  Deletes the files of states before a record, or all of them with UINT64_MAX.  */
+void tim3_undo_trim (int directory, uint64_t number);
+
+#endif
