@@ -49,7 +49,8 @@ $(BUILD)/bin/tim3-$(subst _,-,$(1)): $(call obj,$(wildcard $(1)/*.c)) $(BUILD)/l
 endef
 $(foreach r,$(ROLES),$(eval $(call agent_rule,$(r))))
 
-$(BUILD)/bin/tim3ctl: $(call obj,$(CTL)) $(BUILD)/libtim3client.a $(BUILD)/libtim3.a
+# With the cores, which replay runs again.
+$(BUILD)/bin/tim3ctl: $(call obj,$(CTL) $(CORES)) $(BUILD)/libtim3client.a $(BUILD)/libtim3.a
 	@mkdir -p $(@D)
 	@echo '  LD   $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
@@ -123,6 +124,15 @@ $(BUILD)/bin/tim3-sim-canary-%: $(SIM_OBJECTS) $(BUILD)/libtim3.a common/base/ca
 	    $(CC) $(ALL_LDFLAGS) -o $@ $(BUILD)/sim/canary-$*.o \
 	        $$(echo $(SIM_OBJECTS) | tr ' ' '\n' | grep -v "/obj/$${file%.c}.o$$") $(BUILD)/libtim3.a $(LIBS)
 
+# A client tool whose cores have a planted bug, to show that replay finds where they decide otherwise.
+CTL_OBJECTS = $(call obj,$(CTL) $(CORES)) $(BUILD)/libtim3client.a
+$(BUILD)/bin/tim3ctl-canary-%: $(CTL_OBJECTS) $(BUILD)/libtim3.a common/base/canary.h
+	@echo '  LD   $@'
+	@file=$$(grep -l 'TIM3_CANARY_IS ($*)' */*.c common/*/*.c) && mkdir -p $(BUILD)/replay && \
+	    $(CC) $(ALL_CFLAGS) -DTIM3_CANARY=$* -c $$file -o $(BUILD)/replay/canary-$*.o && \
+	    $(CC) $(ALL_LDFLAGS) -o $@ $(BUILD)/replay/canary-$*.o \
+	        $$(echo $(CTL_OBJECTS) | tr ' ' '\n' | grep -v "/obj/$${file%.c}.o$$") $(BUILD)/libtim3.a $(LIBS)
+
 .PHONY: sim sim-tools canaries
 sim-tools: $(BUILD)/bin/tim3-sim $(call canary,1 7 16)
 
@@ -147,7 +157,7 @@ deps: ## install what is missing to build, run and test (Debian packages)
 
 check: deps ## build and run all tests; the last line counts them
 	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit $(BUILD)/bin/tim3-poke crash-tools sim-tools \
-	    fuzz-replay
+	    fuzz-replay $(BUILD)/bin/tim3ctl-canary-17
 	@$(if $(SAN),CK_FORK=no )tests/run $(BUILD)
 
 unit: $(BUILD)/bin/tim3-unit ## run the unit tests alone

@@ -47,6 +47,8 @@
     O (ACCOUNTS, "accounts", NUMBER, "N", "accounts to spread the operations over")                      \
     O (WORKLOAD, "workload", TEXT, "KIND", "mint, redeem, transfer or mixed; default mint, then redeem") \
     O (SEED, "seed", NUMBER, "N", "the same seed makes the same choices; default 1")                     \
+    O (CONFIG, "config", TEXT, "FILE", "configuration of the agents; default $TIM3_CONFIG")              \
+    O (HOURS, "hours", NUMBER, "N", "how far back to begin; default as far as is kept")                  \
     O (OPERATIONS, "operations", NUMBER, "N", "operations to do; default 1000")
 
 typedef enum {

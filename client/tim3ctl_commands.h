@@ -34,9 +34,10 @@ int tim3ctl_config (tim3ctl_t *ctl);
 /*  tim3ctl_events.c  */
 int tim3ctl_events (tim3ctl_t *ctl);
 
-/*  tim3ctl_audit.c, tim3ctl_fsck.c, tim3ctl_import.c, tim3ctl_bench.c, tim3ctl_workload.c  */
+/*  tim3ctl_audit.c, tim3ctl_fsck.c, tim3ctl_replay.c, tim3ctl_import.c, tim3ctl_bench.c, tim3ctl_workload.c  */
 int tim3ctl_audit (tim3ctl_t *ctl);
 int tim3ctl_fsck (tim3ctl_t *ctl);
+int tim3ctl_replay (tim3ctl_t *ctl);
 int tim3ctl_import (tim3ctl_t *ctl);
 int tim3ctl_bench (tim3ctl_t *ctl);
 int tim3ctl_workload (tim3ctl_t *ctl);

@@ -811,6 +811,7 @@ static const tim3_handler_t s_handlers[] = {
     {0, NULL}};
 
 const tim3_core_t tim3_lock_manager_core = {.role = TIM3_ROLE_LOCK_MANAGER,
+                                            .writes_from_store_alone = true,
                                             .capabilities = "collateral",
                                             .new = new,
                                             .destroy = destroy,

@@ -66,6 +66,9 @@ void tim3_report_metric (tim3_report_t *self, const char *name, tim3_amount_t va
 typedef struct {
     tim3_role_t role;
     const char *capabilities;
+    /* what it keeps in memory decides answers at most, never what is written: where a stretch of the journal
+       begins, which must be run again without that memory, it need not be made anew */
+    bool writes_from_store_alone;
     /* settings live as long as the core */
     void *(*new) (const tim3_settings_t *settings);
     void (*destroy) (void **self);

@@ -76,7 +76,7 @@ static void note (tim3_host_t *self, const tim3_cause_t *cause)
 }
 
 /*  Of what the core was told, but its secrets.  */
-static uint64_t settings_digest (const tim3_settings_t *settings)
+uint64_t tim3_host_settings_digest (const tim3_settings_t *settings)
 {
     tim3_settings_t *open = tim3_alloc (sizeof *open);
     memcpy (open, settings, sizeof *open);
@@ -525,6 +525,23 @@ static void note_renewal (tim3_host_t *self)
                                 .digest = self->digest});
 }
 
+/*  From here on what is written must follow from the store and from what is noted.  */
+static void begin_stretch (tim3_host_t *self)
+{
+    if (self->core->writes_from_store_alone)
+        tim3_publisher_load (&self->publisher, self->store);
+    else
+        make_core (self);
+    note_renewal (self);
+}
+
+void tim3_host_renew (tim3_host_t *self, uint64_t now_us, uint64_t next_id)
+{
+    self->now_us = now_us;
+    self->next_id = next_id;
+    make_core (self);
+}
+
 void tim3_host_begin (tim3_host_t *self, uint64_t now_us)
 {
     self->now_us = now_us;
@@ -533,10 +550,8 @@ void tim3_host_begin (tim3_host_t *self, uint64_t now_us)
     tim3_outbox_clear (self->outbox);
     tim3_buffer_clear (&self->asked);
     self->counters.batches++;
-    if (tim3_store_fresh (self->store)) {
-        make_core (self);
-        note_renewal (self);
-    }
+    if (tim3_store_fresh (self->store))
+        begin_stretch (self);
     note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_BEGIN, .now_us = now_us});
 }
 
@@ -634,7 +649,7 @@ tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *sett
     for (const tim3_handler_t *handler = core->handlers; handler->handle; handler++)
         self->handlers[handler->type] = handler->handle;
     tim3_registrar_init (&self->registrar, core, settings, options);
-    self->digest = settings_digest (settings);
+    self->digest = tim3_host_settings_digest (settings);
     make_core (self);
     note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_LIFE,
                                 .now_us = options->started_us,

@@ -72,7 +72,12 @@ typedef struct tim3_host tim3_host_t;
 tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *settings, tim3_store_t *store,
                             const tim3_host_options_t *options);
 void tim3_host_destroy (tim3_host_t **self);
+/*  Of what the core was told, secrets left out: the same settings have the same.  */
+uint64_t tim3_host_settings_digest (const tim3_settings_t *settings);
 
+/*  Makes the core anew from the store, as the host does itself where a stretch of the journal begins; its next message gets
+    that id. For one who runs such a stretch again.  */
+void tim3_host_renew (tim3_host_t *self, uint64_t now_us, uint64_t next_id);
 void tim3_host_begin (tim3_host_t *self, uint64_t now_us);
 void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8_t *data, size_t size);
 void tim3_host_tick (tim3_host_t *self);

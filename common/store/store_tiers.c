@@ -66,6 +66,9 @@ typedef struct {
     tim3_checkpoint_t checkpoint; /* what the environment holds */
     uint64_t retry_us;
     pid_t pid; /* process that opened it */
+    /* of a store that has no journal: who looks at commits */
+    tim3_tiers_judge_fn *judge;
+    void *context;
 } tiers_t;
 
 static uint64_t clock_us (clockid_t clock)
@@ -273,7 +276,9 @@ static bool tiers_dirty (tim3_store_t *base)
 
 static void tiers_note (tim3_store_t *base, const void *data, size_t size)
 {
-    tim3_buffer_append (&((tiers_t *) base)->record, data, size);
+    tiers_t *self = (tiers_t *) base;
+    if (self->options.keep_us > 0)
+        tim3_buffer_append (&self->record, data, size);
 }
 
 static bool tiers_fresh (tim3_store_t *base)
@@ -556,9 +561,19 @@ static int append (tiers_t *self)
     return 0;
 }
 
+static int show_judge (tiers_t *self)
+{
+    if (tiers_dirty (&self->base) && self->judge (self->context, self->active))
+        return fail (self, TIM3_STORE_IO);
+    tim3_memtable_commit (self->active);
+    return 0;
+}
+
 static int tiers_commit (tim3_store_t *base)
 {
     tiers_t *self = (tiers_t *) base;
+    if (self->judge)
+        return show_judge (self);
     if (self->options.read_only) {
         tim3_store_abort (self->reader);
         return 0;
@@ -621,25 +636,20 @@ static const tim3_store_ops_t s_ops = {tiers_get,    tiers_put,   tiers_delete, 
                                        tiers_commit, tiers_abort, tiers_dirty,  tiers_usage,
                                        tiers_close,  tiers_note,  tiers_fresh};
 
-/*  Recovery: what the record says was done is done again.  */
-static bool replay_record (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why,
-                           size_t why_size)
+static bool row_valid (const tim3_memrow_t *row)
 {
-    tiers_t *self = context;
-    tim3_record_t record;
+    return row->key_size >= 2 && row->key_size <= TIM3_KEY_MAX + 1 && tim3_table (row->key[0]);
+}
+
+/*  What a record says was done is done again. False when it changes a table that is not known.  */
+static bool apply_effects (tiers_t *self, const tim3_record_t *record)
+{
     tim3_memrow_t row;
     tim3_key_t key;
     size_t position = 0;
-    if (!tim3_record_read (payload, size, self->digest, &record)) {
-        snprintf (why, why_size, "record %" PRIu64 " is whole, but its contents are not", number);
-        return false;
-    }
-    while (tim3_record_effect (&record, &position, &row)) {
-        if (row.key_size < 2 || row.key_size > TIM3_KEY_MAX + 1 || !tim3_table (row.key[0])) {
-            snprintf (why, why_size, "record %" PRIu64 " changes a table that this build does not know",
-                      number);
+    while (tim3_record_effect (record, &position, &row)) {
+        if (!row_valid (&row))
             return false;
-        }
         key_set (&key, &row);
         if (row.deleted)
             erase (self, row.key[0], &key);
@@ -647,6 +657,21 @@ static bool replay_record (void *context, uint64_t number, const uint8_t *payloa
             tim3_memtable_put (self->active, row.key, row.key_size, row.value, row.value_size);
     }
     tim3_memtable_commit (self->active);
+    return true;
+}
+
+static bool replay_record (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why, size_t why_size)
+{
+    tiers_t *self = context;
+    tim3_record_t record;
+    if (!tim3_record_read (payload, size, self->digest, &record)) {
+        snprintf (why, why_size, "record %" PRIu64 " is whole, but its contents are not", number);
+        return false;
+    }
+    if (!apply_effects (self, &record)) {
+        snprintf (why, why_size, "record %" PRIu64 " changes a table that this build does not know", number);
+        return false;
+    }
     self->digest = record.digest;
     self->appended += size;
     return true;
@@ -692,7 +717,7 @@ static bool recover (tiers_t *self, char *why, size_t why_size)
     int directory = self->options.directory;
     if (self->options.read_only)
         return tim3_journal_read (directory, &place, replay_record, self, why, why_size);
-    uint64_t segment_most = self->options.checkpoint_bytes;
+    uint64_t segment_most = self->options.checkpoint_bytes / 4 * 5; /* so that it ends with the checkpoint, not before */
     /* files of a journal that was never begun, or has been taken in */
     if (!self->has_journal && !tim3_journal_clear (directory))
         return refuse_why (why, why_size, "its old files cannot be deleted");
@@ -737,4 +762,33 @@ tim3_store_t *tim3_store_open_tiers (tim3_store_t *reader, tim3_store_t *writer,
     if (!good)
         tim3_store_close (&base);
     return base;
+}
+
+/*  ------------------------------------------------------------------------------- without a journal  */
+
+tim3_store_t *tim3_store_open_over (tim3_store_t *below, tim3_memtable_t *over, tim3_tiers_judge_fn *judge, void *context)
+{
+    tiers_t *self = tim3_alloc (sizeof *self);
+    self->base.ops = &s_ops;
+    self->reader = below;
+    self->frozen = over;
+    self->active = tim3_memtable_new ();
+    self->judge = judge;
+    self->context = context;
+    self->pid = getpid ();
+    pthread_mutex_init (&self->lock, NULL);
+    pthread_cond_init (&self->changed, NULL);
+    begin_record (self);
+    look_below_all (self);
+    self->frozen = NULL;
+    look_below_all (self);
+    self->frozen = over;
+    return &self->base;
+}
+
+void tim3_store_over_apply (tim3_store_t *store, const tim3_record_t *record)
+{
+    TIM3_ASSERT (((tiers_t *) store)->judge);
+    if (!apply_effects ((tiers_t *) store, record))
+        store->error = TIM3_STORE_CORRUPT;
 }

@@ -88,6 +88,7 @@ class Cluster:
                 self.show_logs()
             elif self.sound:
                 self.fsck()
+                self.replay()
         finally:
             shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -96,6 +97,16 @@ class Cluster:
         done = subprocess.run([self.exe("tim3ctl"), "fsck", self.dir], capture_output=True, text=True, timeout=300)
         problems = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("  ")]
         assert done.returncode == 0, "fsck: " + "\n".join(problems[:10] or [done.stdout + done.stderr])
+
+    def replay(self):
+        """What every ledger was handed leads to what it wrote, once more."""
+        store = os.path.join(self.dir, "store")
+        for address in sorted(os.listdir(store)):
+            if not any(name.startswith("journal-") for name in os.listdir(os.path.join(store, address))):
+                continue
+            done = subprocess.run([self.exe("tim3ctl"), "replay", self.dir, address, "--config", self.config],
+                                  capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, f"replay of {address}: {done.stdout[:3000]}{done.stderr}"
 
     def show_logs(self):
         for name in sorted(os.listdir(self.dir)):

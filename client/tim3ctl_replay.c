@@ -1,0 +1,447 @@
+/*  tim3ctl_replay.c - replay DATA ADDRESS: runs what a stopped agent was handed through the core of this build, and compares
+    what it writes with what was written then.
+
+    The journal has the causes of each commit (frames, ticks, the clock) and its effects. From the oldest state that can
+    be had, record by record: hand the causes to a host, and let it commit; the changes must be those of the record, key by
+    key and byte by byte. The first record for which they are not ends the replay, and both sides are printed.
+
+    Exit codes: 0 all the same; 1 a difference; 2 wrong usage; 3 could not be done.
+*/
+#include "../lock_manager/core.h"
+#include "../mock_usda/core.h"
+#include "../router/core.h"
+#include "../state_manager/core.h"
+#include "../token_manager/core.h"
+#include "agent/cause.h"
+#include "agent/host.h"
+#include "agent/settings.h"
+#include "store/past.h"
+#include "tim3ctl_commands.h"
+#include "tim3ctl_fsck.h"
+#include "tim3ctl_print.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define DIFFERS 1
+#define NOT_DONE 3
+#define SHOWN_MOST 20
+#define PROGRESS_US 2000000
+
+typedef struct {
+    const char *data;
+    const char *name;
+    bool json;
+    tim3_settings_t *settings;
+    uint64_t digest; /* of the settings */
+    const tim3_core_t *core;
+    tim3_past_t *past;
+    tim3_store_meta_t meta;
+    tim3_host_t *host;
+    bool in_batch;
+    /* the record at hand */
+    uint64_t number;
+    const tim3_record_t *record;
+    uint64_t now_us; /* of the batch at hand */
+    bool last;       /* the batch is the one whose changes the record has */
+    bool judged;
+    /* found */
+    json_t *differences;
+    uint64_t difference_count;
+    uint64_t records;
+    uint64_t run;
+    uint64_t frames;
+    bool other_settings;
+    bool interrupted;
+    uint64_t begun_us;
+    uint64_t told_us;
+} replay_t;
+
+static const tim3_core_t *core_of (tim3_role_t role)
+{
+    static const tim3_core_t *const cores[] = {&tim3_router_core,        &tim3_lock_manager_core, &tim3_token_manager_core,
+                                               &tim3_state_manager_core, &tim3_mock_usda_core};
+    for (unsigned i = 0; i < sizeof cores / sizeof cores[0]; i++)
+        if (cores[i]->role == role)
+            return cores[i];
+    return NULL;
+}
+
+/*  ----------------------------------------------------------------------------------------- differences  */
+
+/*  The record of a row as people read it; its bytes when it cannot be decoded.  */
+static json_t *value_json (const tim3_memrow_t *row)
+{
+    const tim3_shape_t *shape = tim3_table (row->key[0])->shape;
+    tim3_arena_t none = {0};
+    tim3_fault_t fault;
+    if (row->deleted)
+        return json_null ();
+    void *object = tim3_alloc (shape->size);
+    bool good = tim3_decode_array (row->value, row->value_size, shape, object, &none, &fault) == 0;
+    json_t *value = good ? tim3ctl_json (shape, object) : json_string ("a record that cannot be read");
+    free (object);
+    return value;
+}
+
+static void key_of (const tim3_memrow_t *row, char text[TIM3_FSCK_KEY_TEXT_MAX])
+{
+    char hex[2 * TIM3_KEY_MAX + 1];
+    tim3_key_t key = {.size = (uint16_t) (row->key_size - 1)};
+    memcpy (key.data, row->key + 1, key.size);
+    if (!tim3_fsck_key_text (row->key[0], &key, text))
+        snprintf (text, TIM3_FSCK_KEY_TEXT_MAX, "key %s", tim3_hex_format (key.data, key.size, hex));
+}
+
+/*  then or now NULL: that side left the key alone.  */
+static void differ (replay_t *self, const tim3_memrow_t *then, const tim3_memrow_t *now)
+{
+    char key[TIM3_FSCK_KEY_TEXT_MAX];
+    const tim3_memrow_t *row = then ? then : now;
+    if (self->difference_count++ >= SHOWN_MOST)
+        return;
+    key_of (row, key);
+    json_t *entry = json_pack ("{s:s, s:s}", "table", tim3_table (row->key[0])->name, "key", key);
+    json_object_set_new (entry, "then", then ? value_json (then) : json_string ("unchanged"));
+    json_object_set_new (entry, "now", now ? value_json (now) : json_string ("unchanged"));
+    json_array_append_new (self->differences, entry);
+}
+
+static bool same_value (const tim3_memrow_t *a, const tim3_memrow_t *b)
+{
+    return a->deleted == b->deleted && a->value_size == b->value_size &&
+           (a->value_size == 0 || memcmp (a->value, b->value, a->value_size) == 0);
+}
+
+static bool same_key (const tim3_memrow_t *a, const tim3_memrow_t *b)
+{
+    return a->key_size == b->key_size && memcmp (a->key, b->key, a->key_size) == 0;
+}
+
+/*  The change of a key in the batch. Mostly the two sides have the same order.  */
+static bool find_change (const tim3_memtable_t *batch, size_t guess, const tim3_memrow_t *wanted, tim3_memrow_t *row)
+{
+    size_t count = tim3_memtable_changes (batch);
+    for (size_t i = 0; i < count; i++) {
+        *row = tim3_memtable_change (batch, (guess + i) % count);
+        if (same_key (row, wanted))
+            return true;
+    }
+    return false;
+}
+
+static bool in_record (const tim3_record_t *record, const tim3_memrow_t *wanted)
+{
+    tim3_memrow_t row;
+    size_t position = 0;
+    while (tim3_record_effect (record, &position, &row))
+        if (same_key (&row, wanted))
+            return true;
+    return false;
+}
+
+static void compare (replay_t *self, const tim3_record_t *record, const tim3_memtable_t *batch)
+{
+    tim3_memrow_t then;
+    tim3_memrow_t now;
+    size_t position = 0;
+    size_t found = 0;
+    for (size_t i = 0; tim3_record_effect (record, &position, &then); i++) {
+        bool there = batch && find_change (batch, i, &then, &now);
+        found += there;
+        if (!there || !same_value (&then, &now))
+            differ (self, &then, there ? &now : NULL);
+    }
+    for (size_t i = 0; batch && found < tim3_memtable_changes (batch) && i < tim3_memtable_changes (batch); i++) {
+        now = tim3_memtable_change (batch, i);
+        if (!in_record (record, &now))
+            differ (self, NULL, &now);
+    }
+}
+
+/*  Is shown what a batch changes.  */
+static int judge (void *context, const tim3_memtable_t *batch)
+{
+    static const tim3_record_t nothing = {0};
+    replay_t *self = context;
+    compare (self, self->last ? self->record : &nothing, batch);
+    self->judged = self->last;
+    return self->difference_count > 0;
+}
+
+/*  --------------------------------------------------------------------------------------------- running  */
+
+static void make_host (replay_t *self, uint64_t started_us, uint64_t incarnation)
+{
+    tim3_host_options_t options = {.endpoint = "replay", .incarnation = incarnation, .started_us = started_us, .meta = self->meta};
+    strcpy (options.name, self->name);
+    tim3_host_destroy (&self->host);
+    self->host = tim3_host_new (self->core, self->settings, tim3_past_store (self->past), &options);
+    self->in_batch = false;
+}
+
+static void finish_batch (replay_t *self)
+{
+    if (self->in_batch)
+        tim3_host_commit (self->host);
+    self->in_batch = false;
+}
+
+static void begin_batch (replay_t *self, const tim3_cause_t *cause)
+{
+    finish_batch (self);
+    self->now_us = cause->now_us;
+    self->in_batch = true;
+    tim3_host_begin (self->host, cause->now_us);
+}
+
+static void take_frame (replay_t *self, const tim3_cause_t *cause)
+{
+    tim3_origin_t origin = {cause->answer, cause->peer, cause->peer_size};
+    self->frames++;
+    tim3_host_take (self->host, &origin, cause->data, cause->size);
+}
+
+/*  A core was made anew: in a new process, or in the one that was.  */
+static void renew (replay_t *self, const tim3_cause_t *cause)
+{
+    finish_batch (self);
+    self->other_settings |= cause->digest != self->digest;
+    if (cause->kind == TIM3_CAUSE_LIFE) {
+        make_host (self, cause->now_us, cause->number);
+        return;
+    }
+    if (!self->host)
+        make_host (self, cause->now_us, 0);
+    tim3_host_renew (self->host, cause->now_us, cause->number);
+}
+
+/*  False when there is no host yet to hand it to.  */
+static bool hand_over (replay_t *self, const tim3_cause_t *cause)
+{
+    if (cause->kind == TIM3_CAUSE_LIFE || cause->kind == TIM3_CAUSE_RENEW) {
+        renew (self, cause);
+        return true;
+    }
+    if (!self->host || (!self->in_batch && cause->kind != TIM3_CAUSE_BEGIN))
+        return false;
+    if (cause->kind == TIM3_CAUSE_BEGIN)
+        begin_batch (self, cause);
+    else if (cause->kind == TIM3_CAUSE_FRAME)
+        take_frame (self, cause);
+    else if (cause->kind == TIM3_CAUSE_TICK)
+        tim3_host_tick (self->host);
+    else
+        tim3_host_leave (self->host);
+    return true;
+}
+
+/*  Where the last batch of the record begins in its causes.  */
+static size_t last_begin (const tim3_record_t *record)
+{
+    size_t at = 0;
+    size_t last = 0;
+    tim3_cause_t cause;
+    ssize_t size;
+    while ((size = tim3_cause_read (record->causes + at, record->causes_size - at, &cause)) > 0) {
+        if (cause.kind == TIM3_CAUSE_BEGIN)
+            last = at;
+        at += (size_t) size;
+    }
+    return last;
+}
+
+static bool run_causes (replay_t *self, char *why, size_t why_size)
+{
+    const tim3_record_t *record = self->record;
+    size_t last = last_begin (record);
+    size_t at = 0;
+    tim3_cause_t cause;
+    ssize_t size;
+    while ((size = tim3_cause_read (record->causes + at, record->causes_size - at, &cause)) > 0) {
+        if (at == last)
+            finish_batch (self);
+        self->last = at >= last;
+        if (self->difference_count > 0)
+            return true;
+        if (!hand_over (self, &cause)) {
+            snprintf (why, why_size, "the causes of record %" PRIu64 " begin in the middle: its agent wrote none before", self->number);
+            return false;
+        }
+        at += (size_t) size;
+    }
+    if (size < 0) {
+        snprintf (why, why_size, "the causes of record %" PRIu64 " cannot be read by this build", self->number);
+        return false;
+    }
+    finish_batch (self);
+    return true;
+}
+
+static void tell_progress (replay_t *self)
+{
+    uint64_t now = tim3ctl_now_us ();
+    if (now - self->told_us < PROGRESS_US)
+        return;
+    self->told_us = now;
+    fprintf (stderr, "replay: %" PRIu64 " records, %" PRIu64 " messages, now at record %" PRIu64 "\n", self->records, self->frames,
+             self->number);
+}
+
+static bool take_record (void *context, uint64_t number, const tim3_record_t *record, char *why, size_t why_size)
+{
+    replay_t *self = context;
+    self->number = number;
+    self->record = record;
+    self->judged = false;
+    self->records++;
+    tell_progress (self);
+    self->interrupted = tim3ctl_interrupted ();
+    if (self->interrupted)
+        return false;
+    if (record->causes_size == 0) {
+        tim3_past_apply (self->past, record); /* made by the shell at start, or with replay switched off */
+        return true;
+    }
+    self->run++;
+    if (!run_causes (self, why, why_size))
+        return false;
+    if (!self->judged && self->difference_count == 0)
+        compare (self, record, NULL);
+    return self->difference_count == 0;
+}
+
+/*  ---------------------------------------------------------------------------------------------- report  */
+
+static void print_time (const char *label, uint64_t time_us)
+{
+    char text[TIM3CTL_CELL_MAX];
+    printf ("%-10s %s\n", label, tim3ctl_time_text (time_us, text));
+}
+
+static void print_side (const char *name, const json_t *value)
+{
+    char *text = json_dumps (value, JSON_COMPACT | JSON_ENCODE_ANY);
+    printf ("    %s  %s\n", name, json_is_null (value) ? "deleted" : text);
+    free (text);
+}
+
+static void print_differences (const replay_t *self)
+{
+    size_t i;
+    json_t *entry;
+    printf ("record %" PRIu64 " differs in %" PRIu64 " row%s:\n", self->number, self->difference_count,
+            self->difference_count == 1 ? "" : "s");
+    json_array_foreach (self->differences, i, entry)
+    {
+        printf ("  %s, %s\n", json_string_value (json_object_get (entry, "table")), json_string_value (json_object_get (entry, "key")));
+        print_side ("then", json_object_get (entry, "then"));
+        print_side ("now ", json_object_get (entry, "now"));
+    }
+}
+
+static void report (replay_t *self)
+{
+    bool same = self->difference_count == 0;
+    if (self->json) {
+        tim3ctl_json_print (json_pack ("{s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:O}", "agent", self->name, "from_record",
+                                       (json_int_t) (tim3_past_number (self->past) + 1), "records", (json_int_t) self->records, "run",
+                                       (json_int_t) self->run, "messages", (json_int_t) self->frames, "same", (int) same,
+                                       "other_settings", (int) self->other_settings, "differs_at",
+                                       (json_int_t) (same ? 0 : self->number), "differences", self->differences));
+        return;
+    }
+    if (tim3_past_begins_us (self->past))
+        print_time ("from", tim3_past_begins_us (self->past));
+    printf ("%-10s %" PRIu64 " from number %" PRIu64 " on, %" PRIu64 " of them run again\n", "records", self->records,
+            tim3_past_number (self->past) + 1, self->run);
+    printf ("%-10s %" PRIu64 "\n", "messages", self->frames);
+    if (!same)
+        print_differences (self);
+    if (self->other_settings)
+        puts ("The configuration is not the one of then.");
+    puts (same ? "This build decides all of it in the same way." : "This build decides it in another way.");
+}
+
+/*  ------------------------------------------------------------------------------------------------ start  */
+
+__attribute__ ((format (printf, 1, 2))) static int give_up (const char *format, ...)
+{
+    va_list arguments;
+    va_start (arguments, format);
+    fprintf (stderr, "tim3ctl: ");
+    vfprintf (stderr, format, arguments);
+    fputc ('\n', stderr);
+    va_end (arguments);
+    return NOT_DONE;
+}
+
+static int fill_settings (replay_t *self, const char *path, const tim3_address_t *address)
+{
+    char why[512];
+    tim3_config_t *config = tim3_config_load (path, why, sizeof why);
+    if (!config)
+        return give_up ("%s", why);
+    bool good = tim3_settings_fill (self->settings, config, self->data, address->role, address->asset[0] ? address->asset : "-",
+                                    (unsigned) address->shard, why, sizeof why);
+    tim3_config_destroy (&config);
+    if (!good)
+        return give_up ("%s", why);
+    self->digest = tim3_host_settings_digest (self->settings);
+    return 0;
+}
+
+static int run (replay_t *self, uint64_t since_us)
+{
+    char path[4096];
+    char why[1024] = "";
+    bool in_use;
+    snprintf (path, sizeof path, "%s/store/%s", self->data, self->name);
+    self->past = tim3_past_open (path, since_us, judge, self, &self->meta, &in_use, why, sizeof why);
+    if (!self->past)
+        return give_up ("%s%s", in_use ? "stop the agent first: " : "", why);
+    bool whole = tim3_past_play (self->past, take_record, self, why, sizeof why);
+    if (self->interrupted)
+        return give_up ("interrupted at record %" PRIu64, self->number);
+    if (!whole && self->difference_count == 0)
+        return give_up ("%s: %s", path, why[0] ? why : "cannot be read");
+    report (self);
+    return self->difference_count > 0 ? DIFFERS : 0;
+}
+
+static const char *find_config (tim3ctl_t *ctl)
+{
+    return tim3ctl_text (ctl, TIM3CTL_OPTION_CONFIG, getenv ("TIM3_CONFIG"));
+}
+
+int tim3ctl_replay (tim3ctl_t *ctl)
+{
+    tim3_address_t address;
+    replay_t self = {.data = ctl->arguments[0], .name = ctl->arguments[1], .json = ctl->json};
+    uint64_t hours = tim3ctl_number (ctl, TIM3CTL_OPTION_HOURS, 0);
+    const char *config = find_config (ctl);
+
+    if (!tim3_address_parse (self.name, &address) || address.shard < 0)
+        return tim3ctl_misused ("\"%s\" is no agent's address, such as lock_manager.TIM3.0", self.name);
+    self.core = core_of (address.role);
+    if (!self.core)
+        return tim3ctl_misused ("a %s keeps no ledger, so there is nothing to replay", tim3_role_name (address.role));
+    if (!config)
+        return tim3ctl_misused ("say with --config FILE (or TIM3_CONFIG) which configuration the agent ran with");
+    self.settings = tim3_alloc (sizeof *self.settings);
+    self.differences = json_array ();
+    self.begun_us = self.told_us = tim3ctl_now_us ();
+    uint64_t wall_us = (uint64_t) time (NULL) * 1000000;
+    uint64_t since = hours > 0 && hours < wall_us / 3600000000 ? wall_us - hours * 3600000000 : 0;
+    int code = fill_settings (&self, config, &address);
+    if (code == 0)
+        code = run (&self, since);
+    tim3_host_destroy (&self.host);
+    tim3_past_close (&self.past);
+    json_decref (self.differences);
+    free (self.settings);
+    return code;
+}

@@ -1,0 +1,125 @@
+/*  past.c - a store as it was. What checkpoints wrote over is laid over the environment, the newest first, so that
+    the oldest value is what is seen.  */
+#include "store/past.h"
+#include "store/journal.h"
+#include "store/store_lmdb.h"
+#include "store/undo.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct tim3_past {
+    tim3_store_t *store;
+    int directory;
+    tim3_checkpoint_t begin;
+    uint64_t begins_us;
+    /* of the record at hand */
+    uint64_t digest;
+    tim3_past_take_fn *take;
+    void *context;
+};
+
+static void lay_over (void *context, const tim3_memrow_t *row)
+{
+    tim3_memtable_t *table = context;
+    if (row->deleted)
+        tim3_memtable_delete (table, row->key, row->key_size);
+    else
+        tim3_memtable_put (table, row->key, row->key_size, row->value, row->value_size);
+}
+
+/*  NULL when a file is damaged.  */
+static tim3_memtable_t *go_back (tim3_past_t *self, uint64_t since_us)
+{
+    size_t count;
+    tim3_undo_entry_t *entries = tim3_undo_list (self->directory, &self->begin, &count);
+    tim3_memtable_t *table = tim3_memtable_new ();
+    for (size_t i = 0; i < count && entries[i].time_us >= since_us; i++) {
+        if (!tim3_undo_read (self->directory, &entries[i], lay_over, table)) {
+            tim3_memtable_destroy (&table);
+            break;
+        }
+        tim3_memtable_commit (table);
+        self->begin = entries[i].before;
+        self->begins_us = entries[i].time_us;
+    }
+    free (entries);
+    return table;
+}
+
+static tim3_past_t *refuse (tim3_past_t *self, const char *path, const char *reason, char *why, size_t why_size)
+{
+    snprintf (why, why_size, "%s: %s", path, reason);
+    tim3_past_close (&self);
+    return NULL;
+}
+
+tim3_past_t *tim3_past_open (const char *path, uint64_t since_us, tim3_tiers_judge_fn *judge, void *context,
+                             tim3_store_meta_t *meta, bool *in_use, char *why, size_t why_size)
+{
+    tim3_key_t key = tim3_key_text ("checkpoint");
+    tim3_store_t *lmdb = tim3_store_open_lmdb_read_only (path, meta, in_use, why, why_size);
+    if (!lmdb)
+        return NULL;
+    tim3_past_t *self = tim3_alloc (sizeof *self);
+    self->store = lmdb;
+    self->directory = tim3_store_lmdb_directory (lmdb);
+    if (!tim3_store_read (lmdb, TIM3_TABLE_CHECKPOINT, &key, &self->begin))
+        return refuse (self, path, "this store has no journal; see agents/store in docs/CONFIG.md", why, why_size);
+    tim3_memtable_t *over = go_back (self, since_us);
+    if (!over)
+        return refuse (self, path, "what leads back to an earlier state is damaged; ask for less with --hours", why, why_size);
+    self->store = tim3_store_open_over (lmdb, over, judge, context);
+    return self;
+}
+
+void tim3_past_close (tim3_past_t **self)
+{
+    if (!*self)
+        return;
+    tim3_store_close (&(*self)->store);
+    free (*self);
+    *self = NULL;
+}
+
+tim3_store_t *tim3_past_store (tim3_past_t *self)
+{
+    return self->store;
+}
+
+void tim3_past_apply (tim3_past_t *self, const tim3_record_t *record)
+{
+    tim3_store_over_apply (self->store, record);
+}
+
+uint64_t tim3_past_begins_us (const tim3_past_t *self)
+{
+    return self->begins_us;
+}
+
+uint64_t tim3_past_number (const tim3_past_t *self)
+{
+    return self->begin.number;
+}
+
+static bool take_record (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why, size_t why_size)
+{
+    tim3_past_t *self = context;
+    tim3_record_t record;
+    if (!tim3_record_read (payload, size, self->digest, &record)) {
+        snprintf (why, why_size, "record %" PRIu64 " is whole, but its contents are not", number);
+        return false;
+    }
+    self->digest = record.digest;
+    return self->take (self->context, number, &record, why, why_size);
+}
+
+bool tim3_past_play (tim3_past_t *self, tim3_past_take_fn *take, void *context, char *why, size_t why_size)
+{
+    tim3_journal_place_t place = {self->begin.number, self->begin.checksum};
+    self->take = take;
+    self->context = context;
+    self->digest = self->begin.digest;
+    return tim3_journal_read (self->directory, &place, take_record, self, why, why_size);
+}

@@ -1,0 +1,156 @@
+"""Running again what an agent was handed: the same build decides the same, another one is caught where it does not.
+
+Besides this, the harness replays the ledgers of every cluster at its end.
+"""
+import json
+import os
+import subprocess
+
+import harness
+from harness import Cluster
+from load import Load
+
+LEDGERS = ["token_manager.TIM3.0", "lock_manager.TIM3.0", "mock_usda.USDA.0", "state_manager.-.0", "router.-.0"]
+TOKEN_MANAGER = LEDGERS[0]
+DIFFERS = 1
+NOT_DONE = 3
+USAGE = 2
+
+
+def replay(cluster, address, *arguments, program="tim3ctl", config=None):
+    done = subprocess.run([cluster.exe(program), "--json", "replay", cluster.dir, address, "--config",
+                           config or cluster.config, *arguments], capture_output=True, text=True, timeout=120)
+    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+
+
+def stop(cluster):
+    for address in cluster.commands:
+        cluster.kill(address)
+
+
+def files(cluster, address, prefix):
+    folder = os.path.join(cluster.dir, "store", address)
+    return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.startswith(prefix))
+
+
+def begun(cluster):
+    load = Load(cluster, seed=7, outstanding=100)
+    load.start()
+    return load
+
+
+def worked(cluster, requests):
+    load = begun(cluster)
+    load.advance(requests, 90)
+    load.resolve()
+
+
+def test_same_build_decides_the_same():
+    with Cluster() as cluster:
+        load = begun(cluster)
+        load.advance(300, 60)
+        cluster.restart("lock_manager.TIM3.0")
+        load.advance(300, 60)
+        cluster.restart(TOKEN_MANAGER)
+        load.advance(300, 60)
+        load.resolve()
+        stop(cluster)
+        for address in LEDGERS:
+            code, report, errors = replay(cluster, address)
+            assert code == 0 and report["same"] and not report["other_settings"], (address, report, errors)
+            assert report["from_record"] == 1 and report["run"] > 10 and report["messages"] > 20, report
+
+
+def test_from_the_middle():
+    """With the files gone that lead back furthest, it begins at a later checkpoint: the core has no memory then."""
+    with Cluster(settings=dict(checkpoint_mb=1)) as cluster:
+        worked(cluster, 8000)
+        stop(cluster)
+        tried = [address for address in LEDGERS if len(files(cluster, address, "undo-")) >= 2]
+        assert len(tried) >= 3, tried
+        for address in tried:
+            undo = files(cluster, address, "undo-")
+            whole = replay(cluster, address)[1]
+            os.remove(undo[0])
+            code, report, errors = replay(cluster, address)
+            assert code == 0 and report["same"], (address, report, errors)
+            assert report["from_record"] > 1 and report["run"] < whole["run"], (report, whole)
+
+
+def test_another_rule_is_found():
+    """The tool with a planted bug (refused transfers are not recorded) stops at the first one that was, and shows it."""
+    with Cluster(coordinators=1) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        cluster.ctl("mint", "alice", "5")
+        cluster.ctl("transfer", "alice", "bob", "1")
+        first = cluster.ctl("--json", "transfer", "alice", "bob", "700", check=False)
+        second = cluster.ctl("--json", "transfer", "alice", "bob", "800", check=False)
+        assert first.returncode == 1 and second.returncode == 1, (first, second)
+        failed = cluster.ctl_json("txs", "--status", "failed")
+        tx = next(item["tx"] for item in failed if item["amount"] == str(700 * 10 ** 6))
+        stop(cluster)
+        assert replay(cluster, TOKEN_MANAGER)[0] == 0
+        code, report, errors = replay(cluster, TOKEN_MANAGER, program="tim3ctl-canary-17")
+        assert code == DIFFERS and not report["same"], (report, errors)
+        rows = {(row["table"], row["key"]): row for row in report["differences"]}
+        row = rows[("record", "tx " + tx)]
+        assert row["now"] == "unchanged" and row["then"]["amount"] == str(700 * 10 ** 6), row
+        text = subprocess.run([cluster.exe("tim3ctl-canary-17"), "replay", cluster.dir, TOKEN_MANAGER, "--config",
+                               cluster.config], capture_output=True, text=True).stdout
+        assert f"record {report['differs_at']} differs" in text and tx in text, text
+        # what it does not touch it decides alike
+        assert replay(cluster, "lock_manager.TIM3.0", program="tim3ctl-canary-17")[0] == 0
+
+
+def test_other_settings_are_told():
+    with Cluster() as cluster:
+        worked(cluster, 50)
+        stop(cluster)
+        other = os.path.join(cluster.dir, "other.cfg")
+        with open(cluster.config) as given, open(other, "w") as out:
+            out.write(given.read().replace("sweep_after_ms = 1000", "sweep_after_ms = 2000"))
+        report = replay(cluster, TOKEN_MANAGER, config=other)[1]
+        assert report["other_settings"], report
+
+
+def test_what_cannot_be_replayed():
+    with Cluster(settings=dict(checkpoint_mb=1)) as cluster:
+        worked(cluster, 3000)
+        code, _, errors = replay(cluster, TOKEN_MANAGER)
+        assert code == NOT_DONE and "stop the agent first" in errors, errors
+        stop(cluster)
+        assert replay(cluster, "coordinator.TIM3.0")[0] == USAGE
+        assert replay(cluster, "nobody")[0] == USAGE
+        code, _, errors = replay(cluster, "token_manager.TIM9.0")
+        assert code == NOT_DONE and "TIM9" in errors, errors
+        undo = files(cluster, TOKEN_MANAGER, "undo-")[-1]
+        with open(undo, "r+b") as file:
+            file.seek(os.path.getsize(undo) // 2)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+        code, _, errors = replay(cluster, TOKEN_MANAGER)
+        assert code == NOT_DONE and "damaged" in errors, errors
+        cluster.sound = False
+
+
+def test_a_store_without_a_journal():
+    with Cluster(settings=dict(store="lmdb")) as cluster:
+        worked(cluster, 50)
+        stop(cluster)
+        code, _, errors = replay(cluster, TOKEN_MANAGER)
+        assert code == NOT_DONE and "no journal" in errors, errors
+
+
+def test_nothing_is_kept_when_so_configured():
+    with Cluster(settings=dict(replay_hours=0, checkpoint_mb=1)) as cluster:
+        worked(cluster, 4000)
+        stop(cluster)
+        assert not files(cluster, TOKEN_MANAGER, "undo-")
+        assert len(files(cluster, TOKEN_MANAGER, "journal-")) <= 3
+        code, report, errors = replay(cluster, TOKEN_MANAGER)
+        assert code == 0 and report["run"] == 0, (report, errors)
+
+
+if __name__ == "__main__":
+    harness.main()
