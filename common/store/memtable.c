@@ -1,0 +1,345 @@
+/*  memtable.c - rows in an arena, found by hash, ordered by a tree, with a list of what the batch at hand changed.
+
+    The hash table is cut into shards that grow each by itself, so that none of them takes long to grow. A shard is an
+    open table of (hash, row); a row is removed by moving up what comes behind it, so there is nothing to clean.
+
+    What a batch changes it changes in place, and keeps the earlier value aside until the batch is kept. An abort
+    takes the batch's new rows out of the hash and the tree, as if they had never been there.
+*/
+#include "store/memtable.h"
+#include "base/log.h"
+#include "store/memtable_tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define SHARDS 256
+#define SLOTS_LEAST 16
+#define VALUE_MAX (UINT32_MAX / 4)
+
+typedef struct {
+    uint64_t hash;
+    tim3_memdata_t *row; /* NULL: unused */
+} slot_t;
+
+typedef struct {
+    slot_t *slots;
+    size_t mask; /* number of slots - 1 */
+    size_t count;
+} shard_t;
+
+/*  A key that the batch changed, and what it was before.  */
+typedef struct {
+    tim3_memdata_t *row;
+    uint8_t *value; /* NULL: there was no row */
+    size_t saved;   /* where in saved.data the bytes are */
+    uint32_t value_size;
+    uint32_t value_room;
+    bool deleted;
+} change_t;
+
+struct tim3_memtable {
+    tim3_memarena_t arena;
+    tim3_memtree_t tree;
+    shard_t shards[SHARDS];
+    size_t slots; /* of all shards */
+    size_t rows;
+    uint64_t batch;
+    change_t *changes;
+    size_t changes_count;
+    size_t changes_capacity;
+    tim3_buffer_t saved;
+};
+
+/*  ----------------------------------------------------------------------------------------------- hash  */
+
+static uint64_t hash_of (const uint8_t *key, size_t key_size)
+{
+    return XXH3_64bits (key, key_size);
+}
+
+static shard_t *shard_of (const tim3_memtable_t *self, uint64_t hash)
+{
+    return (shard_t *) &self->shards[hash / (UINT64_MAX / SHARDS + 1)];
+}
+
+/*  Position of the key, or of the unused slot where it belongs. The shard must have slots.  */
+static size_t find_slot (const shard_t *shard, uint64_t hash, const uint8_t *key, size_t key_size)
+{
+    size_t at = hash & shard->mask;
+    for (;; at = (at + 1) & shard->mask) {
+        const slot_t *slot = &shard->slots[at];
+        if (!slot->row)
+            return at;
+        if (slot->hash == hash && slot->row->key_size == key_size &&
+            memcmp (slot->row->key, key, key_size) == 0)
+            return at;
+    }
+}
+
+static tim3_memdata_t *find (const tim3_memtable_t *self, uint64_t hash, const uint8_t *key, size_t key_size)
+{
+    const shard_t *shard = shard_of (self, hash);
+    return shard->slots ? shard->slots[find_slot (shard, hash, key, key_size)].row : NULL;
+}
+
+static void place_slot (shard_t *shard, slot_t slot)
+{
+    size_t at = slot.hash & shard->mask;
+    while (shard->slots[at].row)
+        at = (at + 1) & shard->mask;
+    shard->slots[at] = slot;
+}
+
+static void grow_shard (tim3_memtable_t *self, shard_t *shard)
+{
+    shard_t old = *shard;
+    size_t had = old.slots ? old.mask + 1 : 0;
+    size_t slots = had ? 2 * had : SLOTS_LEAST;
+    TIM3_ASSERT (slots > had && slots <= SIZE_MAX / sizeof *shard->slots);
+    shard->slots = tim3_alloc (slots * sizeof *shard->slots);
+    shard->mask = slots - 1;
+    for (size_t i = 0; i < had; i++)
+        if (old.slots[i].row)
+            place_slot (shard, old.slots[i]);
+    free (old.slots);
+    self->slots += slots - had;
+}
+
+static void add_to_hash (tim3_memtable_t *self, uint64_t hash, tim3_memdata_t *row)
+{
+    shard_t *shard = shard_of (self, hash);
+    if (!shard->slots || shard->count >= (shard->mask + 1) / 8 * 5)
+        grow_shard (self, shard);
+    place_slot (shard, (slot_t){hash, row});
+    shard->count++;
+}
+
+/*  Rows behind the hole move up where that brings them no further than the slot they belong to.  */
+static void remove_from_hash (tim3_memtable_t *self, const tim3_memdata_t *row)
+{
+    uint64_t hash = hash_of (row->key, row->key_size);
+    shard_t *shard = shard_of (self, hash);
+    size_t hole = find_slot (shard, hash, row->key, row->key_size);
+    TIM3_ASSERT (shard->slots[hole].row == row);
+    for (size_t at = (hole + 1) & shard->mask; shard->slots[at].row; at = (at + 1) & shard->mask) {
+        size_t home = shard->slots[at].hash & shard->mask;
+        if (((at - home) & shard->mask) < ((at - hole) & shard->mask))
+            continue;
+        shard->slots[hole] = shard->slots[at];
+        hole = at;
+    }
+    shard->slots[hole] = (slot_t){0};
+    shard->count--;
+}
+
+/*  ---------------------------------------------------------------------------------------------- rows  */
+
+static tim3_memrow_t view (const tim3_memdata_t *row)
+{
+    if (row->deleted)
+        return (tim3_memrow_t){.key = row->key, .key_size = row->key_size, .deleted = true};
+    return (tim3_memrow_t){row->key, row->key_size, row->value, row->value_size, false};
+}
+
+static bool show (const tim3_memdata_t *row, tim3_memrow_t *seen)
+{
+    if (row)
+        *seen = view (row);
+    return row != NULL;
+}
+
+static tim3_memdata_t *new_row (tim3_memtable_t *self, const uint8_t *key, size_t key_size, size_t value_size)
+{
+    size_t size = (offsetof (tim3_memdata_t, key) + key_size + value_size + 7) & ~(size_t) 7;
+    tim3_memdata_t *row = tim3_memarena_take (&self->arena, size);
+    *row = (tim3_memdata_t){.key_size = (uint8_t) key_size};
+    memcpy (row->key, key, key_size);
+    row->value = row->key + key_size;
+    row->value_room = (uint32_t) (size - offsetof (tim3_memdata_t, key) - key_size);
+    return row;
+}
+
+/*  A place with some room to grow further, so that growing byte by byte wastes little.  */
+static void move_value (tim3_memtable_t *self, tim3_memdata_t *row, size_t value_size)
+{
+    size_t room = (value_size + value_size / 4 + 7) & ~(size_t) 7;
+    row->value = tim3_memarena_take (&self->arena, room);
+    row->value_room = (uint32_t) room;
+}
+
+/*  -------------------------------------------------------------------------------------------- changes  */
+
+static change_t *add_change (tim3_memtable_t *self, tim3_memdata_t *row)
+{
+    self->changes = tim3_memarray_grow (self->changes, self->changes_count, &self->changes_capacity,
+                                        sizeof *self->changes);
+    change_t *change = &self->changes[self->changes_count++];
+    *change = (change_t){.row = row};
+    row->batch = self->batch;
+    return change;
+}
+
+/*  Before the first change of a row in a batch. The bytes are copied, for their place may be written over.  */
+static void keep (tim3_memtable_t *self, tim3_memdata_t *row)
+{
+    if (row->batch == self->batch)
+        return;
+    change_t *change = add_change (self, row);
+    change->value = row->value;
+    change->value_size = row->value_size;
+    change->value_room = row->value_room;
+    change->deleted = row->deleted;
+    change->saved = self->saved.size;
+    tim3_buffer_append (&self->saved, row->value, row->value_size);
+}
+
+static void take_back (tim3_memtable_t *self, const change_t *change)
+{
+    tim3_memdata_t *row = change->row;
+    if (!change->value) {
+        remove_from_hash (self, row);
+        tim3_memtree_remove (&self->tree, row);
+        self->rows--;
+        return;
+    }
+    row->value = change->value;
+    row->value_size = change->value_size;
+    row->value_room = change->value_room;
+    row->deleted = change->deleted;
+    if (change->value_size > 0)
+        memcpy (row->value, self->saved.data + change->saved, change->value_size);
+}
+
+/*  The row of a key, ready to be changed; a new one has room for the value.  */
+static tim3_memdata_t *row_to_change (tim3_memtable_t *self, const uint8_t *key, size_t key_size,
+                                      size_t value_size)
+{
+    TIM3_ASSERT (key_size <= TIM3_MEMTABLE_KEY_MAX && value_size <= VALUE_MAX);
+    uint64_t hash = hash_of (key, key_size);
+    tim3_memdata_t *row = find (self, hash, key, key_size);
+    if (row) {
+        keep (self, row);
+        return row;
+    }
+    row = new_row (self, key, key_size, value_size);
+    add_to_hash (self, hash, row);
+    tim3_memtree_insert (&self->tree, row);
+    add_change (self, row);
+    self->rows++;
+    return row;
+}
+
+static void begin_batch (tim3_memtable_t *self)
+{
+    self->batch++;
+    self->changes_count = 0;
+    tim3_buffer_clear (&self->saved);
+}
+
+/*  ------------------------------------------------------------------------------------------ interface  */
+
+tim3_memtable_t *tim3_memtable_new (void)
+{
+    tim3_memtable_t *self = tim3_alloc (sizeof *self);
+    self->batch = 1;
+    return self;
+}
+
+void tim3_memtable_destroy (tim3_memtable_t **self_p)
+{
+    tim3_memtable_t *self = *self_p;
+    if (!self)
+        return;
+    for (unsigned i = 0; i < SHARDS; i++)
+        free (self->shards[i].slots);
+    tim3_memarena_free (&self->arena);
+    tim3_memarena_free (&self->tree.arena);
+    tim3_buffer_free (&self->saved);
+    free (self->changes);
+    free (self);
+    *self_p = NULL;
+}
+
+bool tim3_memtable_get (const tim3_memtable_t *self, const uint8_t *key, size_t key_size, tim3_memrow_t *row)
+{
+    return show (find (self, hash_of (key, key_size), key, key_size), row);
+}
+
+bool tim3_memtable_after (const tim3_memtable_t *self, const uint8_t *key, size_t key_size, bool strictly,
+                          tim3_memrow_t *row)
+{
+    return show (tim3_memtree_after (&self->tree, key, key_size, strictly), row);
+}
+
+bool tim3_memtable_before (const tim3_memtable_t *self, const uint8_t *key, size_t key_size, bool strictly,
+                           tim3_memrow_t *row)
+{
+    return show (tim3_memtree_before (&self->tree, key, key_size, !strictly), row);
+}
+
+void tim3_memtable_put (tim3_memtable_t *self, const uint8_t *key, size_t key_size, const uint8_t *value,
+                        size_t value_size)
+{
+    tim3_memdata_t *row = row_to_change (self, key, key_size, value_size);
+    if (row->value_room < value_size)
+        move_value (self, row, value_size);
+    if (value_size > 0)
+        memmove (row->value, value, value_size); /* it may be the value of a row */
+    row->value_size = (uint32_t) value_size;
+    row->deleted = false;
+}
+
+void tim3_memtable_delete (tim3_memtable_t *self, const uint8_t *key, size_t key_size)
+{
+    tim3_memdata_t *row = row_to_change (self, key, key_size, 0);
+    row->value_size = 0;
+    row->deleted = true;
+}
+
+size_t tim3_memtable_changes (const tim3_memtable_t *self)
+{
+    return self->changes_count;
+}
+
+tim3_memrow_t tim3_memtable_change (const tim3_memtable_t *self, size_t position)
+{
+    TIM3_ASSERT (position < self->changes_count);
+    return view (self->changes[position].row);
+}
+
+void tim3_memtable_commit (tim3_memtable_t *self)
+{
+    begin_batch (self);
+}
+
+void tim3_memtable_abort (tim3_memtable_t *self)
+{
+    while (self->changes_count > 0)
+        take_back (self, &self->changes[--self->changes_count]);
+    begin_batch (self);
+}
+
+bool tim3_memtable_next (const tim3_memtable_t *self, tim3_memcursor_t *cursor, tim3_memrow_t *row)
+{
+    tim3_memplace_t place = {cursor->leaf, cursor->at};
+    if (!cursor->begun)
+        place = tim3_memtree_first (&self->tree);
+    bool there = show (tim3_memtree_next (&place), row);
+    *cursor = (tim3_memcursor_t){place.leaf, place.at, true};
+    return there;
+}
+
+size_t tim3_memtable_rows (const tim3_memtable_t *self)
+{
+    return self->rows;
+}
+
+size_t tim3_memtable_bytes (const tim3_memtable_t *self)
+{
+    return sizeof *self + tim3_memarena_bytes (&self->arena) + tim3_memarena_bytes (&self->tree.arena) +
+           self->slots * sizeof (slot_t) + self->changes_capacity * sizeof *self->changes +
+           self->saved.capacity;
+}

@@ -1,0 +1,88 @@
+/*  memtable_tree.h - the rows of a memtable, the memory they are in, and the tree that has them in order.
+
+    For memtable.c alone. A B+tree with wide, linked leaves. A node tells its rows apart by eight bytes of each key,
+    taken behind what all keys of the node have in common; a row itself is only looked at where those are equal.
+    Nodes that run empty are taken out, so there are never more of them than rows; thin ones are not merged, because
+    rows are only removed when a batch is taken back.
+*/
+#ifndef TIM3_MEMTABLE_TREE_H
+#define TIM3_MEMTABLE_TREE_H
+
+#include "store/memtable.h"
+
+/*  ------------------------------------------------------------------------------------------- memory
+    Chunks that grow from small to large and never move. Taking goes forward only, and back to a mark.  */
+
+typedef struct {
+    uint8_t *data;
+    size_t size;
+} tim3_memchunk_t;
+
+typedef struct {
+    size_t chunk;
+    size_t used; /* of that chunk */
+} tim3_memmark_t;
+
+typedef struct {
+    tim3_memchunk_t *chunks;
+    size_t count;
+    size_t capacity;
+    tim3_memmark_t at;
+    size_t bytes; /* of all chunks */
+} tim3_memarena_t;
+
+/*  Aligned to 8 bytes, not zeroed.  */
+void *tim3_memarena_take (tim3_memarena_t *self, size_t size);
+size_t tim3_memarena_bytes (const tim3_memarena_t *self);
+void tim3_memarena_free (tim3_memarena_t *self);
+/*  Doubles an array that is full; memory exhaustion is fatal.  */
+void *tim3_memarray_grow (void *array, size_t count, size_t *capacity, size_t item_size);
+
+/*  ---------------------------------------------------------------------------------------------- rows  */
+
+typedef struct {
+    uint8_t *value; /* its place: behind the key, or elsewhere once it has grown */
+    uint32_t value_size;
+    uint32_t value_room; /* bytes of the place */
+    uint64_t batch;      /* the last one that changed it */
+    uint8_t key_size;
+    bool deleted;
+    uint8_t key[];
+} tim3_memdata_t;
+
+/*  Less, equal or greater than 0, as the row is before, at or after the key.  */
+int tim3_memdata_compare (const tim3_memdata_t *row, const uint8_t *key, size_t key_size);
+
+/*  ---------------------------------------------------------------------------------------------- tree  */
+
+typedef struct tim3_memnode tim3_memnode_t;
+
+typedef struct {
+    tim3_memnode_t *root; /* NULL until the first row */
+    tim3_memnode_t *free_leaves;
+    tim3_memnode_t *free_inners;
+    unsigned height;
+    tim3_memarena_t arena;
+} tim3_memtree_t;
+
+/*  A place in the order. leaf is NULL past either end.  */
+typedef struct {
+    const tim3_memnode_t *leaf;
+    unsigned at;
+} tim3_memplace_t;
+
+/*  The row must not be in the tree, or be in it.  */
+void tim3_memtree_insert (tim3_memtree_t *self, tim3_memdata_t *row);
+void tim3_memtree_remove (tim3_memtree_t *self, const tim3_memdata_t *row);
+
+/*  The first row at or after the key (past: after it), and the last one before that.  */
+const tim3_memdata_t *tim3_memtree_after (const tim3_memtree_t *self, const uint8_t *key, size_t key_size,
+                                          bool past);
+const tim3_memdata_t *tim3_memtree_before (const tim3_memtree_t *self, const uint8_t *key, size_t key_size,
+                                           bool past);
+
+tim3_memplace_t tim3_memtree_first (const tim3_memtree_t *self);
+/*  The row at a place, which moves on; NULL at the end.  */
+const tim3_memdata_t *tim3_memtree_next (tim3_memplace_t *place);
+
+#endif
