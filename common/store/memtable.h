@@ -11,7 +11,7 @@
 
     Cost: a look-up by key is one probe of a hash table; only a key that is new, or a search by order, walks the
     tree. Memory is taken in large pieces and given back all at once by tim3_memtable_destroy: a value that grows
-    out of its place leaves the old place unused.
+    out of its place leaves the old place unused. A batch that is taken back leaves its memory to the next.
 */
 #ifndef TIM3_MEMTABLE_H
 #define TIM3_MEMTABLE_H
@@ -34,7 +34,8 @@ typedef struct {
 tim3_memtable_t *tim3_memtable_new (void);
 void tim3_memtable_destroy (tim3_memtable_t **self);
 
-/*  Rows are valid until the next put, delete, commit or abort; keys for as long as the table.  */
+/*  Rows are valid until the next put, delete, commit or abort; keys for as long as the table, but for those that first
+    came with a batch that is taken back: they are gone with it.  */
 
 /*  False when the table has no row for the key.  */
 bool tim3_memtable_get (const tim3_memtable_t *self, const uint8_t *key, size_t key_size, tim3_memrow_t *row);

@@ -69,6 +69,11 @@ void *tim3_memarena_take (tim3_memarena_t *self, size_t size)
     return place;
 }
 
+void tim3_memarena_go_back (tim3_memarena_t *self, tim3_memmark_t mark)
+{
+    self->at = mark;
+}
+
 size_t tim3_memarena_bytes (const tim3_memarena_t *self)
 {
     return self->bytes + self->capacity * sizeof *self->chunks;
