@@ -5,13 +5,11 @@
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /*  ------------------------------------------------------------------------------------------- memory  */
 
 #define CHUNK_LEAST ((size_t) 64 << 10)
 #define CHUNK_MOST ((size_t) 4 << 20)
-#define HUGE_PAGE ((size_t) 2 << 20)
 
 void *tim3_memarray_grow (void *array, size_t count, size_t *capacity, size_t item_size)
 {
@@ -25,16 +23,7 @@ void *tim3_memarray_grow (void *array, size_t count, size_t *capacity, size_t it
     return array;
 }
 
-/*  Random access to many rows costs as much in page tables as in memory: large chunks ask for large pages.  */
-static void *take_chunk (size_t size)
-{
-    void *memory = aligned_alloc (size < HUGE_PAGE ? 64 : HUGE_PAGE, size);
-    TIM3_ASSERT (memory);
-    if (size >= HUGE_PAGE)
-        madvise (memory, size, MADV_HUGEPAGE); /* a wish: it may be refused */
-    return memory;
-}
-
+/*  Not large pages: the kernel clears each at once, which was measured to stall a put for milliseconds.  */
 static void add_chunk (tim3_memarena_t *self, size_t least)
 {
     size_t size = self->count ? 2 * self->chunks[self->count - 1].size : CHUNK_LEAST;
@@ -42,7 +31,8 @@ static void add_chunk (tim3_memarena_t *self, size_t least)
     while (size < least)
         size *= 2;
     self->chunks = tim3_memarray_grow (self->chunks, self->count, &self->capacity, sizeof *self->chunks);
-    uint8_t *data = take_chunk (size);
+    uint8_t *data = aligned_alloc (64, size);
+    TIM3_ASSERT (data);
     self->chunks[self->count++] = (tim3_memchunk_t){data, size};
     self->bytes += size;
 }
