@@ -142,6 +142,12 @@ sim: $(BUILD)/bin/tim3-sim ## simulate SEEDS seeds (1000) from FROM on, or SEED 
 canaries: $(call canary,$(CANARIES)) ## hunt planted bugs with the simulator
 	tests/sim/canaries $(BUILD)
 
+# What the table in memory costs, beside LMDB.
+$(BUILD)/bin/tim3-bench-memtable: $(call obj,tests/bench/memtable.c tests/unit/seeded.c) $(BUILD)/libtim3.a
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 # Breaks stores on purpose, for the tests of fsck.
 $(BUILD)/bin/tim3-poke: $(call obj,tests/tools/poke.c client/tim3ctl_json.c client/tim3ctl_print.c) $(BUILD)/libtim3.a
 	@mkdir -p $(@D)

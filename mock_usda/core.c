@@ -426,7 +426,7 @@ static const tim3_handler_t s_handlers[] = {
     {0, NULL}};
 
 const tim3_core_t tim3_mock_usda_core = {.role = TIM3_ROLE_MOCK_USDA,
-                                            .writes_from_store_alone = true,
+                                         .writes_from_store_alone = true,
                                          .capabilities = "collateral_token faucet",
                                          .new = new,
                                          .destroy = destroy,

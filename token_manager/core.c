@@ -854,7 +854,7 @@ static const tim3_handler_t s_handlers[] = {
     {0, NULL}};
 
 const tim3_core_t tim3_token_manager_core = {.role = TIM3_ROLE_TOKEN_MANAGER,
-                                            .writes_from_store_alone = true,
+                                             .writes_from_store_alone = true,
                                              .capabilities = "tokens controls",
                                              .new = new,
                                              .destroy = destroy,

@@ -4,7 +4,8 @@
     open table of (hash, row); a row is removed by moving up what comes behind it, so there is nothing to clean.
 
     What a batch changes it changes in place, and keeps the earlier value aside until the batch is kept. An abort
-    takes the batch's new rows out of the hash and the tree, as if they had never been there.
+    takes the batch's new rows out of the hash and the tree, as if they had never been there, and gives the memory that
+    the batch took to the next: however often that happens, the table does not grow.
 */
 #include "store/memtable.h"
 #include "base/log.h"
@@ -47,6 +48,7 @@ struct tim3_memtable {
     size_t slots; /* of all shards */
     size_t rows;
     uint64_t batch;
+    tim3_memmark_t begun; /* where the arena was when the batch began */
     change_t *changes;
     size_t changes_count;
     size_t changes_capacity;
@@ -196,7 +198,7 @@ static void keep (tim3_memtable_t *self, tim3_memdata_t *row)
     tim3_buffer_append (&self->saved, row->value, row->value_size);
 }
 
-static void drop (tim3_memtable_t *self, tim3_memdata_t *row)
+static void drop (tim3_memtable_t *self, const tim3_memdata_t *row)
 {
     remove_from_hash (self, row);
     tim3_memtree_remove (&self->tree, row);
@@ -241,6 +243,7 @@ static tim3_memdata_t *row_to_change (tim3_memtable_t *self, const uint8_t *key,
 static void begin_batch (tim3_memtable_t *self)
 {
     self->batch++;
+    self->begun = self->arena.at;
     self->changes_count = 0;
     tim3_buffer_clear (&self->saved);
 }
@@ -308,10 +311,11 @@ void tim3_memtable_delete (tim3_memtable_t *self, const uint8_t *key, size_t key
 
 void tim3_memtable_forget (tim3_memtable_t *self, const uint8_t *key, size_t key_size)
 {
-    if (!find (self, hash_of (key, key_size), key, key_size))
+    tim3_memdata_t *row = find (self, hash_of (key, key_size), key, key_size);
+    if (!row)
         return;
     tim3_memtable_delete (self, key, key_size);
-    row_to_change (self, key, key_size, 0)->forgotten = true;
+    row->forgotten = true;
 }
 
 size_t tim3_memtable_changes (const tim3_memtable_t *self)
@@ -337,6 +341,7 @@ void tim3_memtable_abort (tim3_memtable_t *self)
 {
     while (self->changes_count > 0)
         take_back (self, &self->changes[--self->changes_count]);
+    tim3_memarena_go_back (&self->arena, self->begun);
     begin_batch (self);
 }
 

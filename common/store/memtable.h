@@ -11,7 +11,7 @@
 
     Cost: a look-up by key is one probe of a hash table; only a key that is new, or a search by order, walks the
     tree. Memory is taken in large pieces and given back all at once by tim3_memtable_destroy: a value that grows
-    out of its place leaves the old place unused.
+    out of its place leaves the old place unused. A batch that is taken back leaves its memory to the next.
 */
 #ifndef TIM3_MEMTABLE_H
 #define TIM3_MEMTABLE_H
@@ -34,7 +34,8 @@ typedef struct {
 tim3_memtable_t *tim3_memtable_new (void);
 void tim3_memtable_destroy (tim3_memtable_t **self);
 
-/*  Rows are valid until the next put, delete, commit or abort; keys for as long as the table.  */
+/*  Rows are valid until the next put, delete, commit or abort; keys for as long as the table, but for those that first
+    came with a batch that is taken back: they are gone with it.  */
 
 /*  False when the table has no row for the key.  */
 bool tim3_memtable_get (const tim3_memtable_t *self, const uint8_t *key, size_t key_size, tim3_memrow_t *row);
@@ -49,8 +50,8 @@ bool tim3_memtable_before (const tim3_memtable_t *self, const uint8_t *key, size
 void tim3_memtable_put (tim3_memtable_t *self, const uint8_t *key, size_t key_size, const uint8_t *value,
                         size_t value_size);
 void tim3_memtable_delete (tim3_memtable_t *self, const uint8_t *key, size_t key_size);
-/*  For a key that nothing below has: deleted for the rest of the batch, and with its commit there is no row. Without a row nothing
-    happens.  */
+/*  For a key that nothing below has: deleted for the rest of the batch, and with its commit there is no row.
+    Without a row nothing happens.  */
 void tim3_memtable_forget (tim3_memtable_t *self, const uint8_t *key, size_t key_size);
 
 /*  The batch at hand: how many keys it changed, and each of them (from 0) as it is now.  */

@@ -5,13 +5,11 @@
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /*  ------------------------------------------------------------------------------------------- memory  */
 
 #define CHUNK_LEAST ((size_t) 64 << 10)
 #define CHUNK_MOST ((size_t) 4 << 20)
-#define HUGE_PAGE ((size_t) 2 << 20)
 
 void *tim3_memarray_grow (void *array, size_t count, size_t *capacity, size_t item_size)
 {
@@ -25,7 +23,7 @@ void *tim3_memarray_grow (void *array, size_t count, size_t *capacity, size_t it
     return array;
 }
 
-/*  Random access to many rows costs as much in page tables as in memory: large chunks ask for large pages.  */
+/*  Not large pages: the kernel clears each at once, which was measured to stall a put for milliseconds.  */
 static void add_chunk (tim3_memarena_t *self, size_t least)
 {
     size_t size = self->count ? 2 * self->chunks[self->count - 1].size : CHUNK_LEAST;
@@ -33,10 +31,8 @@ static void add_chunk (tim3_memarena_t *self, size_t least)
     while (size < least)
         size *= 2;
     self->chunks = tim3_memarray_grow (self->chunks, self->count, &self->capacity, sizeof *self->chunks);
-    uint8_t *data = aligned_alloc (size < HUGE_PAGE ? 64 : HUGE_PAGE, size);
+    uint8_t *data = aligned_alloc (64, size);
     TIM3_ASSERT (data);
-    if (size >= HUGE_PAGE)
-        madvise (data, size, MADV_HUGEPAGE); /* a wish: it may be refused */
     self->chunks[self->count++] = (tim3_memchunk_t){data, size};
     self->bytes += size;
 }
@@ -61,6 +57,11 @@ void *tim3_memarena_take (tim3_memarena_t *self, size_t size)
     void *place = self->chunks[self->at.chunk].data + self->at.used;
     self->at.used += size;
     return place;
+}
+
+void tim3_memarena_go_back (tim3_memarena_t *self, tim3_memmark_t mark)
+{
+    self->at = mark;
 }
 
 size_t tim3_memarena_bytes (const tim3_memarena_t *self)
@@ -97,15 +98,12 @@ struct tim3_memnode {
     tim3_memnode_t *children[]; /* WIDTH, in an inner node */
 };
 
-/*  The way from the root to an entry of a leaf: level 0 is the leaf.  */
+/*  A path from the root to an entry of a leaf is an array of these: level 0 is the leaf. (Not two arrays: gcc 12.2
+    then takes what descend writes for unwritten.)  */
 typedef struct {
     tim3_memnode_t *node;
     unsigned at;
 } step_t;
-
-typedef struct {
-    step_t steps[HEIGHT_MAX];
-} path_t;
 
 static tim3_memnode_t *new_node (tim3_memtree_t *self, bool inner)
 {
@@ -187,10 +185,12 @@ static unsigned search (const tim3_memnode_t *node, const uint8_t *key, size_t k
 {
     unsigned low = first_entry (node);
     unsigned high = node->count;
-    size_t same = node->prefix_size < key_size ? node->prefix_size : key_size;
-    int order = memcmp (key, node->prefix, same);
-    if (order || key_size < node->prefix_size)
-        return order > 0 ? high : low;
+    if (node->prefix_size > 0) {
+        size_t same = node->prefix_size < key_size ? node->prefix_size : key_size;
+        int order = memcmp (key, node->prefix, same);
+        if (order || same < node->prefix_size)
+            return order > 0 ? high : low;
+    }
     uint64_t piece = piece_of (key, key_size, node->prefix_size);
     low = first_piece (node, low, high, piece);
     if (low == high || node->pieces[low] != piece)
@@ -241,15 +241,25 @@ static void sharpen (tim3_memnode_t *node, unsigned at)
 
 /*  -------------------------------------------------------------------------------------------- descent  */
 
-static void descend (const tim3_memtree_t *self, const uint8_t *key, size_t key_size, path_t *path)
+/*  A node that is not in a cache is there sooner when all of its pieces are asked for at once.  */
+static tim3_memnode_t *child_at (const tim3_memnode_t *node, unsigned at)
+{
+    tim3_memnode_t *child = node->children[at];
+    __builtin_prefetch (child);
+    for (unsigned i = 0; i < WIDTH; i += 8)
+        __builtin_prefetch (&child->pieces[i]);
+    return child;
+}
+
+static void descend (const tim3_memtree_t *self, const uint8_t *key, size_t key_size, step_t *path)
 {
     tim3_memnode_t *node = self->root;
     for (unsigned level = self->height; level-- > 0;) {
         TIM3_ASSERT (node->inner == (level > 0));
-        path->steps[level].node = node;
-        path->steps[level].at = search (node, key, key_size, level > 0) - (level > 0);
+        path[level].node = node;
+        path[level].at = search (node, key, key_size, level > 0) - (level > 0);
         if (level > 0)
-            node = node->children[path->steps[level].at];
+            node = child_at (node, path[level].at);
     }
 }
 
@@ -260,7 +270,7 @@ static tim3_memplace_t seek (const tim3_memtree_t *self, const uint8_t *key, siz
     if (!node)
         return (tim3_memplace_t){0};
     while (node->inner)
-        node = node->children[search (node, key, key_size, true) - 1];
+        node = child_at (node, search (node, key, key_size, true) - 1);
     return (tim3_memplace_t){node, search (node, key, key_size, past)};
 }
 
@@ -355,7 +365,7 @@ static unsigned split_at (const tim3_memnode_t *node, unsigned at)
     return in_order && at > WIDTH / 2 ? at : WIDTH / 2;
 }
 
-static void add_root (tim3_memtree_t *self, path_t *path)
+static void add_root (tim3_memtree_t *self, step_t *path)
 {
     TIM3_ASSERT (self->height < HEIGHT_MAX);
     tim3_memnode_t *root = new_node (self, true);
@@ -364,17 +374,17 @@ static void add_root (tim3_memtree_t *self, path_t *path)
     root->pieces[0] = 0;
     root->children[0] = self->root;
     self->root = root;
-    path->steps[self->height].node = root;
-    path->steps[self->height++].at = 0;
+    path[self->height].node = root;
+    path[self->height++].at = 0;
 }
 
-/*  Adds an entry to a level, and where that is full, a node beside it to the level above. */
-static void add_at (tim3_memtree_t *self, path_t *path, unsigned level, const tim3_memdata_t *row,
-                    tim3_memnode_t *child)
+/*  Adds an entry to a leaf, and where a node is full, one beside it to the level above.  */
+static void add_at (tim3_memtree_t *self, step_t *path, const tim3_memdata_t *row)
 {
-    for (;; level++) {
-        tim3_memnode_t *node = path->steps[level].node;
-        unsigned at = path->steps[level].at + (level > 0);
+    tim3_memnode_t *child = NULL;
+    for (unsigned level = 0;; level++) {
+        tim3_memnode_t *node = path[level].node;
+        unsigned at = path[level].at + (level > 0);
         if (node->count < WIDTH) {
             add (node, at, row, child);
             return;
@@ -394,13 +404,13 @@ static void add_at (tim3_memtree_t *self, path_t *path, unsigned level, const ti
 
 void tim3_memtree_insert (tim3_memtree_t *self, tim3_memdata_t *row)
 {
-    path_t path;
+    step_t path[HEIGHT_MAX];
     if (!self->root) {
         self->root = new_node (self, false);
         self->height = 1;
     }
-    descend (self, row->key, row->key_size, &path);
-    add_at (self, &path, 0, row, NULL);
+    descend (self, row->key, row->key_size, path);
+    add_at (self, path, row);
 }
 
 /*  ------------------------------------------------------------------------------------------- removing  */
@@ -427,12 +437,12 @@ static void lower_root (tim3_memtree_t *self)
 }
 
 /*  The smallest row below a node is another: so says the entry above it, and where that is the first, the next. */
-static void tell_smallest (tim3_memtree_t *self, path_t *path, unsigned level)
+static void tell_smallest (tim3_memtree_t *self, step_t *path, unsigned level)
 {
-    const tim3_memdata_t *row = path->steps[level].node->rows[0];
+    const tim3_memdata_t *row = path[level].node->rows[0];
     while (++level < self->height) {
-        tim3_memnode_t *node = path->steps[level].node;
-        unsigned at = path->steps[level].at;
+        tim3_memnode_t *node = path[level].node;
+        unsigned at = path[level].at;
         node->rows[at] = row;
         if (at == 0)
             continue;
@@ -446,18 +456,17 @@ static void tell_smallest (tim3_memtree_t *self, path_t *path, unsigned level)
 
 void tim3_memtree_remove (tim3_memtree_t *self, const tim3_memdata_t *row)
 {
-    path_t path;
+    step_t path[HEIGHT_MAX];
     unsigned level = 0;
     TIM3_ASSERT (self->root);
-    descend (self, row->key, row->key_size, &path);
-    TIM3_ASSERT (path.steps[0].at < path.steps[0].node->count &&
-                 path.steps[0].node->rows[path.steps[0].at] == row);
-    take_out (path.steps[0].node, path.steps[0].at);
-    while (path.steps[level].node->count == 0 && level + 1 < self->height) {
-        drop_node (self, path.steps[level++].node);
-        take_out (path.steps[level].node, path.steps[level].at);
+    descend (self, row->key, row->key_size, path);
+    TIM3_ASSERT (path[0].at < path[0].node->count && path[0].node->rows[path[0].at] == row);
+    take_out (path[0].node, path[0].at);
+    while (path[level].node->count == 0 && level + 1 < self->height) {
+        drop_node (self, path[level++].node);
+        take_out (path[level].node, path[level].at);
     }
-    if (path.steps[level].node->count > 0 && path.steps[level].at == 0)
-        tell_smallest (self, &path, level);
+    if (path[level].node->count > 0 && path[level].at == 0)
+        tell_smallest (self, path, level);
     lower_root (self);
 }

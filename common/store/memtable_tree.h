@@ -33,6 +33,8 @@ typedef struct {
 
 /*  Aligned to 8 bytes, not zeroed.  */
 void *tim3_memarena_take (tim3_memarena_t *self, size_t size);
+/*  Gives up whatever was taken since the arena was at the mark. Its chunks are kept.  */
+void tim3_memarena_go_back (tim3_memarena_t *self, tim3_memmark_t mark);
 size_t tim3_memarena_bytes (const tim3_memarena_t *self);
 void tim3_memarena_free (tim3_memarena_t *self);
 /*  Doubles an array that is full; memory exhaustion is fatal.  */

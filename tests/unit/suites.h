@@ -11,6 +11,7 @@
     X (envelope)       \
     X (config)         \
     X (store)          \
+    X (memtable)       \
     X (host)           \
     X (mock_usda)      \
     X (token_manager)  \
