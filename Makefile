@@ -41,8 +41,10 @@ $(BUILD)/libtim3client.a: $(call obj,$(CLIENT))
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
+# Cores that an agent can host besides its own.
+HOSTED_coordinator = lock_manager/core.c token_manager/core.c
 define agent_rule
-$(BUILD)/bin/tim3-$(subst _,-,$(1)): $(call obj,$(wildcard $(1)/*.c)) $(BUILD)/libtim3.a
+$(BUILD)/bin/tim3-$(subst _,-,$(1)): $(call obj,$(wildcard $(1)/*.c) $(HOSTED_$(1))) $(BUILD)/libtim3.a
 	@mkdir -p $$(@D)
 	@echo '  LD   $$@'
 	@$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)

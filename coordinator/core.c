@@ -742,6 +742,7 @@ static const tim3_handler_t s_handlers[] = {
     {0, NULL}};
 
 const tim3_core_t tim3_coordinator_core = {.role = TIM3_ROLE_COORDINATOR,
+                                           .keeps_nothing = true,
                                            .capabilities = "mint redeem transfer",
                                            .new = new,
                                            .destroy = destroy,

@@ -4,6 +4,6 @@
 
 int main (int argc, char **argv)
 {
-    static const tim3_program_t program = {&tim3_state_manager_core, NULL, NULL};
+    static const tim3_program_t program = {.core = &tim3_state_manager_core};
     return tim3_agent_main (argc, argv, &program);
 }

@@ -69,6 +69,7 @@ typedef struct {
     /* what it keeps in memory decides answers at most, never what is written: where a stretch of the journal
        begins, which must be run again without that memory, it need not be made anew */
     bool writes_from_store_alone;
+    bool keeps_nothing; /* in its store */
     /* settings live as long as the core */
     void *(*new) (const tim3_settings_t *settings);
     void (*destroy) (void **self);

@@ -1,7 +1,10 @@
-/*  host.c - runs a core over batches of frames. See host.h for how it is driven.
+/*  host.c - runs cores over batches of frames. See host.h for how it is driven.
 
-    A message passes: envelope -> known? -> class fits the connection? -> sender allowed? -> meant for this agent?
-    -> body. The first check that fails decides the answer.
+    A message passes: envelope -> for which core? -> known? -> class fits the connection? -> sender allowed? -> meant for
+    this agent? -> body. The first check that fails decides the answer.
+
+    What cores of one host say to each other never leaves it: it waits in a queue of its own and is handed over
+    before the batch ends, so that all of it is one commit.
 */
 #include "agent/host.h"
 #include "agent/cause.h"
@@ -22,6 +25,7 @@
 #define MAP_WARN_PERCENT 70
 #define BACKLOG_WARN 10000
 #define ROWS_PER_BATCH 100000
+#define ROUNDS_MOST 64
 
 struct tim3_report {
     tim3_reason_t reasons[64];
@@ -30,24 +34,40 @@ struct tim3_report {
     uint32_t metric_count;
 };
 
+/*  One of the cores.  */
+typedef struct {
+    const tim3_core_t *core;
+    const tim3_settings_t *settings;
+    void *state;
+    tim3_store_t *store; /* its sight of the host's */
+    bool has_view;
+    char name[TIM3_ADDRESS_MAX + 1];
+    const char *role;
+    tim3_handler_fn *handlers[HANDLERS];
+    tim3_publisher_t publisher;
+    tim3_registrar_t registrar;
+    uint64_t digest; /* of the settings */
+} unit_t;
+
 struct tim3_env {
     tim3_host_t *host;
+    unit_t *unit; /* the core at work */
     const tim3_envelope_t *message;
     const tim3_origin_t *origin;
 };
 
 struct tim3_host {
-    const tim3_core_t *core;
-    const tim3_settings_t *settings;
-    void *state;
+    unit_t units[TIM3_HOST_CORES_MAX];
+    unsigned unit_count;
     tim3_store_t *store;
     tim3_host_options_t options;
-    tim3_handler_fn *handlers[HANDLERS];
     tim3_env_t env;
     uint64_t now_us;
     uint64_t started_us;
     uint64_t next_id;
     tim3_outbox_t *outbox;
+    tim3_buffer_t local; /* what cores here have said to each other: local_t and an envelope each */
+    tim3_buffer_t delivering;
     size_t handed_out;
     tim3_frame_t frame;
     char frame_address[TIM3_OUTBOX_KEY_MAX + 1];
@@ -56,10 +76,8 @@ struct tim3_host {
     tim3_arena_t arena;
     uint8_t *body;
     tim3_report_t *report;
-    tim3_publisher_t publisher;
-    tim3_registrar_t registrar;
     tim3_host_counters_t counters;
-    uint64_t digest; /* of the settings */
+    bool alive; /* its first batch has begun */
 };
 
 /*  ------------------------------------------------------------------------------------------- causes
@@ -102,15 +120,54 @@ static tim3_buffer_t *open_frame (tim3_host_t *self, char kind, const void *name
     return tim3_outbox_open (self->outbox, key, size + 1);
 }
 
-static void head (tim3_host_t *self, tim3_envelope_t *envelope, tim3_type_t type, const char *recipient)
+static void head (const tim3_env_t *env, tim3_envelope_t *envelope, tim3_type_t type, const char *recipient)
 {
+    tim3_host_t *self = env->host;
     memset (envelope, 0, sizeof *envelope);
     envelope->type = type;
     envelope->id = self->next_id++;
     envelope->time_us = self->now_us;
-    strcpy (envelope->sender, self->options.name);
+    strcpy (envelope->sender, env->unit->name);
     snprintf (envelope->recipient, sizeof envelope->recipient, "%s", recipient);
     self->counters.messages_out++;
+}
+
+/*  In front of each envelope between cores of this host.  */
+typedef struct {
+    uint32_t size;
+    uint8_t from;
+    uint8_t to;
+    bool answer;
+} local_t;
+
+/*  The peer of such an envelope is a zero and the number of the core: no routing id is like that, neither of those
+    that ZeroMQ makes (five bytes) nor of those that peers choose (no zero in front).  */
+#define LOCAL_PEER_SIZE 2
+
+static bool is_local_peer (const tim3_host_t *self, const tim3_return_t *to)
+{
+    return to->peer_size == LOCAL_PEER_SIZE && to->peer[0] == 0 && to->peer[1] < self->unit_count;
+}
+
+/*  The core here that has the address; NULL when it is elsewhere.  */
+static unit_t *local_unit (tim3_host_t *self, const char *address)
+{
+    for (unsigned i = 0; i < self->unit_count && self->unit_count > 1; i++)
+        if (strcmp (self->units[i].name, address) == 0)
+            return &self->units[i];
+    return NULL;
+}
+
+static void say_locally (tim3_env_t *env, unsigned to, bool answer, const tim3_envelope_t *envelope,
+                         const void *body)
+{
+    tim3_host_t *self = env->host;
+    size_t at = self->local.size;
+    local_t item = {0, (uint8_t) (env->unit - self->units), (uint8_t) to, answer};
+    tim3_buffer_append (&self->local, &item, sizeof item);
+    tim3_envelope_write (&self->local, envelope, body);
+    item.size = (uint32_t) (self->local.size - at - sizeof item);
+    memcpy (self->local.data + at, &item, sizeof item);
 }
 
 void tim3_env_reply_to (tim3_env_t *env, const tim3_return_t *to, tim3_type_t type, const void *body)
@@ -119,22 +176,28 @@ void tim3_env_reply_to (tim3_env_t *env, const tim3_return_t *to, tim3_type_t ty
     tim3_envelope_t envelope;
     if (to->peer_size == 0)
         return;
-    head (self, &envelope, type, to->sender);
+    head (env, &envelope, type, to->sender);
     envelope.reply_to = to->id;
     envelope.trace = to->trace;
     envelope.via_size = to->via_size;
     memcpy (envelope.via, to->via, to->via_size);
-    tim3_envelope_write (open_frame (self, 'P', to->peer, to->peer_size), &envelope, body);
+    if (is_local_peer (self, to))
+        say_locally (env, to->peer[1], true, &envelope, body);
+    else
+        tim3_envelope_write (open_frame (self, 'P', to->peer, to->peer_size), &envelope, body);
 }
 
 uint64_t tim3_env_send (tim3_env_t *env, const char *address, tim3_type_t type, const void *body)
 {
-    tim3_host_t *self = env->host;
-    tim3_envelope_t envelope;
-    head (self, &envelope, type, address);
+    tim3_host_t *self = env->host;    tim3_envelope_t envelope;
+    const unit_t *here = local_unit (self, address);
+    head (env, &envelope, type, address);
     if (env->message)
         envelope.trace = env->message->trace;
-    tim3_envelope_write (open_frame (self, 'A', address, strlen (address)), &envelope, body);
+    if (here)
+        say_locally (env, (unsigned) (here - self->units), false, &envelope, body);
+    else
+        tim3_envelope_write (open_frame (self, 'A', address, strlen (address)), &envelope, body);
     return envelope.id;
 }
 
@@ -193,7 +256,7 @@ uint64_t tim3_env_now (const tim3_env_t *env)
 
 tim3_store_t *tim3_env_store (const tim3_env_t *env)
 {
-    return env->host->store;
+    return env->unit->store;
 }
 
 const tim3_envelope_t *tim3_env_message (const tim3_env_t *env)
@@ -203,13 +266,13 @@ const tim3_envelope_t *tim3_env_message (const tim3_env_t *env)
 
 void tim3_env_emit (tim3_env_t *env, tim3_type_t type, const void *body)
 {
-    tim3_publisher_emit (&env->host->publisher, env->host->store, type, env->host->now_us, body);
+    tim3_publisher_emit (&env->unit->publisher, env->unit->store, type, env->host->now_us, body);
     env->host->counters.events_emitted++;
 }
 
 uint64_t tim3_env_event_seq (const tim3_env_t *env)
 {
-    return env->host->publisher.last;
+    return env->unit->publisher.last;
 }
 
 tim3_id_t tim3_env_store_id (const tim3_env_t *env)
@@ -262,10 +325,10 @@ static unsigned judge (tim3_host_t *self, tim3_report_t *report, tim3_health_rep
 {
     uint64_t used;
     uint64_t most;
-    uint64_t backlog = self->publisher.last - self->publisher.acked;
+    const unit_t *unit = self->env.unit;
+    uint64_t backlog = unit->publisher.last - unit->publisher.acked;
     unsigned lost = 0;
-
-    clear_report (report);
+clear_report (report);
     tim3_store_usage (self->store, &used, &most);
     if (most > 0 && used / (most / 100 + 1) >= MAP_WARN_PERCENT)
         tim3_report_reason (report, "store_usage", 30, "the store uses %llu of %llu bytes; raise map_size_mb",
@@ -273,15 +336,15 @@ static unsigned judge (tim3_host_t *self, tim3_report_t *report, tim3_health_rep
     if (backlog > BACKLOG_WARN)
         tim3_report_reason (report, "event_backlog", 10, "%llu events wait for the bus",
                             (unsigned long long) backlog);
-    if (self->publisher.lost > 0)
+    if (unit->publisher.lost > 0)
         tim3_report_reason (
             report, "event_log_behind", 100,
             "the event log lacks %llu events that this agent no longer has; was it restored alone?",
-            (unsigned long long) self->publisher.lost);
-    if (self->options.endpoint[0] && !self->registrar.registered)
+            (unsigned long long) unit->publisher.lost);
+    if (self->options.endpoint[0] && !unit->registrar.registered)
         tim3_report_reason (report, "not_registered", 10, "the registry does not answer");
-    if (self->core->health)
-        self->core->health (self->state, &self->env, report);
+    if (unit->core->health)
+        unit->core->health (unit->state, &self->env, report);
     for (uint32_t i = 0; i < report->reason_count; i++)
         lost += (unsigned) report->reasons[i].weight;
     reply->score = lost > 100 ? 0 : 100 - lost;
@@ -295,17 +358,18 @@ static unsigned judge (tim3_host_t *self, tim3_report_t *report, tim3_health_rep
 static void on_info (tim3_host_t *self)
 {
     tim3_info_reply_t reply = {0};
-    strcpy (reply.name, self->options.name);
-    strcpy (reply.role, tim3_role_name (self->core->role));
-    strcpy (reply.asset, self->settings->asset);
+    const unit_t *unit = self->env.unit;
+    strcpy (reply.name, unit->name);
+    strcpy (reply.role, unit->role);
+    strcpy (reply.asset, unit->settings->asset);
     strcpy (reply.version, TIM3_VERSION);
-    reply.shard = self->settings->shard;
+    reply.shard = unit->settings->shard;
     reply.incarnation = self->options.incarnation;
     reply.schema = self->options.meta.schema;
     reply.store = self->options.meta.id;
     reply.uptime_us = self->now_us - self->started_us;
     reply.pid = self->options.pid;
-    reply.decimals = self->settings->decimals;
+    reply.decimals = unit->settings->decimals;
     tim3_env_reply (&self->env, TIM3_MSG_INFO_REPLY, &reply);
 }
 
@@ -319,6 +383,7 @@ static void on_health (tim3_host_t *self)
 static void on_stats (tim3_host_t *self)
 {
     tim3_report_t *report = self->report;
+    const unit_t *unit = self->env.unit;
     tim3_stats_reply_t reply = {0};
     uint64_t used;
     uint64_t most;
@@ -330,11 +395,11 @@ static void on_stats (tim3_host_t *self)
     tim3_store_usage (self->store, &used, &most);
     tim3_report_metric (report, "store_used_bytes", used);
     tim3_report_metric (report, "store_most_bytes", most);
-    tim3_report_metric (report, "events_waiting", self->publisher.last - self->publisher.acked);
+    tim3_report_metric (report, "events_waiting", unit->publisher.last - unit->publisher.acked);
     if (self->options.process_stats)
         self->options.process_stats (report);
-    if (self->core->stats)
-        self->core->stats (self->state, &self->env, report);
+    if (unit->core->stats)
+        unit->core->stats (unit->state, &self->env, report);
     reply.metrics = (tim3_list_t){report->metrics, report->metric_count};
     tim3_env_reply (&self->env, TIM3_MSG_STATS_REPLY, &reply);
 }
@@ -358,10 +423,11 @@ static bool is_from_router (const tim3_host_t *self)
 
 static bool handle_router (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
+    unit_t *unit = self->env.unit;
     if (envelope->type != TIM3_MSG_PUBLISHED)
-        return tim3_registrar_handle (&self->registrar, &self->env, envelope, self->body);
-    tim3_publisher_acked (&self->publisher, (const tim3_published_t *) self->body, self->now_us);
-    self->counters.events_published = self->publisher.acked;
+        return tim3_registrar_handle (&unit->registrar, &self->env, envelope, self->body);
+    tim3_publisher_acked (&unit->publisher, (const tim3_published_t *) self->body, self->now_us);
+    self->counters.events_published = unit->publisher.acked;
     return true;
 }
 
@@ -389,18 +455,18 @@ static bool handle_own (tim3_host_t *self, const tim3_envelope_t *envelope)
 static tim3_result_t check_request (tim3_host_t *self, const tim3_envelope_t *envelope,
                                     const tim3_message_t *message)
 {
-    tim3_address_t sender = {.role = TIM3_ROLE_CLIENT};
-    tim3_address_t recipient;
+    tim3_address_t sender = {.role = TIM3_ROLE_CLIENT};    tim3_address_t recipient;
+    const unit_t *unit = self->env.unit;
 
-    if (!(message->to & 1u << self->core->role))
+    if (!(message->to & 1u << unit->core->role))
         return TIM3_UNKNOWN_MESSAGE;
     if (!tim3_address_parse (envelope->sender, &sender) || !(message->from & 1u << sender.role))
         return TIM3_NOT_ALLOWED;
-    if (!tim3_address_parse (envelope->recipient, &recipient) || recipient.role != self->core->role)
+    if (!tim3_address_parse (envelope->recipient, &recipient) || recipient.role != unit->core->role)
         return TIM3_NOT_ALLOWED;
-    if (recipient.asset[0] && strcmp (recipient.asset, self->settings->asset) != 0)
+    if (recipient.asset[0] && strcmp (recipient.asset, unit->settings->asset) != 0)
         return TIM3_NOT_ALLOWED;
-    if (recipient.shard >= 0 && (unsigned) recipient.shard != self->settings->shard)
+    if (recipient.shard >= 0 && (unsigned) recipient.shard != unit->settings->shard)
         return TIM3_NOT_ALLOWED;
     return TIM3_OK;
 }
@@ -447,8 +513,9 @@ static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
     }
     if (handle_own (self, envelope))
         return;
-    if (self->handlers[envelope->type])
-        self->handlers[envelope->type](self->state, &self->env, self->body);
+    const unit_t *unit = self->env.unit;
+    if (unit->handlers[envelope->type])
+        unit->handlers[envelope->type](unit->state, &self->env, self->body);
     else if (!self->env.origin->answer)
         tim3_env_refuse (&self->env, TIM3_UNKNOWN_MESSAGE, NULL, NULL);
 }
@@ -460,6 +527,8 @@ static void remember (tim3_host_t *self)
     if (self->env.origin->answer || (message && message->class != TIM3_CLASS_REQUEST))
         return;
     tim3_return_t to = tim3_env_return (&self->env);
+    if (is_local_peer (self, &to))
+        return; /* forgotten together with who asked */
     tim3_buffer_append (&self->asked, &to, sizeof to);
 }
 
@@ -471,34 +540,65 @@ static void refuse_rest (tim3_host_t *self, tim3_result_t code, const char *what
         tim3_env_refuse (&self->env, code, NULL, "the envelope's %s cannot be taken", what);
 }
 
-void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8_t *data, size_t size)
+static void note_frame (tim3_host_t *self, const uint8_t *data, size_t size)
 {
-    const uint8_t *at = data;
-    tim3_envelope_t envelope;
-    tim3_fault_t fault;
-    int more;
-
-    self->counters.frames_in++;
-    if (origin->peer_size > TIM3_PEER_MAX) {
-        self->counters.malformed++;
-        return;
-    }
+    const tim3_origin_t *origin = self->env.origin;
     note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_FRAME,
                                 .answer = origin->answer,
                                 .peer = origin->peer,
                                 .peer_size = origin->peer_size,
                                 .data = data,
                                 .size = size});
+}
+
+/*  The core that a message is for, by role: the first one stands for what no other one is.  */
+static unit_t *unit_for (tim3_host_t *self, const char *recipient)
+{
+    size_t length = strcspn (recipient, ".");
+    for (unsigned i = 1; i < self->unit_count; i++)
+        if (strncmp (self->units[i].role, recipient, length) == 0 && self->units[i].role[length] == '\0')
+            return &self->units[i];
+    return &self->units[0];
+}
+
+/*  Each envelope of a frame to the core that it is for. One core alone has its frames noted as they came; with
+    several, only what is for those that keep something.  */
+static int take_envelopes (tim3_host_t *self, const uint8_t **at, const uint8_t *end, tim3_envelope_t *envelope,
+                           tim3_fault_t *fault)
+{
+    int more = 0;
+    for (int i = 0; i < TIM3_ENVELOPES_MAX; i++) {
+        const uint8_t *begin = *at;
+        more = tim3_envelope_read (at, end, envelope, fault);
+        if (more <= 0)
+            return more;
+        self->counters.messages_in++;
+        self->env.unit = unit_for (self, envelope->recipient);
+        if (self->unit_count > 1 && !self->env.unit->core->keeps_nothing)
+            note_frame (self, begin, (size_t) (*at - begin));
+        remember (self);
+        dispatch (self, envelope);
+    }
+    return more;
+}
+
+void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8_t *data, size_t size)
+{
+    const uint8_t *at = data;
+    tim3_envelope_t envelope;
+    tim3_fault_t fault;
+
+    self->counters.frames_in++;
+    if (origin->peer_size > TIM3_PEER_MAX) {
+        self->counters.malformed++;
+        return;
+    }
     self->env.origin = origin;
     self->env.message = &envelope;
-    for (int i = 0; i < TIM3_ENVELOPES_MAX; i++) {
-        more = tim3_envelope_read (&at, data + size, &envelope, &fault);
-        if (more <= 0)
-            break;
-        self->counters.messages_in++;
-        remember (self);
-        dispatch (self, &envelope);
-    }
+    self->env.unit = &self->units[0];
+    if (self->unit_count == 1)
+        note_frame (self, data, size);
+    int more = take_envelopes (self, &at, data + size, &envelope, &fault);
     if (more < 0)
         refuse_rest (self, fault.code, fault.field);
     else if (more > 0 && tim3_envelope_read (&at, data + size, &envelope, &fault) != 0)
@@ -507,14 +607,66 @@ void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8
     self->env.origin = NULL;
 }
 
+static void hand_over (tim3_host_t *self, const local_t *item, const uint8_t *data)
+{
+    const uint8_t *at = data;
+    uint8_t peer[LOCAL_PEER_SIZE] = {0, item->from};
+    const char *name = self->units[item->from].name;
+    tim3_origin_t origin = {false, peer, sizeof peer};
+    tim3_envelope_t envelope;
+    tim3_fault_t fault;
+
+    if (item->answer)
+        origin = (tim3_origin_t){true, (const uint8_t *) name, strlen (name)};
+    self->env.origin = &origin;
+    self->env.message = &envelope;
+    TIM3_ASSERT (take_envelopes (self, &at, data + item->size, &envelope, &fault) == 0);
+    self->env.message = NULL;
+    self->env.origin = NULL;
+}
+
+/*  What cores have said to each other, and what they say to that, until all is said: no core answers answers for
+    ever, and each round is a step of one of them further.  */
+static void deliver (tim3_host_t *self)
+{
+    local_t item;
+    for (unsigned round = 0; self->local.size > 0; round++) {
+        TIM3_ASSERT (round < ROUNDS_MOST);
+        tim3_buffer_t said = self->local;
+        self->local = self->delivering;
+        self->delivering = said;
+        tim3_buffer_clear (&self->local);
+        for (size_t at = 0; at < said.size && !self->options.runs_again; at += sizeof item + item.size) {
+            memcpy (&item, said.data + at, sizeof item);
+            hand_over (self, &item, said.data + at + sizeof item);
+        }
+    }
+}
+
 /*  ------------------------------------------------------------------------------------------- batches  */
 
-static void make_core (tim3_host_t *self)
+static void make_core (unit_t *unit)
 {
-    if (self->state)
-        self->core->destroy (&self->state);
-    self->state = self->core->new (self->settings);
-    tim3_publisher_load (&self->publisher, self->store);
+    if (unit->state)
+        unit->core->destroy (&unit->state);
+    unit->state = unit->core->new (unit->settings);
+    tim3_publisher_load (&unit->publisher, unit->store);
+}
+
+static void make_cores (tim3_host_t *self)
+{
+    for (unsigned i = 0; i < self->unit_count; i++)
+        make_core (&self->units[i]);
+}
+
+/*  Of the settings of all that keep something.  */
+static uint64_t digest_of (const tim3_host_t *self)
+{
+    uint64_t digest = 0;
+    for (unsigned i = 0; i < self->unit_count; i++)
+        if (!self->units[i].core->keeps_nothing)
+            digest = XXH3_64bits_withSeed (&self->units[i].digest, sizeof digest, digest);
+    return digest;
 }
 
 static void note_renewal (tim3_host_t *self)
@@ -522,16 +674,19 @@ static void note_renewal (tim3_host_t *self)
     note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_RENEW,
                                 .now_us = self->now_us,
                                 .number = self->next_id,
-                                .digest = self->digest});
+                                .digest = digest_of (self)});
 }
 
 /*  From here on what is written must follow from the store and from what is noted.  */
 static void begin_stretch (tim3_host_t *self)
 {
-    if (self->core->writes_from_store_alone)
-        tim3_publisher_load (&self->publisher, self->store);
-    else
-        make_core (self);
+    for (unsigned i = 0; i < self->unit_count; i++) {
+        unit_t *unit = &self->units[i];
+        if (unit->core->writes_from_store_alone || unit->core->keeps_nothing)
+            tim3_publisher_load (&unit->publisher, unit->store);
+        else
+            make_core (unit);
+    }
     note_renewal (self);
 }
 
@@ -539,7 +694,16 @@ void tim3_host_renew (tim3_host_t *self, uint64_t now_us, uint64_t next_id)
 {
     self->now_us = now_us;
     self->next_id = next_id;
-    make_core (self);
+    make_cores (self);
+}
+
+static void note_life (tim3_host_t *self)
+{
+    note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_LIFE,
+                                .now_us = self->options.started_us,
+                                .number = self->options.incarnation,
+                                .digest = digest_of (self)});
+    self->alive = true;
 }
 
 void tim3_host_begin (tim3_host_t *self, uint64_t now_us)
@@ -548,31 +712,44 @@ void tim3_host_begin (tim3_host_t *self, uint64_t now_us)
     self->rows = ROWS_PER_BATCH;
     self->handed_out = 0;
     tim3_outbox_clear (self->outbox);
+    tim3_buffer_clear (&self->local);
     tim3_buffer_clear (&self->asked);
     self->counters.batches++;
+    if (!self->alive)
+        note_life (self);
     if (tim3_store_fresh (self->store))
         begin_stretch (self);
     note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_BEGIN, .now_us = now_us});
 }
 
-void tim3_host_tick (tim3_host_t *self)
+static void tick (tim3_host_t *self, unit_t *unit)
 {
     tim3_health_reply_t health = {0};
+    self->env.unit = unit;
+    if (unit->core->tick)
+        unit->core->tick (unit->state, &self->env);
+    if (tim3_registrar_due (&unit->registrar, self->now_us))
+        judge (self, self->report, &health);
+    tim3_registrar_tick (&unit->registrar, &self->env, health.status);
+    tim3_publisher_tick (&unit->publisher, self->now_us, &self->counters.events_resent);
+}
+
+void tim3_host_tick (tim3_host_t *self)
+{
     if (tim3_store_error (self->store))
         return;
     note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_TICK});
-    if (self->core->tick)
-        self->core->tick (self->state, &self->env);
-    if (tim3_registrar_due (&self->registrar, self->now_us))
-        judge (self, self->report, &health);
-    tim3_registrar_tick (&self->registrar, &self->env, health.status);
-    tim3_publisher_tick (&self->publisher, self->now_us, &self->counters.events_resent);
+    for (unsigned i = 0; i < self->unit_count; i++)
+        tick (self, &self->units[i]);
 }
 
 void tim3_host_leave (tim3_host_t *self)
 {
     note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_LEAVE});
-    tim3_registrar_leave (&self->registrar, &self->env);
+    for (unsigned i = 0; i < self->unit_count; i++) {
+        self->env.unit = &self->units[i];
+        tim3_registrar_leave (&self->units[i].registrar, &self->env);
+    }
 }
 
 /*  The store could not take the batch: forget it and say so to everyone who asked.  */
@@ -582,9 +759,11 @@ static void refuse_batch (tim3_host_t *self)
     tim3_store_abort (self->store);
     if (!TIM3_CANARY_IS (2))
         tim3_outbox_clear (self->outbox);
-    make_core (self);
+    tim3_buffer_clear (&self->local);
+    make_cores (self);
     self->counters.storage_full++;
     tim3_error_fill (&error, TIM3_STORAGE_FULL, NULL);
+    self->env.unit = &self->units[0];
     for (size_t at = 0; at < self->asked.size; at += sizeof (tim3_return_t)) {
         tim3_return_t to;
         memcpy (&to, self->asked.data + at, sizeof to);
@@ -594,11 +773,19 @@ static void refuse_batch (tim3_host_t *self)
     note_renewal (self);
 }
 
+static void publish (tim3_host_t *self, unit_t *unit)
+{
+    self->env.unit = unit;
+    if (self->options.endpoint[0])
+        tim3_publisher_send (&unit->publisher, &self->env, unit->name, self->options.meta.id);
+    tim3_publisher_trim (&unit->publisher, unit->store, self->now_us);
+}
+
 int tim3_host_commit (tim3_host_t *self)
 {
-    if (self->options.endpoint[0])
-        tim3_publisher_send (&self->publisher, &self->env, self->options.name, self->options.meta.id);
-    tim3_publisher_trim (&self->publisher, self->store, self->now_us);
+    deliver (self);
+    for (unsigned i = 0; i < self->unit_count; i++)
+        publish (self, &self->units[i]);
     if (tim3_store_dirty (self->store))
         self->counters.commits++;
     if (TIM3_CANARY_IS (1) && self->counters.batches % 4 != 0)
@@ -631,12 +818,27 @@ const tim3_frame_t *tim3_host_next (tim3_host_t *self)
 
 /*  --------------------------------------------------------------------------------------- life and death  */
 
+static void add_unit (tim3_host_t *self, const tim3_core_t *core, const tim3_settings_t *settings, const char *name)
+{
+    TIM3_ASSERT (self->unit_count < TIM3_HOST_CORES_MAX && !self->alive);
+    unit_t *unit = &self->units[self->unit_count++];
+    unit->core = core;
+    unit->settings = settings;
+    unit->role = tim3_role_name (core->role);
+    unit->digest = tim3_host_settings_digest (settings);
+    snprintf (unit->name, sizeof unit->name, "%s", name);
+    unit->has_view = self->options.shared;
+    unit->store = unit->has_view ? tim3_store_view (self->store, (uint8_t) core->role) : self->store;
+    for (const tim3_handler_t *handler = core->handlers; handler->handle; handler++)
+        unit->handlers[handler->type] = handler->handle;
+    tim3_registrar_init (&unit->registrar, core, settings, name, &self->options);
+    make_core (unit);
+}
+
 tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *settings, tim3_store_t *store,
                             const tim3_host_options_t *options)
 {
     tim3_host_t *self = tim3_alloc (sizeof *self);
-    self->core = core;
-    self->settings = settings;
     self->store = store;
     self->options = *options;
     self->env.host = self;
@@ -646,27 +848,36 @@ tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *sett
     self->arena = (tim3_arena_t){tim3_alloc (ARENA_SIZE), ARENA_SIZE, 0};
     self->body = tim3_alloc (tim3_body_size_max ());
     self->report = tim3_alloc (sizeof *self->report);
-    for (const tim3_handler_t *handler = core->handlers; handler->handle; handler++)
-        self->handlers[handler->type] = handler->handle;
-    tim3_registrar_init (&self->registrar, core, settings, options);
-    self->digest = tim3_host_settings_digest (settings);
-    make_core (self);
-    note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_LIFE,
-                                .now_us = options->started_us,
-                                .number = options->incarnation,
-                                .digest = self->digest});
+    add_unit (self, core, settings, options->name);
+    self->env.unit = &self->units[0];
     return self;
+}
+
+void tim3_host_add (tim3_host_t *self, const tim3_core_t *core, const tim3_settings_t *settings)
+{
+    TIM3_ASSERT (self->options.shared);
+    add_unit (self, core, settings, settings->name);
+}
+
+static void free_unit (unit_t *unit)
+{
+    unit->core->destroy (&unit->state);
+    tim3_registrar_free (&unit->registrar);
+    tim3_publisher_free (&unit->publisher);
+    if (unit->has_view)
+        tim3_store_close (&unit->store);
 }
 
 void tim3_host_destroy (tim3_host_t **self)
 {
     if (!*self)
         return;
-    (*self)->core->destroy (&(*self)->state);
+    for (unsigned i = 0; i < (*self)->unit_count; i++)
+        free_unit (&(*self)->units[i]);
     tim3_outbox_destroy (&(*self)->outbox);
-    tim3_registrar_free (&(*self)->registrar);
-    tim3_publisher_free (&(*self)->publisher);
     tim3_buffer_free (&(*self)->asked);
+    tim3_buffer_free (&(*self)->local);
+    tim3_buffer_free (&(*self)->delivering);
     free ((*self)->arena.data);
     free ((*self)->body);
     free ((*self)->report);
@@ -676,18 +887,24 @@ void tim3_host_destroy (tim3_host_t **self)
 
 const tim3_agents_t *tim3_host_directory (const tim3_host_t *self, uint64_t *version)
 {
-    *version = self->registrar.version;
-    return &self->registrar.directory;
+    *version = self->units[0].registrar.version;
+    return &self->units[0].registrar.directory;
 }
 
 bool tim3_host_superseded (const tim3_host_t *self)
 {
-    return self->registrar.superseded;
+    bool superseded = false;
+    for (unsigned i = 0; i < self->unit_count; i++)
+        superseded |= self->units[i].registrar.superseded;
+    return superseded;
 }
 
 bool tim3_host_registered (const tim3_host_t *self)
 {
-    return self->registrar.registered;
+    bool registered = true;
+    for (unsigned i = 0; i < self->unit_count; i++)
+        registered &= self->units[i].registrar.registered;
+    return registered;
 }
 
 const tim3_host_counters_t *tim3_host_counters (const tim3_host_t *self)

@@ -1,4 +1,4 @@
-/*  host.h - runs a core over batches of frames: decoding, the allow matrix, the output gate, events.
+/*  host.h - runs one core or several over batches of frames: decoding, the allow matrix, the output gate, events.
 
     A host does no I/O but through its store: whoever drives it (the shell with sockets, the simulator with none)
     hands it frames and the time, has it commit, and only then takes the frames that are to leave.
@@ -45,6 +45,8 @@ typedef struct {
     const tim3_setting_t *list;  /* what ConfigGet answers */
     uint32_t list_count;
     uint64_t pid;
+    bool shared;     /* several cores share the store: see tim3_host_add */
+    bool runs_again; /* what is handed over has been before: cores say nothing to each other, for that is noted too */
     /* adds CPU time and memory to Stats; may be NULL */
     void (*process_stats) (tim3_report_t *report);
 } tim3_host_options_t;
@@ -68,9 +70,15 @@ typedef struct {
 
 typedef struct tim3_host tim3_host_t;
 
+/*  Most cores in one host.  */
+#define TIM3_HOST_CORES_MAX 4
+
 /*  Neither store, core nor settings are owned; all must outlive the host.  */
 tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *settings, tim3_store_t *store,
                             const tim3_host_options_t *options);
+/*  One more core, of another role, with its address in settings, before the first batch. What the cores of a host say to
+    each other stays in it, and all that they write on a batch is one commit.  */
+void tim3_host_add (tim3_host_t *self, const tim3_core_t *core, const tim3_settings_t *settings);
 void tim3_host_destroy (tim3_host_t **self);
 /*  Of what the core was told, secrets left out: the same settings have the same.  */
 uint64_t tim3_host_settings_digest (const tim3_settings_t *settings);

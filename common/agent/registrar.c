@@ -6,6 +6,7 @@
 #include "agent/registrar.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,10 +14,10 @@
 static const char s_router[] = "router.-.0";
 
 void tim3_registrar_init (tim3_registrar_t *self, const tim3_core_t *core, const tim3_settings_t *settings,
-                          const tim3_host_options_t *options)
+                          const char *name, const tim3_host_options_t *options)
 {
     tim3_agent_t *entry = &self->entry;
-    strcpy (entry->name, options->name);
+    snprintf (entry->name, sizeof entry->name, "%s", name);
     strcpy (entry->asset, settings->asset);
     strcpy (entry->endpoint, options->endpoint);
     strcpy (entry->version, TIM3_VERSION);

@@ -25,7 +25,7 @@ typedef struct {
 } tim3_registrar_t;
 
 void tim3_registrar_init (tim3_registrar_t *self, const tim3_core_t *core, const tim3_settings_t *settings,
-                          const tim3_host_options_t *options);
+                          const char *name, const tim3_host_options_t *options);
 void tim3_registrar_free (tim3_registrar_t *self);
 /*  Whether the next tick reports, so that health has to be judged.  */
 bool tim3_registrar_due (const tim3_registrar_t *self, uint64_t now_us);

@@ -138,6 +138,11 @@ bool tim3_settings_fill (tim3_settings_t *settings, const tim3_config_t *config,
     return fill_keys (settings, &source, role);
 }
 
+bool tim3_settings_merged (const tim3_config_t *config, const char *asset)
+{
+    return has_asset (config, asset) && strcmp (tim3_config_text (config, "asset/*", "critical_path", asset), "merged") == 0;
+}
+
 /*  ------------------------------------------------------------------------------------------- listings  */
 
 static void list_one (const tim3_config_t *config, const tim3_config_key_t *key, const char *asset,
@@ -190,8 +195,10 @@ void tim3_settings_print_agents (const tim3_config_t *config)
     print_agent (TIM3_ROLE_MOCK_USDA, tim3_config_text (config, "collateral", "name", NULL), 0);
     print_agent (TIM3_ROLE_STATE_MANAGER, "-", 0);
     for (unsigned i = 0; (asset = tim3_config_asset (config, i)); i++) {
-        print_agent (TIM3_ROLE_LOCK_MANAGER, asset, 0);
-        print_agent (TIM3_ROLE_TOKEN_MANAGER, asset, 0);
+        if (!tim3_settings_merged (config, asset)) {
+            print_agent (TIM3_ROLE_LOCK_MANAGER, asset, 0);
+            print_agent (TIM3_ROLE_TOKEN_MANAGER, asset, 0);
+        }
         uint64_t coordinators = tim3_config_u64 (config, "asset/*", "coordinators", asset);
         for (unsigned shard = 0; shard < coordinators; shard++)
             print_agent (TIM3_ROLE_COORDINATOR, asset, shard);

@@ -12,6 +12,9 @@
 bool tim3_settings_fill (tim3_settings_t *settings, const tim3_config_t *config, const char *data,
                          tim3_role_t role, const char *asset, unsigned shard, char *why, size_t why_size);
 
+/*  Whether the asset's ledgers are to run in the process of its first coordinator.  */
+bool tim3_settings_merged (const tim3_config_t *config, const char *asset);
+
 /*  All settings in force as ConfigGet shows them; returns how many.  */
 uint32_t tim3_settings_list (const tim3_config_t *config, tim3_setting_t list[TIM3_SETTING_LIST_MAX]);
 

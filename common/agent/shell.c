@@ -52,6 +52,8 @@ typedef struct {
     const tim3_program_t *program;
     tim3_config_t *config;
     tim3_settings_t settings;
+    tim3_settings_t hosted[TIM3_HOST_CORES_MAX]; /* of the cores that it hosts besides */
+    unsigned hosted_count;
     tim3_setting_t list[TIM3_SETTING_LIST_MAX];
     tim3_host_options_t options;
     tim3_store_t *store;
@@ -482,6 +484,29 @@ static void load_config (shell_t *self)
         exit (TIM3_EXIT_OK);
 }
 
+/*  The ledgers whose cores this process runs as well.  */
+static void fill_hosted (shell_t *self)
+{
+    char why[512];
+    const tim3_core_t *const *core = self->program->hosted;
+    if (!core || self->arguments.shard != 0 || !tim3_settings_merged (self->config, self->arguments.asset))
+        return;
+    for (; *core; core++)
+        if (!tim3_settings_fill (&self->hosted[self->hosted_count++], self->config, self->arguments.data, (*core)->role,
+                                 self->arguments.asset, 0, why, sizeof why))
+            tim3_fatal (TIM3_EXIT_PERMANENT, "%s", why);
+}
+
+/*  A ledger by itself beside one that is hosted would be a second ledger.  */
+static void refuse_merged (const shell_t *self)
+{
+    tim3_role_t role = self->program->core->role;
+    if ((role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER) &&
+        tim3_settings_merged (self->config, self->arguments.asset))
+        tim3_fatal (TIM3_EXIT_PERMANENT, "asset/%s/critical_path is merged: coordinator.%s.0 runs this ledger",
+                    self->arguments.asset, self->arguments.asset);
+}
+
 static tim3_level_t log_level (const tim3_config_t *config)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
@@ -501,6 +526,8 @@ static void fill_settings (shell_t *self)
                              arguments->shard, why, sizeof why))
         tim3_fatal (TIM3_EXIT_PERMANENT, "%s", why);
     tim3_log_open (self->settings.name, log_level (self->config));
+    refuse_merged (self);
+    fill_hosted (self);
     self->batch_messages = tim3_config_u64 (self->config, "agents", "batch_messages", NULL);
     snprintf (self->endpoint, sizeof self->endpoint, "ipc://%s/run/%s.sock", arguments->data,
               self->settings.name);
@@ -531,13 +558,15 @@ static void open_store (shell_t *self)
 {
     char path[512];
     char why[512];
-    tim3_store_options_t options = {.path = path, .name = self->settings.name};
+    /* ledgers that are hosted keep the name of the first of them */
+    const char *name = self->hosted_count > 0 ? self->hosted[0].name : self->settings.name;
+    tim3_store_options_t options = {.path = path, .name = name};
     options.adopt = self->arguments.adopt;
 
     snprintf (path, sizeof path, "%s/run", self->arguments.data);
     if (mkdir (path, 0700) != 0 && errno != EEXIST)
         tim3_fatal (TIM3_EXIT_PERMANENT, "cannot make %s: %s", path, strerror (errno));
-    snprintf (path, sizeof path, "%s/store/%s", self->arguments.data, self->settings.name);
+    snprintf (path, sizeof path, "%s/store/%s", self->arguments.data, name);
     options.map_size = megabytes (self->config, "map_size_mb");
     options.journal =
         keeps_ledger (self->program->core->role) && choice_is (self->config, "store", "journal");
@@ -581,13 +610,31 @@ static void make_host (shell_t *self)
     options->list = self->list;
     options->pid = (uint64_t) getpid ();
     options->process_stats = process_stats;
+    options->shared = self->hosted_count > 0;
     self->host = tim3_host_new (self->program->core, &self->settings, self->store, options);
+    for (unsigned i = 0; i < self->hosted_count; i++)
+        tim3_host_add (self->host, self->program->hosted[i], &self->hosted[i]);
+}
+
+/*  Who does not know yet where a hosted ledger is looks for it under its own name.  */
+static void link_hosted (const shell_t *self)
+{
+    char path[512];
+    char target[TIM3_ADDRESS_MAX + 6];
+    snprintf (target, sizeof target, "%s.sock", self->settings.name);
+    for (unsigned i = 0; i < self->hosted_count; i++) {
+        snprintf (path, sizeof path, "%s/run/%s.sock", self->arguments.data, self->hosted[i].name);
+        unlink (path);
+        if (symlink (target, path) != 0)
+            tim3_fatal (TIM3_EXIT_RETRY, "cannot make %s: %s", path, strerror (errno));
+    }
 }
 
 static void make_sockets (shell_t *self)
 {
     self->context = zmq_ctx_new ();
     bind_inbox (self);
+    link_hosted (self);
     reach (self, "router.-.0");
 }
 

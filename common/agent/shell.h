@@ -24,6 +24,8 @@ typedef struct {
 
 typedef struct {
     const tim3_core_t *core;
+    /* NULL, or cores that the first instance hosts too where the asset's critical path is merged; NULL at the end */
+    const tim3_core_t *const *hosted;
     /* both NULL, or a companion that runs its own thread from new to destroy; new may tim3_fatal */
     void *(*companion_new) (const tim3_place_t *place);
     void (*companion_destroy) (void **self);

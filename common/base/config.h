@@ -40,6 +40,8 @@
     K ("collateral", "faucet", BOOL, 0, 0, "yes", "yes or no: anyone may make collateral (development)")    \
     K ("asset/*", "decimals", U64, 0, 30, "6", "decimals of the asset's minor unit")                        \
     K ("asset/*", "coordinators", U64, 1, 64, "2", "coordinators started for the asset")                    \
+    K ("asset/*", "critical_path", CHOICE, 0, 0, "split",                                                    \
+       "split|merged: ledgers in processes of their own, or in that of coordinator 0")                       \
     K ("asset/*", "cap", AMOUNT, 0, 0, "none", "first supply cap; changed later with tim3ctl cap")
 
 typedef enum {

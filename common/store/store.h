@@ -163,6 +163,7 @@ typedef struct {
     tim3_id_t fresh_id;        /* identity to give to a store that is made now */
     bool adopt;                /* take over a copy: a restore says so */
     bool journal;              /* in two tiers; else LMDB alone */
+    bool shared; /* by several agents, of which name is one: see tim3_store_view */
     uint64_t checkpoint_bytes; /* these as in store_tiers.h */
     uint64_t memory_most;
     uint64_t keep_us;
@@ -186,5 +187,9 @@ tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_st
                                     size_t why_size);
 tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_t *meta, bool *in_use,
                                               char *why, size_t why_size);
+
+/*  One agent's sight of a store that several share: tables that all agents have are kept apart by its role. Closing it
+    leaves the shared one, which must outlive it, as it is.  */
+tim3_store_t *tim3_store_view (tim3_store_t *shared, uint8_t role);
 
 #endif

@@ -524,6 +524,7 @@ static int create (opening_t *self, uint64_t inode)
         return refuse (self, "%s holds data that TIM3 did not write; use another path", self->options->path);
     tim3_store_meta_t *meta = self->meta;
     *meta = (tim3_store_meta_t){.id = self->options->fresh_id,
+                                .shared = self->options->shared,
                                 .schema = TIM3_SCHEMA_VERSION,
                                 .inode = inode,
                                 .created_us = self->options->now_us};
@@ -570,6 +571,12 @@ static int check_meta (opening_t *self, uint64_t inode)
     if (strcmp (self->meta->name, self->options->name) != 0)
         return refuse (self, "the store %s belongs to %s, not to %s; use another path", self->options->path,
                        self->meta->name, self->options->name);
+    if (self->meta->shared != self->options->shared)
+        return refuse (self,
+                       self->meta->shared
+                           ? "the store %s holds the ledgers of a merged critical path; configure it as merged"
+                           : "the store %s holds one ledger alone; configure the critical path as split",
+                       self->options->path);
     return check_copy (self, inode);
 }
 

@@ -248,7 +248,8 @@
     F (S, STR, name, REQUIRED, 40, none, "agent it belongs to")                                              \
     F (S, U64, schema, REQUIRED, 0, none, "schema version")                                                  \
     F (S, U64, inode, REQUIRED, 0, none, "inode of the data file: a copy has another")                       \
-    F (S, U64, created_us, REQUIRED, 0, none, "when it was made")
+    F (S, U64, created_us, REQUIRED, 0, none, "when it was made")                                            \
+    F (S, BOOL, shared, OPTIONAL, 0, none, "it holds several agents' tables")
 #define TIM3_FIELDS_counter(F, S) F (S, U64, value, REQUIRED, 0, none, "value")
 #define TIM3_FIELDS_checkpoint(F, S)                                                                         \
     F (S, U64, number, REQUIRED, 0, none, "last record of the journal that the tables hold")                 \

@@ -1,0 +1,127 @@
+/*  store_view.c - one of several agents' sight of a store that they share.
+
+    Tables that only one of them has are passed through. Those that every agent has (events that wait, counters) are kept
+    apart by a byte in front of each key: the agent's role.
+*/
+#include "base/log.h"
+#include "store/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    tim3_store_t base; /* first: the interface's pointer is ours */
+    tim3_store_t *shared;
+    uint8_t role;
+} view_t;
+
+static bool is_apart (tim3_table_t table)
+{
+    return table == TIM3_TABLE_OUTBOX || table == TIM3_TABLE_COUNTER;
+}
+
+static tim3_key_t key_below (const view_t *self, tim3_table_t table, const tim3_key_t *key)
+{
+    tim3_key_t below;
+    if (!is_apart (table))
+        return *key;
+    TIM3_ASSERT (key->size < TIM3_KEY_MAX);
+    below.data[0] = self->role;
+    memcpy (below.data + 1, key->data, key->size);
+    below.size = (uint16_t) (key->size + 1);
+    return below;
+}
+
+/*  What went wrong below, through whichever view, has gone wrong for all.  */
+static bool failed (view_t *self)
+{
+    self->base.error = self->shared->error;
+    return self->base.error != TIM3_STORE_OK;
+}
+
+static bool view_get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t **value,
+                      size_t *size)
+{
+    view_t *self = (view_t *) base;
+    tim3_key_t below = key_below (self, table, key);
+    bool there = self->shared->ops->get (self->shared, table, &below, value, size);
+    return !failed (self) && there;
+}
+
+static void view_put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
+                      size_t size)
+{
+    view_t *self = (view_t *) base;
+    tim3_key_t below = key_below (self, table, key);
+    self->shared->ops->put (self->shared, table, &below, value, size);
+    failed (self);
+}
+
+static void view_delete (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key)
+{
+    view_t *self = (view_t *) base;
+    tim3_key_t below = key_below (self, table, key);
+    self->shared->ops->del (self->shared, table, &below);
+    failed (self);
+}
+
+static bool view_seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how, tim3_key_t *key,
+                       const uint8_t **value, size_t *size)
+{
+    view_t *self = (view_t *) base;
+    tim3_key_t below = key_below (self, table, key);
+    bool there = self->shared->ops->seek (self->shared, table, how, &below, value, size);
+    if (failed (self) || !there)
+        return false;
+    if (!is_apart (table)) {
+        *key = below;
+        return true;
+    }
+    if (below.size == 0 || below.data[0] != self->role)
+        return false; /* it belongs to another */
+    key->size = (uint16_t) (below.size - 1);
+    memcpy (key->data, below.data + 1, key->size);
+    return true;
+}
+
+static int view_commit (tim3_store_t *base)
+{
+    view_t *self = (view_t *) base;
+    int rc = tim3_store_commit (self->shared);
+    failed (self);
+    return rc;
+}
+
+static void view_abort (tim3_store_t *base)
+{
+    view_t *self = (view_t *) base;
+    tim3_store_abort (self->shared);
+    failed (self);
+}
+
+static bool view_dirty (tim3_store_t *base)
+{
+    return tim3_store_dirty (((view_t *) base)->shared);
+}
+
+static void view_usage (tim3_store_t *base, uint64_t *used, uint64_t *most)
+{
+    tim3_store_usage (((view_t *) base)->shared, used, most);
+}
+
+static void view_close (tim3_store_t *base)
+{
+    free (base);
+}
+
+static const tim3_store_ops_t s_ops = {view_get,   view_put,   view_delete, view_seek, view_commit, view_abort,
+                                       view_dirty, view_usage, view_close,  NULL,      NULL};
+
+tim3_store_t *tim3_store_view (tim3_store_t *shared, uint8_t role)
+{
+    view_t *self = tim3_alloc (sizeof *self);
+    self->base.ops = &s_ops;
+    self->shared = shared;
+    self->role = role;
+    return &self->base;
+}
