@@ -31,6 +31,24 @@ static bool is_ledger (const tim3_fsck_store_t *store)
     return store->address.role == TIM3_ROLE_LOCK_MANAGER || store->address.role == TIM3_ROLE_TOKEN_MANAGER;
 }
 
+/*  A store of a merged critical path is looked at as that of each of its ledgers.  */
+static void part_store (tim3_fsck_t *self, tim3_fsck_store_t *store)
+{
+    static const tim3_role_t roles[] = {TIM3_ROLE_LOCK_MANAGER, TIM3_ROLE_TOKEN_MANAGER};
+    const tim3_fsck_store_t whole = *store;
+    self->store_count--;
+    for (unsigned i = 0; i < 2; i++) {
+        store = &self->stores[self->store_count++];
+        *store = whole;
+        store->shared = whole.store;
+        store->closes_shared = i == 0;
+        store->store = tim3_store_view (whole.store, roles[i]);
+        store->address.role = roles[i];
+        store->seen = tim3_fsck_map_new (sizeof (uint32_t));
+        tim3_address_format (roles[i], whole.address.asset, whole.address.shard, store->meta.name);
+    }
+}
+
 /*  False after saying why.  */
 static bool open_store (tim3_fsck_t *self, const char *name)
 {
@@ -54,7 +72,9 @@ static bool open_store (tim3_fsck_t *self, const char *name)
         tim3_fsck_problem (self, &at, "name is %s, but \"%s\" by its folder", store->meta.name, name);
     /* the folder says what the store is checked as */
     tim3_address_format (store->address.role, store->address.asset, store->address.shard, store->meta.name);
-    if (is_ledger (store))
+    if (store->meta.shared)
+        part_store (self, store);
+    else if (is_ledger (store))
         store->seen = tim3_fsck_map_new (sizeof (uint32_t));
     return true;
 }
@@ -78,7 +98,7 @@ static bool open_stores (tim3_fsck_t *self)
                            : "it is empty");
         good = false;
     }
-    self->stores = tim3_alloc ((size_t) (count > 0 ? count : 1) * sizeof *self->stores);
+    self->stores = tim3_alloc ((size_t) (count > 0 ? 2 * count : 1) * sizeof *self->stores);
     for (int i = 0; i < count; i++) {
         good = good && open_store (self, entries[i]->d_name);
         free (entries[i]);
@@ -90,8 +110,13 @@ static bool open_stores (tim3_fsck_t *self)
 
 static void close_stores (tim3_fsck_t *self)
 {
+    tim3_store_t *shared = NULL;
     for (unsigned i = 0; i < self->store_count; i++) {
         tim3_store_close (&self->stores[i].store);
+        if (self->stores[i].closes_shared)
+            shared = self->stores[i].shared;
+        else
+            tim3_store_close (&shared);
         tim3_fsck_map_destroy (&self->stores[i].seen);
     }
     free (self->stores);

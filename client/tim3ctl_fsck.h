@@ -35,6 +35,8 @@ void tim3_fsck_map_each (const tim3_fsck_map_t *self, tim3_fsck_map_fn *each, vo
 
 typedef struct {
     tim3_store_t *store;
+    tim3_store_t *shared; /* of which store is one agent's sight, or NULL; the first of those agents closes it */
+    bool closes_shared;
     tim3_store_meta_t meta;
     tim3_address_t address;
     uint64_t rows[256];    /* by table */

@@ -30,14 +30,18 @@
 #define NOT_DONE 3
 #define SHOWN_MOST 20
 #define PROGRESS_US 2000000
+#define LEDGERS 2
 
 typedef struct {
     const char *data;
     const char *name;
     bool json;
-    tim3_settings_t *settings;
-    uint64_t digest; /* of the settings */
-    const tim3_core_t *core;
+    /* one ledger, or those of a merged critical path */
+    struct {
+        const tim3_core_t *core;
+        tim3_settings_t settings;
+    } ledgers[LEDGERS];
+    unsigned ledger_count;
     tim3_past_t *past;
     tim3_store_meta_t meta;
     tim3_host_t *host;
@@ -176,10 +180,18 @@ static int judge (void *context, const tim3_memtable_t *batch)
 
 static void make_host (replay_t *self, uint64_t started_us, uint64_t incarnation)
 {
-    tim3_host_options_t options = {.endpoint = "replay", .incarnation = incarnation, .started_us = started_us, .meta = self->meta};
-    strcpy (options.name, self->name);
+    tim3_host_options_t options = {.endpoint = "replay",
+                                   .incarnation = incarnation,
+                                   .started_us = started_us,
+                                   .meta = self->meta,
+                                   .shared = self->ledger_count > 1,
+                                   .runs_again = true};
+    strcpy (options.name, self->ledgers[0].settings.name);
     tim3_host_destroy (&self->host);
-    self->host = tim3_host_new (self->core, self->settings, tim3_past_store (self->past), &options);
+    self->host =
+        tim3_host_new (self->ledgers[0].core, &self->ledgers[0].settings, tim3_past_store (self->past), &options);
+    for (unsigned i = 1; i < self->ledger_count; i++)
+        tim3_host_add (self->host, self->ledgers[i].core, &self->ledgers[i].settings);
     self->in_batch = false;
 }
 
@@ -209,14 +221,13 @@ static void take_frame (replay_t *self, const tim3_cause_t *cause)
 static void renew (replay_t *self, const tim3_cause_t *cause)
 {
     finish_batch (self);
-    self->other_settings |= cause->digest != self->digest;
-    if (cause->kind == TIM3_CAUSE_LIFE) {
+    if (cause->kind == TIM3_CAUSE_LIFE)
         make_host (self, cause->now_us, cause->number);
-        return;
-    }
-    if (!self->host)
+    else if (!self->host)
         make_host (self, cause->now_us, 0);
-    tim3_host_renew (self->host, cause->now_us, cause->number);
+    if (cause->kind == TIM3_CAUSE_RENEW)
+        tim3_host_renew (self->host, cause->now_us, cause->number);
+    self->other_settings |= cause->digest != tim3_host_digest (self->host);
 }
 
 /*  False when there is no host yet to hand it to.  */
@@ -379,19 +390,33 @@ __attribute__ ((format (printf, 1, 2))) static int give_up (const char *format, 
     return NOT_DONE;
 }
 
+static bool add_ledger (replay_t *self, const tim3_config_t *config, tim3_role_t role, const tim3_address_t *address, char *why,
+                        size_t why_size)
+{
+    const char *asset = address->asset[0] ? address->asset : "-";
+    self->ledgers[self->ledger_count].core = core_of (role);
+    return tim3_settings_fill (&self->ledgers[self->ledger_count++].settings, config, self->data, role, asset,
+                               (unsigned) address->shard, why, why_size);
+}
+
+static bool is_ledger (tim3_role_t role)
+{
+    return role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER;
+}
+
+/*  The ledgers of a merged critical path share a store, and are run together.  */
 static int fill_settings (replay_t *self, const char *path, const tim3_address_t *address)
 {
     char why[512];
     tim3_config_t *config = tim3_config_load (path, why, sizeof why);
     if (!config)
         return give_up ("%s", why);
-    bool good = tim3_settings_fill (self->settings, config, self->data, address->role, address->asset[0] ? address->asset : "-",
-                                    (unsigned) address->shard, why, sizeof why);
+    bool merged = is_ledger (address->role) && tim3_settings_merged (config, address->asset);
+    bool good = merged ? add_ledger (self, config, TIM3_ROLE_LOCK_MANAGER, address, why, sizeof why) &&
+                             add_ledger (self, config, TIM3_ROLE_TOKEN_MANAGER, address, why, sizeof why)
+                       : add_ledger (self, config, address->role, address, why, sizeof why);
     tim3_config_destroy (&config);
-    if (!good)
-        return give_up ("%s", why);
-    self->digest = tim3_host_settings_digest (self->settings);
-    return 0;
+    return good ? 0 : give_up ("%s", why);
 }
 
 static int run (replay_t *self, uint64_t since_us)
@@ -399,7 +424,7 @@ static int run (replay_t *self, uint64_t since_us)
     char path[4096];
     char why[1024] = "";
     bool in_use;
-    snprintf (path, sizeof path, "%s/store/%s", self->data, self->name);
+    snprintf (path, sizeof path, "%s/store/%s", self->data, self->ledgers[0].settings.name);
     self->past = tim3_past_open (path, since_us, judge, self, &self->meta, &in_use, why, sizeof why);
     if (!self->past)
         return give_up ("%s%s", in_use ? "stop the agent first: " : "", why);
@@ -426,12 +451,10 @@ int tim3ctl_replay (tim3ctl_t *ctl)
 
     if (!tim3_address_parse (self.name, &address) || address.shard < 0)
         return tim3ctl_misused ("\"%s\" is no agent's address, such as lock_manager.TIM3.0", self.name);
-    self.core = core_of (address.role);
-    if (!self.core)
+    if (!core_of (address.role))
         return tim3ctl_misused ("a %s keeps no ledger, so there is nothing to replay", tim3_role_name (address.role));
     if (!config)
         return tim3ctl_misused ("say with --config FILE (or TIM3_CONFIG) which configuration the agent ran with");
-    self.settings = tim3_alloc (sizeof *self.settings);
     self.differences = json_array ();
     self.begun_us = self.told_us = tim3ctl_now_us ();
     uint64_t wall_us = (uint64_t) time (NULL) * 1000000;
@@ -442,6 +465,5 @@ int tim3ctl_replay (tim3ctl_t *ctl)
     tim3_host_destroy (&self.host);
     tim3_past_close (&self.past);
     json_decref (self.differences);
-    free (self.settings);
     return code;
 }

@@ -94,7 +94,7 @@ static void note (tim3_host_t *self, const tim3_cause_t *cause)
 }
 
 /*  Of what the core was told, but its secrets.  */
-uint64_t tim3_host_settings_digest (const tim3_settings_t *settings)
+static uint64_t settings_digest (const tim3_settings_t *settings)
 {
     tim3_settings_t *open = tim3_alloc (sizeof *open);
     memcpy (open, settings, sizeof *open);
@@ -660,7 +660,7 @@ static void make_cores (tim3_host_t *self)
 }
 
 /*  Of the settings of all that keep something.  */
-static uint64_t digest_of (const tim3_host_t *self)
+uint64_t tim3_host_digest (const tim3_host_t *self)
 {
     uint64_t digest = 0;
     for (unsigned i = 0; i < self->unit_count; i++)
@@ -674,7 +674,7 @@ static void note_renewal (tim3_host_t *self)
     note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_RENEW,
                                 .now_us = self->now_us,
                                 .number = self->next_id,
-                                .digest = digest_of (self)});
+                                .digest = tim3_host_digest (self)});
 }
 
 /*  From here on what is written must follow from the store and from what is noted.  */
@@ -702,7 +702,7 @@ static void note_life (tim3_host_t *self)
     note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_LIFE,
                                 .now_us = self->options.started_us,
                                 .number = self->options.incarnation,
-                                .digest = digest_of (self)});
+                                .digest = tim3_host_digest (self)});
     self->alive = true;
 }
 
@@ -825,10 +825,10 @@ static void add_unit (tim3_host_t *self, const tim3_core_t *core, const tim3_set
     unit->core = core;
     unit->settings = settings;
     unit->role = tim3_role_name (core->role);
-    unit->digest = tim3_host_settings_digest (settings);
+    unit->digest = settings_digest (settings);
     snprintf (unit->name, sizeof unit->name, "%s", name);
     unit->has_view = self->options.shared;
-    unit->store = unit->has_view ? tim3_store_view (self->store, (uint8_t) core->role) : self->store;
+    unit->store = unit->has_view ? tim3_store_view (self->store, core->role) : self->store;
     for (const tim3_handler_t *handler = core->handlers; handler->handle; handler++)
         unit->handlers[handler->type] = handler->handle;
     tim3_registrar_init (&unit->registrar, core, settings, name, &self->options);

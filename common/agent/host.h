@@ -80,8 +80,8 @@ tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *sett
     each other stays in it, and all that they write on a batch is one commit.  */
 void tim3_host_add (tim3_host_t *self, const tim3_core_t *core, const tim3_settings_t *settings);
 void tim3_host_destroy (tim3_host_t **self);
-/*  Of what the core was told, secrets left out: the same settings have the same.  */
-uint64_t tim3_host_settings_digest (const tim3_settings_t *settings);
+/*  Of what the cores that keep something were told, secrets left out: the same settings have the same.  */
+uint64_t tim3_host_digest (const tim3_host_t *self);
 
 /*  Makes the core anew from the store, as the host does itself where a stretch of the journal begins; its next message gets
     that id. For one who runs such a stretch again.  */

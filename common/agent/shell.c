@@ -548,10 +548,10 @@ static bool choice_is (const tim3_config_t *config, const char *key, const char 
     return strcmp (tim3_config_text (config, "agents", key, NULL), value) == 0;
 }
 
-/*  A coordinator's store holds nothing that is worth a journal.  */
-static bool keeps_ledger (tim3_role_t role)
+/*  The store of a coordinator by itself holds nothing that is worth a journal.  */
+static bool keeps_ledger (const shell_t *self)
 {
-    return role != TIM3_ROLE_COORDINATOR;
+    return !self->program->core->keeps_nothing || self->hosted_count > 0;
 }
 
 static void open_store (shell_t *self)
@@ -568,8 +568,8 @@ static void open_store (shell_t *self)
         tim3_fatal (TIM3_EXIT_PERMANENT, "cannot make %s: %s", path, strerror (errno));
     snprintf (path, sizeof path, "%s/store/%s", self->arguments.data, name);
     options.map_size = megabytes (self->config, "map_size_mb");
-    options.journal =
-        keeps_ledger (self->program->core->role) && choice_is (self->config, "store", "journal");
+    options.shared = self->hosted_count > 0;
+    options.journal = keeps_ledger (self) && choice_is (self->config, "store", "journal");
     options.checkpoint_bytes = megabytes (self->config, "checkpoint_mb");
     options.memory_most = megabytes (self->config, "memory_mb");
     options.keep_us = tim3_config_u64 (self->config, "agents", "replay_hours", NULL) * 3600000000;

@@ -188,8 +188,8 @@ tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_st
 tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_t *meta, bool *in_use,
                                               char *why, size_t why_size);
 
-/*  One agent's sight of a store that several share: tables that all agents have are kept apart by its role. Closing it
+/*  One agent's sight of a store that several share: its own tables, and of those that all agents have what is its own. Closing it
     leaves the shared one, which must outlive it, as it is.  */
-tim3_store_t *tim3_store_view (tim3_store_t *shared, uint8_t role);
+tim3_store_t *tim3_store_view (tim3_store_t *shared, tim3_role_t role);
 
 #endif

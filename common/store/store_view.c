@@ -1,18 +1,22 @@
 /*  store_view.c - one of several agents' sight of a store that they share.
 
-    Tables that only one of them has are passed through. Those that every agent has (events that wait, counters) are kept
-    apart by a byte in front of each key: the agent's role.
+    It sees its own tables and no others'. Those that every agent has (events that wait, counters) are kept apart by
+    a byte in front of each key: the agent's role.
 */
+#include "base/address.h"
 #include "base/log.h"
 #include "store/store.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define TABLES 256
+
 typedef struct {
     tim3_store_t base; /* first: the interface's pointer is ours */
     tim3_store_t *shared;
     uint8_t role;
+    bool own[TABLES];
 } view_t;
 
 static bool is_apart (tim3_table_t table)
@@ -44,7 +48,7 @@ static bool view_get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *
 {
     view_t *self = (view_t *) base;
     tim3_key_t below = key_below (self, table, key);
-    bool there = self->shared->ops->get (self->shared, table, &below, value, size);
+    bool there = self->own[table] && self->shared->ops->get (self->shared, table, &below, value, size);
     return !failed (self) && there;
 }
 
@@ -53,6 +57,7 @@ static void view_put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *
 {
     view_t *self = (view_t *) base;
     tim3_key_t below = key_below (self, table, key);
+    TIM3_ASSERT (self->own[table]);
     self->shared->ops->put (self->shared, table, &below, value, size);
     failed (self);
 }
@@ -61,6 +66,7 @@ static void view_delete (tim3_store_t *base, tim3_table_t table, const tim3_key_
 {
     view_t *self = (view_t *) base;
     tim3_key_t below = key_below (self, table, key);
+    TIM3_ASSERT (self->own[table]);
     self->shared->ops->del (self->shared, table, &below);
     failed (self);
 }
@@ -70,7 +76,7 @@ static bool view_seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how, 
 {
     view_t *self = (view_t *) base;
     tim3_key_t below = key_below (self, table, key);
-    bool there = self->shared->ops->seek (self->shared, table, how, &below, value, size);
+    bool there = self->own[table] && self->shared->ops->seek (self->shared, table, how, &below, value, size);
     if (failed (self) || !there)
         return false;
     if (!is_apart (table)) {
@@ -117,11 +123,14 @@ static void view_close (tim3_store_t *base)
 static const tim3_store_ops_t s_ops = {view_get,   view_put,   view_delete, view_seek, view_commit, view_abort,
                                        view_dirty, view_usage, view_close,  NULL,      NULL};
 
-tim3_store_t *tim3_store_view (tim3_store_t *shared, uint8_t role)
+tim3_store_t *tim3_store_view (tim3_store_t *shared, tim3_role_t role)
 {
+    const tim3_table_row_t *row;
     view_t *self = tim3_alloc (sizeof *self);
     self->base.ops = &s_ops;
     self->shared = shared;
-    self->role = role;
+    self->role = (uint8_t) role;
+    for (unsigned i = 0; (row = tim3_table_at (i)); i++)
+        self->own[row->number] = strcmp (row->owner, "all") == 0 || strcmp (row->owner, tim3_role_name (role)) == 0;
     return &self->base;
 }
