@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct tim3_past {
     tim3_store_t *store;
@@ -29,6 +30,27 @@ static void lay_over (void *context, const tim3_memrow_t *row)
         tim3_memtable_put (table, row->key, row->key_size, row->value, row->value_size);
 }
 
+/*  A key that is neither then nor now needs no row that hides it: without this each search would walk past all
+    that came and went in between.  */
+static void drop_what_hides_nothing (tim3_memtable_t *table, tim3_store_t *below)
+{
+    uint8_t at[TIM3_MEMTABLE_KEY_MAX];
+    size_t size = 0;
+    tim3_memrow_t row;
+    tim3_key_t key;
+    const uint8_t *value;
+    size_t value_size;
+    while (tim3_memtable_after (table, at, size, size > 0, &row)) {
+        size = row.key_size;
+        memcpy (at, row.key, size);
+        key.size = (uint16_t) (size - 1);
+        memcpy (key.data, at + 1, key.size);
+        if (row.deleted && !below->ops->get (below, at[0], &key, &value, &value_size))
+            tim3_memtable_forget (table, at, size);
+    }
+    tim3_memtable_commit (table);
+}
+
 /*  NULL when a file is damaged.  */
 static tim3_memtable_t *go_back (tim3_past_t *self, uint64_t since_us)
 {
@@ -45,6 +67,8 @@ static tim3_memtable_t *go_back (tim3_past_t *self, uint64_t since_us)
         self->begins_us = entries[i].time_us;
     }
     free (entries);
+    if (table)
+        drop_what_hides_nothing (table, self->store);
     return table;
 }
 
