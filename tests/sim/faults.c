@@ -18,7 +18,7 @@ static uint64_t lasting (sim_random_t *random, uint64_t mean)
 
 static unsigned any_process (void)
 {
-    return (unsigned) below (sim.process_count);
+    return sim.processes[below (sim.process_count)].hosted_by;
 }
 
 /*  ------------------------------------------------------------------------------------------- processes  */
@@ -55,7 +55,7 @@ static void slow_disk (uint32_t node)
 
 static void empty_disk (uint32_t node)
 {
-    sim_disk_set_full (sim.processes[node].store, false);
+    sim_disk_set_full (sim.processes[node].disk, false);
     sim_trace ("has room again", node, node, 0, NULL);
 }
 
@@ -102,8 +102,8 @@ static void rebuild (uint32_t node)
     (void) node;
     sim_process_t *process = &sim.processes[SIM_STATE_MANAGER];
     sim_process_kill (SIM_STATE_MANAGER);
-    tim3_store_close (&process->store);
-    process->store = sim_disk_new ();
+    tim3_store_close (&process->disk);
+    process->store = process->disk = sim_disk_new ();
     process->options.meta.id.bytes[0]++;
     sim.counters.rebuilds++;
     sim_trace ("loses its store", SIM_STATE_MANAGER, SIM_STATE_MANAGER, 0, NULL);
@@ -191,7 +191,7 @@ static void fill_disk (uint32_t node)
 {
     (void) node;
     unsigned chosen = any_process ();
-    sim_disk_set_full (sim.processes[chosen].store, true);
+    sim_disk_set_full (sim.processes[chosen].disk, true);
     sim.counters.full_disks++;
     sim_trace ("has a full disk", chosen, chosen, 0, NULL);
     sim_after (lasting (&sim.disk_random, 3 * SIM_SECOND), SIM_EVENT_FAULT, FAULTS - 1, chosen);
@@ -223,7 +223,7 @@ void sim_faults_end (void)
         process->crash_in_commit = false;
         process->clock.stopped_until_us = 0;
         process->wanted = true;
-        sim_disk_set_full (process->store, false);
+        sim_disk_set_full (process->disk, false);
         sim_process_start (i);
     }
 }

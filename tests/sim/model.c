@@ -306,21 +306,50 @@ static void on_released (unsigned asset, const tim3_collateral_released_t *event
     check_balance (event->locked, s_books[asset].locked, "locked");
 }
 
-void sim_model_event (unsigned asset, const tim3_event_item_t *item)
+/*  Any event of a ledger.  */
+typedef union {
+    tim3_collateral_locked_t locked;
+    tim3_collateral_released_t released;
+    tim3_token_changed_t changed;
+    tim3_token_transferred_t transferred;
+    tim3_token_controlled_t controlled;
+    tim3_transaction_failed_t failed;
+} body_t;
+
+static void read_body (const tim3_event_item_t *item, body_t *body)
 {
-    union {
-        tim3_collateral_locked_t locked;
-        tim3_collateral_released_t released;
-        tim3_token_changed_t changed;
-        tim3_token_transferred_t transferred;
-        tim3_token_controlled_t controlled;
-        tim3_transaction_failed_t failed;
-    } body;
     tim3_arena_t none = {0};
     tim3_fault_t fault;
-    int bad = tim3_decode_map (item->body.data, item->body.size, tim3_message (item->type)->shape, &body,
+    int bad = tim3_decode_map (item->body.data, item->body.size, tim3_message (item->type)->shape, body,
                                &none, &fault);
     SIM_CHECK (bad == 0, "events can be read", "type %llu", (unsigned long long) item->type);
+}
+
+bool sim_model_ready (unsigned asset, const tim3_event_item_t *item)
+{
+    body_t body;
+    const sim_fate_t *fate;
+    read_body (item, &body);
+    switch (item->type) {
+    case TIM3_MSG_COLLATERAL_RELEASED:
+        fate = sim_model_fate (asset, &body.released.tx);
+        return fate && fate->decided;
+    case TIM3_MSG_TOKEN_MINTED:
+        fate = sim_model_fate (asset, &body.changed.tx);
+        return fate && fate->locked;
+    case TIM3_MSG_TRANSACTION_FAILED:
+        fate = sim_model_fate (asset, &body.failed.tx);
+        return body.failed.kind != TIM3_TX_KIND_MINT || body.failed.code == TIM3_INSUFFICIENT_FUNDS ||
+               (fate && fate->locked);
+    default:
+        return true;
+    }
+}
+
+void sim_model_event (unsigned asset, const tim3_event_item_t *item)
+{
+    body_t body;
+    read_body (item, &body);
     switch (item->type) {
     case TIM3_MSG_COLLATERAL_LOCKED:
         on_locked (asset, &body.locked);

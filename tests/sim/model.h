@@ -61,6 +61,9 @@ sim_holder_t *sim_model_holder (unsigned asset, const char *account);
 
 /*  Somebody has asked for this, so it may happen.  */
 void sim_model_expect (const sim_payload_t *payload);
+/*  Whether what the event follows from has been told: of two ledgers that commit together, the events of one can depend
+    on those of the other.  */
+bool sim_model_ready (unsigned asset, const tim3_event_item_t *item);
 /*  A ledger of the asset has decided.  */
 void sim_model_event (unsigned asset, const tim3_event_item_t *item);
 /*  NULL when no ledger has heard of it.  */

@@ -25,12 +25,18 @@ static link_t *link_of (unsigned from, unsigned to)
 
 /*  ---------------------------------------------------------------------------------------------- frames  */
 
+/*  Frames go between processes, whichever of their cores they are for.  */
+static unsigned host_of (unsigned node)
+{
+    return node < sim.process_count ? sim.processes[node].hosted_by : node;
+}
+
 sim_frame_t *sim_frame_new (unsigned from, unsigned to, bool answer, const uint8_t *data, size_t size)
 {
     sim_frame_t *frame = malloc (sizeof *frame + size);
     if (!frame)
         abort ();
-    *frame = (sim_frame_t){.from = from, .to = to, .answer = answer, .size = size};
+    *frame = (sim_frame_t){.from = host_of (from), .to = host_of (to), .answer = answer, .size = size};
     memcpy (frame->data, data, size);
     return frame;
 }

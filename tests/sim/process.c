@@ -21,7 +21,7 @@ bool sim_process_find (const char *address, unsigned *node)
 {
     for (unsigned i = 0; i < sim.process_count; i++)
         if (strcmp (sim.processes[i].name, address) == 0) {
-            *node = i;
+            *node = sim.processes[i].hosted_by;
             return true;
         }
     return false;
@@ -61,13 +61,18 @@ static void wake_at (sim_process_t *self, uint64_t at_us)
 
 void sim_process_start (unsigned node)
 {
+    node = sim.processes[node].hosted_by;
     sim_process_t *self = &sim.processes[node];
     if (self->host || !self->wanted)
         return;
     self->life++;
     start_clock (&self->clock);
     self->options.incarnation = read_clock (&self->clock);
-    self->host = tim3_host_new (self->core, &self->settings, self->store, &self->options);
+    self->host = tim3_host_new (self->core, &self->settings, self->disk, &self->options);
+    for (unsigned i = 0; i < self->hosted_count; i++) {
+        sim_process_t *hosted = &sim.processes[self->hosted[i]];
+        tim3_host_add (self->host, hosted->core, &hosted->settings);
+    }
     self->next_tick_us = sim.now_us;
     self->wake_us = 0;
     self->committing = false;
@@ -99,12 +104,13 @@ static void die_in_commit (sim_process_t *self)
     sim.counters.crashes_in_commit_lost += !kept;
     sim_trace (kept ? "dies, its commit got through" : "dies, its commit did not get through", node, node, 0,
                NULL);
-    sim_disk_crash (self->store, kept);
+    sim_disk_crash (self->disk, kept);
     bury (self);
 }
 
 void sim_process_kill (unsigned node)
 {
+    node = sim.processes[node].hosted_by;
     sim_process_t *self = &sim.processes[node];
     if (!self->host)
         return;
@@ -114,7 +120,7 @@ void sim_process_kill (unsigned node)
         return;
     }
     sim_trace ("dies", node, node, 0, NULL);
-    sim_disk_crash (self->store, true);
+    sim_disk_crash (self->disk, true);
     bury (self);
 }
 
@@ -192,11 +198,11 @@ static void finish (sim_process_t *self)
 {
     unsigned node = (unsigned) (self - sim.processes);
     const tim3_frame_t *out;
-    bool dirty = tim3_store_dirty (self->store);
+    bool dirty = tim3_store_dirty (self->disk);
     uint64_t full = tim3_host_counters (self->host)->storage_full;
 
     if (dirty && self->crash_in_commit && sim_random_chance (&sim.disk_random, 300)) {
-        sim_disk_fail_commit (self->store);
+        sim_disk_fail_commit (self->disk);
         sim.counters.disk_errors++;
         self->crash_in_commit = false;
     }
@@ -242,6 +248,7 @@ void sim_process_wake (unsigned node, uint32_t life)
 /*  What has not been taken yet is lost, but the registry is told, and all that was done is committed.  */
 void sim_process_stop (unsigned node)
 {
+    node = sim.processes[node].hosted_by;
     sim_process_t *self = &sim.processes[node];
     const tim3_frame_t *out;
     if (!self->host || self->committing || self->crash_in_commit) {
@@ -255,7 +262,7 @@ void sim_process_stop (unsigned node)
     if (tim3_host_commit (self->host) == 0) {
         while ((out = tim3_host_next (self->host)))
             queue_frame (self, out);
-        sim_disk_settle (self->store);
+        sim_disk_settle (self->disk);
         sim_audit_durable (node);
         let_out (self);
     }
@@ -269,7 +276,7 @@ static void check_superseded (sim_process_t *self)
     sim.counters.superseded++;
     self->clock.error_us = 0; /* somebody sets the clock right, before starting it again */
     sim_trace ("is superseded", (unsigned) (self - sim.processes), 0, 0, NULL);
-    sim_disk_crash (self->store, true);
+    sim_disk_crash (self->disk, true);
     bury (self);
 }
 
@@ -279,7 +286,7 @@ void sim_process_flush (unsigned node, uint32_t life)
     if (!self->host || self->life != life)
         return;
     self->committing = false;
-    sim_disk_settle (self->store);
+    sim_disk_settle (self->disk);
     sim_audit_durable (node);
     let_out (self);
     wake_at (self, self->inbox.first ? sim.now_us : self->next_tick_us);

@@ -212,6 +212,7 @@ static void draw_options (sim_options_t *options)
 {
     options->assets = draw (1, SIM_ASSETS_MAX);
     options->coordinators = draw (1, SIM_COORDINATORS_MAX);
+    options->merged = draw (0, 2); /* no critical path, all of them, or some */
     options->accounts = draw (2, 12);
     options->operations = draw (40, 180);
     /* in some seeds troubles last twenty times as long, so that what waits for minutes has its time too */
@@ -290,7 +291,8 @@ static unsigned add_process (const tim3_core_t *core, const char *asset, unsigne
     strcat (process->options.endpoint, process->name);
     process->options.meta.id = draw_id ();
     process->options.meta.schema = TIM3_SCHEMA_VERSION;
-    process->store = sim_disk_new ();
+    process->store = process->disk = sim_disk_new ();
+    process->hosted_by = node;
     process->wanted = true;
     process->clock.rate_ppm = 1000000;
     sim_queue_init (&process->inbox);
@@ -326,6 +328,25 @@ static void tell_asset (unsigned node, const tim3_asset_t *keys, bool with_key)
         entry->vault_key = keys->vault_key;
 }
 
+static void host (sim_process_t *process, unsigned node)
+{
+    sim_process_t *hosted = &sim.processes[node];
+    tim3_store_close (&hosted->disk);
+    hosted->hosted_by = (unsigned) (process - sim.processes);
+    hosted->disk = process->disk;
+    hosted->store = tim3_store_view (process->disk, hosted->core->role);
+    process->hosted[process->hosted_count++] = node;
+}
+
+/*  The ledgers run in the process of the first coordinator.  */
+static void merge (const sim_asset_t *asset)
+{
+    sim_process_t *process = &sim.processes[asset->coordinators[0]];
+    process->options.shared = true;
+    host (process, asset->lock_manager);
+    host (process, asset->token_manager);
+}
+
 static void add_asset (unsigned number)
 {
     static const char *const names[SIM_ASSETS_MAX] = {"TIM3", "GOLD", "CENT"};
@@ -351,6 +372,8 @@ static void add_asset (unsigned number)
     asset->coordinator_count = (unsigned) draw (1, sim.options.coordinators);
     for (unsigned i = 0; i < asset->coordinator_count; i++)
         asset->coordinators[i] = add_ledger (&tim3_coordinator_core, number, i, &keys);
+    if (sim.options.merged == 1 || (sim.options.merged == 2 && draw (0, 1) == 0))
+        merge (asset);
 }
 
 static void build (void)

@@ -22,6 +22,7 @@
 #define SIM_OPTIONS(O)     \
     O (assets)             \
     O (coordinators)       \
+    O (merged)             \
     O (accounts)           \
     O (operations)         \
     O (window_us)          \
@@ -167,7 +168,11 @@ typedef struct {
     unsigned asset; /* position, for those that have one */
     tim3_settings_t settings;
     tim3_host_options_t options;
-    tim3_store_t *store;
+    tim3_store_t *disk;
+    tim3_store_t *store;   /* the disk, or its sight of one that it shares */
+    unsigned hosted_by;    /* its own number, unless its core runs in another process */
+    unsigned hosted[TIM3_HOST_CORES_MAX]; /* whose cores it runs besides its own */
+    unsigned hosted_count;
     tim3_host_t *host; /* NULL: down */
     uint32_t life;
     bool committing; /* frames wait in out until the disk is done */

@@ -19,7 +19,7 @@ static bool next (const place_t *place, tim3_table_t table, tim3_key_t *key, voi
 
 static size_t count (const place_t *place, tim3_table_t table)
 {
-    return sim_disk_count (place->store, table);
+    return sim_disk_count (place->process->disk, table);
 }
 
 /*  ---------------------------------------------------------------------------------------- token manager  */
