@@ -14,7 +14,7 @@ VERSION := $(shell cat VERSION)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fno-omit-frame-pointer -I common -I client \
              -DTIM3_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 ALL_LDFLAGS = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
-LIBS = -lczmq -lzmq -lmsgpackc -lsodium -llmdb -lxxhash -ljansson -ledit -lpthread
+LIBS = -lczmq -lzmq -lmsgpackc -lsodium -llmdb -lxxhash -ljansson -ledit -lpthread -lm
 
 ROLES   = router coordinator lock_manager token_manager state_manager mock_usda
 AGENTS  = $(foreach r,$(ROLES),$(BUILD)/bin/tim3-$(subst _,-,$(r)))
