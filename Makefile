@@ -60,7 +60,7 @@ $(BUILD)/bin/tim3-protocol-doc: $(call obj,scripts/protocol_doc.c) $(BUILD)/libt
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Unit tests link the cores without their mains, and the client library.
-UNIT = $(wildcard tests/unit/*.c) $(CORES) $(filter-out client/tim3ctl.c,$(wildcard client/tim3ctl_csv.c))
+UNIT = $(wildcard tests/unit/*.c) $(CORES) client/tim3ctl_csv.c client/tim3ctl_draw.c
 $(BUILD)/bin/tim3-unit: $(call obj,$(UNIT)) $(BUILD)/libtim3client.a $(BUILD)/libtim3.a
 	@mkdir -p $(@D)
 	@echo '  LD   $@'

@@ -54,26 +54,34 @@ def layer_of(dso, symbol, ours):
 
 
 def profile(pid, seconds, path):
-    subprocess.run(["perf", "record", "-q", "-g", "-F", "999", "-p", str(pid), "-o", path, "--", "sleep", str(seconds)],
+    subprocess.run(["perf", "record", "-q", "--call-graph", "fp", "-F", "999", "-p", str(pid), "-o", path, "--", "sleep", str(seconds)],
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def tell(address, path, ours):
-    listing = subprocess.run(["perf", "report", "--stdio", "--no-children", "-g", "none", "--sort", "dso,symbol",
-                              "--percent-limit", "0", "-i", path], capture_output=True, text=True).stdout
-    layers = collections.Counter()
-    functions = []
+def rows(path, *options):
+    """(share, rest of the line) of a report, largest first."""
+    listing = subprocess.run(["perf", "report", "--stdio", "-g", "none", "--percent-limit", "0", "-i", path, *options],
+                             capture_output=True, text=True).stdout
     for line in listing.splitlines():
-        fields = line.split(None, 3)
-        if len(fields) < 4 or not fields[0].endswith("%"):
-            continue
-        share, dso, symbol = float(fields[0][:-1]), fields[1], fields[3]
-        layer = layer_of(dso, symbol, ours)
+        fields = line.split()
+        if fields and fields[0].endswith("%"):
+            yield float(fields[0][:-1]), [field for field in fields[1:] if field not in ("-", "[.]", "[k]")]
+
+
+def tell(address, path, ours):
+    layers = collections.Counter()
+    functions = collections.Counter()
+    for share, words in rows(path, "--no-children", "--sort", "dso,symbol"):
+        symbol = words[1] if len(words) > 1 else "?"
+        layer = layer_of(words[0], symbol, ours)
         layers[layer] += share
-        functions.append((share, symbol, layer))
-    print(f"{address}")
-    print("  " + ", ".join(f"{layer} {share:.0f} %" for layer, share in layers.most_common() if share >= 0.5))
-    for share, symbol, layer in functions[:TOP]:
+        functions["without a symbol" if symbol.startswith("0x") else symbol, layer] += share
+    calls = [(share, words[1]) for share, words in rows(path, "--children", "--sort", "symbol")
+             if len(words) > 1 and words[1].startswith("__x64_sys_") and share >= 1]
+    print(f"{address}\n")
+    print("  layers: " + ", ".join(f"{layer} {share:.0f} %" for layer, share in layers.most_common() if share >= 0.5))
+    print("  in system calls: " + ", ".join(f"{name[10:]} {share:.0f} %" for share, name in calls) + "\n")
+    for (symbol, layer), share in functions.most_common(TOP):
         print(f"  {share:5.1f} %  {symbol}  ({layer})")
     print(flush=True)
 

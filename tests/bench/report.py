@@ -103,7 +103,7 @@ def agents_table(block, field, title, digits):
     rows = [row for row in block["rows"] if row["system"] == "tim3"]
     if not rows:
         return None
-    agents = sorted({agent for row in rows for one in row["rounds"] for agent in one[field]})
+    agents = sorted({agent for row in rows for one in row["rounds"] for agent in one[field] if one[field][agent]})
     several = len({row["variant"] for row in rows}) > 1
     table = Table(title, ["agent"] + ["+" + row["load"] + (f" ({row['variant']})" if several else "") for row in rows])
     for agent in agents:
@@ -162,7 +162,8 @@ def tables(results):
     found = []
     for block in results.get("mints", []):
         found += [mints_table(block), agents_table(block, "cpu_us_by_process", "TIM3's CPU µs per mint, by agent", 1),
-                  agents_table(block, "written_bytes_by_process", "TIM3's bytes written per mint, by agent", 0)]
+                  agents_table(block, "written_bytes_by_process", "TIM3's bytes written per mint, by agent", 0),
+                  agents_table(block, "commits_by_process", "TIM3's commits per mint, by agent", 3)]
         if block.get("rates"):
             found.append(rates_table(block))
     if results.get("recovery"):

@@ -102,7 +102,7 @@ def measure(system, load, seconds, seed, accounts, zipf, identity):
     system.settle()
     after = system.usage()
     mints = max(1, found["completed"])
-    for field in ("cpu_us", "written_bytes", "dirtied_bytes"):
+    for field in next(iter(after.values())):
         each = {name: (after[name][field] - before[name][field]) / mints for name in after}
         found.update({field: sum(each.values()), field + "_by_process": each})
     if device is not None:
@@ -149,7 +149,10 @@ class Bench:
 
     def verify(self, what):
         for system in self.running:
-            found = system.verify()
+            try:
+                found = system.verify()
+            except AssertionError as wrong:
+                sys.exit(f"bench: {system.name} has not done what it answered: {wrong}")
             self.results["verified"].append(dict(system=system.name, what=f"{what}{system.variant and ', '}"
                                                  f"{system.variant}", found=found))
 

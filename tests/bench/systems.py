@@ -245,6 +245,10 @@ class Postgres(System):
         return sum(memory_mb(pid) for pid in [master, *children(master)])
 
     def verify(self):
+        again = self.sql("-c", "select do_mint (id, account, amount) = balance from mint"
+                               " where balance is not null limit 1")
+        assert again in ("t", ""), "the same id again gives something else"
+        assert self.sql("-c", "select do_mints (array[id], array[account], array[amount]) from mint limit 1") == "0"
         mints, amounts, balances, positions, events, locked = map(int, self.sql(
             "-F", " ", "-c", "select (select count(*) from mint), (select sum(amount) from mint),"
                              " (select sum(balance) from token), (select sum(minted) from position),"
@@ -314,6 +318,11 @@ class Redis(System):
         return memory_mb(self.server.process.pid)
 
     def verify(self):
+        identity = self.ask("HRANDFIELD", "mint")
+        account, amount_of_it, balance = self.ask("HGET", "mint", identity).replace("=", ":").split(":")
+        with open(os.path.join(HERE, "redis.lua")) as script:
+            again = self.ask("EVAL", script.read(), "0", identity, account, amount_of_it)
+        assert again == balance, "the same id again gives something else"
         mints = int(self.ask("HLEN", "mint"))
         sums = {key: int(self.ask("EVAL", self.SUM, "1", key)) for key in ("token", "minted", "locked", "events")}
         wanted = self.completed * UNIT
@@ -373,8 +382,12 @@ class Tim3(System):
         poll(lambda: self.cluster.picture(self.client, "TIM3"), 120, "TIM3 to have nothing in flight")
 
     def usage(self):
-        return {address: used(cpu_us(process.pid), [process.pid])
+        return {address: dict(used(cpu_us(process.pid), [process.pid]), commits=self.commits(address))
                 for address, process in self.cluster.processes.items()}
+
+    def commits(self, address):
+        metrics = self.client.ask(address, "Stats", {})["metrics"]
+        return next(number(metric["value"]) for metric in metrics if metric["name"] == "commits")
 
     def memory(self):
         return sum(memory_mb(process.pid) for process in self.cluster.processes.values())
