@@ -47,9 +47,9 @@ uint64_t tim3ctl_draw_choice (const tim3ctl_draw_t *self, uint64_t number, uint6
 static uint32_t rank_of (const tim3ctl_draw_t *self, double uniform)
 {
     double part = uniform * self->zeta;
-    if (part < 1.0 || self->accounts == 1)
+    if (part < 1.0)
         return 0;
-    if (part < 1.0 + pow (0.5, self->theta) || self->accounts == 2)
+    if (part < 1.0 + pow (0.5, self->theta))
         return 1;
     double base = self->eta * uniform - self->eta + 1.0;
     double rank = self->accounts * pow (base, 1.0 / (1.0 - self->theta));

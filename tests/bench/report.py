@@ -103,7 +103,7 @@ def agents_table(block, field, title, digits):
     rows = [row for row in block["rows"] if row["system"] == "tim3"]
     if not rows:
         return None
-    agents = sorted({agent for row in rows for one in row["rounds"] for agent in one[field] if one[field][agent]})
+    agents = sorted({agent for row in rows for one in row["rounds"] for agent, used in one[field].items() if used})
     several = len({row["variant"] for row in rows}) > 1
     table = Table(title, ["agent"] + ["+" + row["load"] + (f" ({row['variant']})" if several else "") for row in rows])
     for agent in agents:
@@ -233,7 +233,7 @@ def plot_script(block, target):
         lines.append(" ".join(cells))
     lines += ["END", "set terminal svg size 760,400 font 'sans-serif,12' background '#ffffff'",
               f"set output '{target}'", "set style data histograms",
-              "set style histogram errorbars gap 1 lw 1", "set style fill solid 0.85 noborder", "set logscale y",
+              "set style histogram errorbars gap 1 lw 1", "set errorbars 0.6 lc rgb '#333333'", "set style fill solid 0.85 noborder", "set logscale y",
               "set yrange [10:*]", "set grid ytics lc '#dddddd'", "set key top left", "set border 3",
               "set tics nomirror", "set ylabel 'durable mints per second'",
               f"set title '{block['accounts']:,} accounts; at 1,000: TIM3 and Redis outstanding, PostgreSQL in batches'"]
@@ -259,8 +259,9 @@ def write_docs(results):
         text = file.read()
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
+    text = f"{before}{BEGIN}\n{markdown(results)}{END}{after}"
     with open(path, "w") as file:
-        file.write(f"{before}{BEGIN}\n{markdown(results)}{END}{after}")
+        file.write(text)
     plot(results, os.path.join(ROOT, "docs", "performance.svg"))
 
 

@@ -13,9 +13,7 @@ import json
 import os
 import platform
 import resource
-import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
