@@ -1,5 +1,6 @@
 /*  limits.c - what this machine can do at most, one at a time: small durable appends to a file that is there
-    already, round trips over ZeroMQ, small durable commits of LMDB. One line of JSON.
+    already, scattered pages with a sync behind each thousand, small durable commits of LMDB, round trips over
+    ZeroMQ. One line of JSON.
 
         bench-limits FOLDER SECONDS  */
 #include <fcntl.h>
@@ -14,6 +15,8 @@
 #include <zmq.h>
 
 #define RECORD 512
+#define PAGE 4096
+#define PAGES 1000 /* before each sync */
 #define FILE_SIZE (64 * 1024 * 1024)
 #define MESSAGE 128
 #define ROWS 100000
@@ -60,20 +63,38 @@ static void append (void *arg, uint64_t number)
     MUST (fdatasync (file) == 0);
 }
 
-static double syncs (const char *folder)
+static void scatter (void *arg, uint64_t number)
+{
+    static const char page[PAGE] = "a page";
+    int file = *(int *) arg;
+    for (uint64_t i = number * PAGES; i < (number + 1) * PAGES; i++) {
+        off_t at = (off_t) (i * 2654435761u % (FILE_SIZE / PAGE) * PAGE);
+        MUST (pwrite (file, page, PAGE, at) == PAGE);
+    }
+    MUST (fdatasync (file) == 0);
+}
+
+typedef struct {
+    double syncs;
+    double pages;
+} disk_t;
+
+static disk_t disk (const char *folder)
 {
     static char zeros[1024 * 1024];
     char path[1024];
+    disk_t found;
     snprintf (path, sizeof path, "%s/limits.file", folder);
     int file = open (path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     MUST (file >= 0);
     for (off_t at = 0; at < FILE_SIZE; at += (off_t) sizeof zeros)
         MUST (pwrite (file, zeros, sizeof zeros, at) == sizeof zeros);
     MUST (fsync (file) == 0);
-    double rate = rate_of (append, &file);
+    found.syncs = rate_of (append, &file);
+    found.pages = rate_of (scatter, &file) * PAGES;
     close (file);
     unlink (path);
-    return rate;
+    return found;
 }
 
 /*  -------------------------------------------------------------------------------------------- ZeroMQ  */
@@ -183,10 +204,11 @@ int main (int argc, char **argv)
         return 2;
     }
     s_seconds = strtod (argv[2], NULL);
-    double syncs_s = syncs (argv[1]);
+    disk_t disk_s = disk (argv[1]);
     double commits_s = commits (argv[1]);
-    printf ("{\"fdatasync_per_second\": %.1f, \"lmdb_commits_per_second\": %.1f, "
+    printf ("{\"fdatasync_per_second\": %.1f, \"scattered_pages_per_second\": %.1f, "
+            "\"lmdb_commits_per_second\": %.1f, "
             "\"zmq_round_trips_per_second\": %.1f}\n",
-            syncs_s, commits_s, round_trips (argv[1]));
+            disk_s.syncs, disk_s.pages, commits_s, round_trips (argv[1]));
     return 0;
 }

@@ -129,6 +129,7 @@ def limits_table(results):
     table = Table("What the machine does one at a time, in the same run",
                   ["what", "+median a second", "+least", "+most"])
     labels = dict(fdatasync_per_second="fdatasync of a small append to a file of fixed size",
+                  scattered_pages_per_second="scattered pages of 4 KiB, an fdatasync behind each 1,000",
                   lmdb_commits_per_second="small durable commits of LMDB",
                   zmq_round_trips_per_second="round trips over ZeroMQ (ipc, DEALER to ROUTER)")
     for key, label in labels.items():
