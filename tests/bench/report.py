@@ -220,7 +220,7 @@ def markdown(results):
 
 def plot_script(block, target):
     """Bars by load and system; the lines are the least and the most of the rounds."""
-    order = ["1 client", "16 clients", "64 clients", "1,000 outstanding"]
+    order = ["1 client", "16 clients", "64 clients", "1,000 outstanding", "16,000 outstanding"]
     systems = []
     for row in block["rows"]:
         if name(row) not in systems:
@@ -228,7 +228,7 @@ def plot_script(block, target):
     place = {"batches of 1,000": "1,000 outstanding"}
     lines = ["$data << END"]
     for load in order:
-        cells = [f'"{load}"']
+        cells = ['"' + load.replace(" ", "\\n") + '"']
         for system in systems:
             rates = [one["per_second"] for row in block["rows"] for one in row["rounds"]
                      if name(row) == system and place.get(row["load"], row["load"]) == load]
@@ -238,7 +238,7 @@ def plot_script(block, target):
               f"set output '{target}'", "set style data histograms",
               "set style histogram errorbars gap 1 lw 1", "set errorbars 0.6 lc rgb '#333333'", "set style fill solid 0.85 noborder", "set logscale y",
               "set yrange [10:*]", "set grid ytics lc '#dddddd'", "set key top left", "set border 3",
-              "set tics nomirror", "set ylabel 'durable mints per second'",
+              "set tics nomirror", "set bmargin 3.5", "set ylabel 'durable mints per second'",
               f"set title '{block['accounts']:,} accounts; at 1,000: TIM3 and Redis outstanding, PostgreSQL in batches'"]
     colours = ["#1f6f8b", "#c96b2c", "#7a8f3c", "#6b5b95"]
     # medians are put in the middle of their own line: least and most are in the columns behind
