@@ -54,7 +54,8 @@ def layer_of(dso, symbol, ours):
 
 
 def profile(pid, seconds, path):
-    subprocess.run(["perf", "record", "-q", "--call-graph", "fp", "-F", "999", "-p", str(pid), "-o", path, "--", "sleep", str(seconds)],
+    subprocess.run(["perf", "record", "-q", "--call-graph", "fp", "-F", "999", "-p", str(pid), "-o", path, "--",
+                    "sleep", str(seconds)],
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

@@ -95,7 +95,8 @@ def mints_table(block):
         table.add(name(row), row["load"], show(middle(row, "per_second")), show_ratio(ratio(row, block["rows"])),
                   show_ms(middle(row, "p50_ms")), show_ms(middle(row, "p99_ms")), show_ms(middle(row, "p999_ms")),
                   show(middle(row, "cpu_us"), 1), show(middle(row, "client_cpu_us"), 1),
-                  show(middle(row, "written_bytes")), show(middle(row, "device_bytes")), show(max(one["memory_mb"] for one in row["rounds"])))
+                  show(middle(row, "written_bytes")), show(middle(row, "device_bytes")),
+                  show(max(one["memory_mb"] for one in row["rounds"])))
     return table
 
 
@@ -236,7 +237,8 @@ def plot_script(block, target):
         lines.append(" ".join(cells))
     lines += ["END", "set terminal svg size 760,400 font 'sans-serif,12' background '#ffffff'",
               f"set output '{target}'", "set style data histograms",
-              "set style histogram errorbars gap 1 lw 1", "set errorbars 0.6 lc rgb '#333333'", "set style fill solid 0.85 noborder", "set logscale y",
+              "set style histogram errorbars gap 1 lw 1", "set errorbars 0.6 lc rgb '#333333'",
+              "set style fill solid 0.85 noborder", "set logscale y",
               "set yrange [10:*]", "set grid ytics lc '#dddddd'", "set key top left", "set border 3",
               "set tics nomirror", "set bmargin 3.5", "set ylabel 'durable mints per second'",
               f"set title '{block['accounts']:,} accounts; at 1,000: TIM3 and Redis outstanding, PostgreSQL in batches'"]
