@@ -184,7 +184,8 @@ class Bench:
         """Half the peak and twice of it, begun whatever is answered; the peak is the best that was measured before."""
         for system in {system: None for row, system, _ in rows if system.name == "tim3"}:
             peak = max(report.middle(row, "per_second") for row, other, _ in rows if other is system)
-            wanted = [dict(label=label, clients=RATE_CLIENTS, outstanding=RATE_OUTSTANDING, rate=max(1, int(peak * part)))
+            wanted = [dict(label=label, clients=RATE_CLIENTS, outstanding=RATE_OUTSTANDING,
+                           rate=max(1, int(peak * part)))
                       for label, part in (("half the peak", 0.5), ("twice the peak", 2.0))]
             loads = [(new_row(system, load), system, load) for load in wanted]
             for number in range(2):
