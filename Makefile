@@ -14,7 +14,7 @@ VERSION := $(shell cat VERSION)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fno-omit-frame-pointer -I common -I client \
              -DTIM3_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 ALL_LDFLAGS = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
-LIBS = -lczmq -lzmq -lmsgpackc -lsodium -llmdb -lxxhash -ljansson -ledit -lpthread
+LIBS = -lczmq -lzmq -lmsgpackc -lsodium -llmdb -lxxhash -ljansson -ledit -lpthread -lm
 
 ROLES   = router coordinator lock_manager token_manager state_manager mock_usda
 AGENTS  = $(foreach r,$(ROLES),$(BUILD)/bin/tim3-$(subst _,-,$(r)))
@@ -63,7 +63,7 @@ $(BUILD)/bin/tim3-protocol-doc: $(call obj,scripts/protocol_doc.c) $(BUILD)/libt
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Unit tests link the cores without their mains, and the client library.
-UNIT = $(wildcard tests/unit/*.c) $(CORES) $(filter-out client/tim3ctl.c,$(wildcard client/tim3ctl_csv.c))
+UNIT = $(wildcard tests/unit/*.c) $(CORES) client/tim3ctl_csv.c client/tim3ctl_draw.c
 $(BUILD)/bin/tim3-unit: $(call obj,$(UNIT)) $(BUILD)/libtim3client.a $(BUILD)/libtim3.a
 	@mkdir -p $(@D)
 	@echo '  LD   $@'
@@ -155,6 +155,31 @@ $(BUILD)/bin/tim3-poke: $(call obj,tests/tools/poke.c client/tim3ctl_json.c clie
 	@mkdir -p $(@D)
 	@echo '  LD   $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# Benchmarks: programs that give PostgreSQL and Redis the same work, and one that measures the machine.
+BENCH_DRAW  = $(call obj,tests/bench/load.c client/tim3ctl_draw.c) $(BUILD)/libtim3.a
+.SECONDARY: $(BENCH_DRAW)
+BENCH_TOOLS = $(addprefix $(BUILD)/bin/bench-,postgres redis limits)
+BENCH_FLAGS = $(ALL_CFLAGS) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags libpq hiredis 2>/dev/null))
+$(BUILD)/bin/bench-%: tests/bench/%.c $(BENCH_DRAW) tests/bench/load.h
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(BENCH_FLAGS) $(ALL_LDFLAGS) -o $@ $< $(BENCH_DRAW) $(LIBS) $(bench_libs)
+$(BUILD)/bin/bench-postgres: bench_libs = $(shell pkg-config --libs libpq)
+$(BUILD)/bin/bench-redis: bench_libs = $(shell pkg-config --libs hiredis)
+
+.PHONY: bench bench-tools bench-docs
+bench-tools: $(BENCH_TOOLS)
+
+# What can be set: SECTIONS SYSTEMS ACCOUNTS ZIPF ROUNDS TIME RECOVERY FULL DIR JSON NOTE; see tests/bench/run.py.
+export SECTIONS SYSTEMS ACCOUNTS ZIPF ROUNDS RECOVERY FULL DIR JSON NOTE
+bench: ## measure beside PostgreSQL and Redis: SECTIONS="mints recovery scale" ACCOUNTS=100000 FULL=1 JSON=FILE
+	@scripts/install-deps --bench
+	@$(MAKE) --no-print-directory all bench-tools
+	@TIM3_BIN=$(abspath $(BUILD)/bin) tests/bench/run.py $(if $(TIME),--time $(TIME))
+
+bench-docs: ## write the results in JSON=FILE into docs/PERFORMANCE.md, and the plot
+	@tests/bench/report.py $(JSON) --docs
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 

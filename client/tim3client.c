@@ -36,6 +36,7 @@ struct tim3_client {
     char endpoint[256];
     uint64_t timeout_us;
     uint64_t retry_us;
+    bool insist;
     tim3_requests_t requests;
     tim3_buffer_t out;
     unsigned out_count;
@@ -94,6 +95,7 @@ static tim3_client_t *client_new (const char *endpoint, void *context, bool owne
     snprintf (self->endpoint, sizeof self->endpoint, "%s", endpoint);
     self->timeout_us = 10000000;
     self->retry_us = 1000000;
+    self->insist = true;
     tim3_requests_begin (&self->requests);
     self->body = tim3_alloc (tim3_body_size_max ());
     self->arena.data = tim3_alloc (ARENA_SIZE);
@@ -157,6 +159,11 @@ void tim3_client_set_timeout_ms (tim3_client_t *self, uint64_t timeout_ms)
 void tim3_client_set_retry_ms (tim3_client_t *self, uint64_t retry_ms)
 {
     self->retry_us = retry_ms * 1000;
+}
+
+void tim3_client_set_insist (tim3_client_t *self, bool insist)
+{
+    self->insist = insist;
 }
 
 unsigned tim3_client_outstanding (const tim3_client_t *self)
@@ -369,7 +376,8 @@ static const tim3_answer_t *take_envelope (tim3_client_t *self, const tim3_envel
         return NULL;
     tim3_type_t type = decode_body (self, envelope, request);
     const tim3_error_t *error = self->body;
-    if (type == TIM3_MSG_ERROR && tim3_result_advice ((unsigned) error->code) == TIM3_ADVICE_RETRY_SAME_ID) {
+    if (type == TIM3_MSG_ERROR && self->insist &&
+        tim3_result_advice ((unsigned) error->code) == TIM3_ADVICE_RETRY_SAME_ID) {
         postpone (request, error);
         return NULL;
     }

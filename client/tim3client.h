@@ -53,6 +53,9 @@ void tim3_client_destroy (tim3_client_t **self_p);
 /*  For requests submitted from now on. Defaults: 10,000 and 1,000.  */
 void tim3_client_set_timeout_ms (tim3_client_t *self, uint64_t timeout_ms);
 void tim3_client_set_retry_ms (tim3_client_t *self, uint64_t retry_ms);
+/*  Whether a refusal with the advice retry_same_id makes it send again (true, the default), or is handed out
+    as the answer: for whoever wants to see overload. Holds for all answers that come from now on.  */
+void tim3_client_set_insist (tim3_client_t *self, bool insist);
 
 /*  Takes a request on its way: route ("coordinator.TIM3", or a full address), the account concerned ("" for
     none; it helps the router choose), the message's number and the struct of its body. Returns a handle.  */

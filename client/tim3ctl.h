@@ -49,7 +49,12 @@
     O (SEED, "seed", NUMBER, "N", "the same seed makes the same choices; default 1")                     \
     O (CONFIG, "config", TEXT, "FILE", "configuration of the agents; default $TIM3_CONFIG")              \
     O (HOURS, "hours", NUMBER, "N", "how far back to begin; default as far as is kept")                  \
-    O (OPERATIONS, "operations", NUMBER, "N", "operations to do; default 1000")
+    O (OPERATIONS, "operations", NUMBER, "N", "operations to do; default 1000")                          \
+    O (WARM_UP, "warm-up", NUMBER, "S", "run this long before anything is counted")                      \
+    O (RATE, "rate", NUMBER, "N", "begin so many operations a second, whatever is answered meanwhile")   \
+    O (ZIPF, "zipf", TEXT, "THETA", "draw accounts by Zipf's law, such as 0.99; default uniformly")      \
+    O (FUND, "fund", FLAG, "", "only give the accounts what they need")                                  \
+    O (FUNDED, "funded", FLAG, "", "the accounts have what they need, by an earlier run with --fund")
 
 typedef enum {
 #define O(NAME, name, KIND, argument, help) TIM3CTL_OPTION_##NAME,

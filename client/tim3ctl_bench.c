@@ -1,374 +1,352 @@
-/*  tim3ctl_bench.c - bench: keeps a number of requests under way on a number of connections, and
-    reports operations per second, latency, refusals, and the CPU time that each agent took.
+/*  tim3ctl_bench.c - bench: keeps a number of requests under way on a number of connections, or begins them
+    at a given rate, and reports operations per second, latency, refusals, and the CPU time of each agent.
 
     Mint number n and redemption number n are of the same account, so that what was minted can be
-    redeemed.  */
+    redeemed.
+
+    At a given rate an operation counts from when it was due, also when this program was late; what is told
+    overloaded is not sent again, and what is due while all connections have as many under way as they may is
+    counted and left out. So a system that cannot keep up shows as one.  */
+#include "tim3ctl_bench.h"
 #include "tim3ctl_commands.h"
+#include "tim3ctl_draw.h"
 #include "tim3ctl_pipeline.h"
-#include "tim3ctl_print.h"
 
 #include "base/log.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zmq.h>
 
 #define CLIENTS_MAX 256
-#define AGENTS_MAX 256
-#define CODES 65536
 #define FUNDS_TOKENS 1000000000
+#define FUNDING_OUTSTANDING 4096
+#define FUNDING_TIMEOUT_MS 60000
+#define WARM_NUMBERS ((uint64_t) 1 << 40) /* operations of the warm-up are of other accounts */
+#define KINDS_MIXED 3
+#define NAP_US 200
+#define ACCOUNTS_MAX 100000000
 
-typedef enum { KIND_MINT, KIND_REDEEM, KIND_TRANSFER, KINDS } kind_t;
+typedef tim3ctl_bench_kind_t kind_t;
+#define KIND(NAME) TIM3CTL_BENCH_##NAME
 
 static const struct {
     const char *name;
     tim3_type_t type;
-} s_kinds[KINDS] = {{"mint", TIM3_MSG_MINT}, {"redeem", TIM3_MSG_REDEEM}, {"transfer", TIM3_MSG_TRANSFER}};
+} s_kinds[] = {{"mint", TIM3_MSG_MINT}, {"redeem", TIM3_MSG_REDEEM}, {"transfer", TIM3_MSG_TRANSFER}};
 
-/*  What became of the operations of one kind in one phase.  */
+/*  An operation under way.  */
+typedef struct pending {
+    kind_t kind;
+    uint64_t late_us; /* it was due so long before it was sent */
+    struct pending *next;
+} pending_t;
+
+/*  A stretch of operations: of one kind or mixed, closed or at a rate.  */
 typedef struct {
     kind_t kind;
-    uint64_t *took_us;
-    size_t count;
-    size_t capacity;
-    double seconds;
-} result_t;
-
-typedef struct {
-    char name[TIM3_ADDRESS_MAX + 1];
-    uint64_t before_us;
-    uint64_t after_us;
-} agent_cpu_t;
+    bool mixed;
+    bool warming;  /* nothing is counted */
+    uint64_t most; /* operations */
+    uint64_t seconds;
+    uint64_t rate;
+} phase_t;
 
 typedef struct {
     tim3ctl_t *ctl;
+    tim3ctl_bench_setting_t setting;
+    tim3ctl_bench_report_t report;
+    tim3ctl_draw_t draw;
+    tim3ctl_progress_t *progress; /* of the funding */
     tim3_client_t *clients[CLIENTS_MAX];
-    unsigned client_count;
-    unsigned outstanding;
+    unsigned outstanding; /* on each connection, in this phase */
     uint64_t seconds;
+    uint64_t warm_up;
     uint64_t count; /* per phase; 0: by time */
-    uint64_t seed;
-    uint32_t accounts;
+    bool tokens;    /* accounts need tokens, too */
     char run[17];
     tim3_amount_t unit;
     tim3_amount_t scale;
-    tim3ctl_book_t *book;
-    uint32_t funded;
-    bool tokens; /* funding with tokens, too */
-    bool second;
-    uint64_t *errors; /* by code */
-    result_t results[KINDS];
-    agent_cpu_t cpu[AGENTS_MAX];
-    unsigned agent_count;
+    pending_t *pending;
+    pending_t *spare;
+    const phase_t *phase;
+    uint64_t phases; /* makes ids of phases differ */
     uint64_t next;
+    uint64_t due; /* operations that came due, at a rate */
     uint64_t under_way;
-    uint64_t most;
+    uint64_t start_us;
     uint64_t end_us;
-    uint64_t phase; /* makes ids of phases differ */
 } bench_t;
 
 /*  ---------------------------------------------------------------------------------------- operations  */
 
-static uint64_t choice (const bench_t *self, uint64_t number, uint64_t salt)
+static uint64_t number_of (const bench_t *self)
 {
-    uint64_t text[2] = {number, salt};
-    return tim3_hash64 (text, sizeof text, self->seed);
+    return self->phase->warming ? self->next + WARM_NUMBERS : self->next;
 }
 
-static const char *account_name (const bench_t *self, uint64_t number, uint64_t salt)
+static void name_account (const bench_t *self, uint64_t salt, char name[TIM3_ACCOUNT_MAX + 1])
 {
-    return tim3ctl_book_at (self->book, (uint32_t) (choice (self, number, salt) % self->accounts))->name;
+    tim3ctl_draw_name (tim3ctl_draw_account (&self->draw, number_of (self), salt), name);
 }
 
-static void submit_transfer (bench_t *self, tim3_client_t *client, const char *route, const char *request_id)
+static void send_transfer (bench_t *self, tim3_client_t *client, const char *route, const char *request_id,
+                           void *tag)
 {
     tim3_transfer_t body = {.amount = self->unit};
-    const char *to = account_name (self, self->next, 2);
-    strcpy (body.account, account_name (self, self->next, 1));
-    for (uint64_t salt = 3; strcmp (to, body.account) == 0; salt++)
-        to = account_name (self, self->next, salt);
-    strcpy (body.to, to);
+    name_account (self, 1, body.account);
+    name_account (self, 2, body.to);
+    for (uint64_t salt = 3; strcmp (body.to, body.account) == 0; salt++)
+        name_account (self, salt, body.to);
     strcpy (body.request_id, request_id);
-    tim3_client_submit (client, route, body.account, TIM3_MSG_TRANSFER, &body, &self->results[KIND_TRANSFER]);
+    tim3_client_submit (client, route, body.account, TIM3_MSG_TRANSFER, &body, tag);
 }
 
-static void submit (bench_t *self, tim3_client_t *client, kind_t kind)
+static void send_mint (bench_t *self, tim3_client_t *client, kind_t kind, const char *request_id, void *tag)
+{
+    tim3_mint_t body = {.amount = self->unit};
+    if (self->progress) {
+        tim3ctl_draw_name ((uint32_t) self->next, body.account);
+        body.amount = FUNDS_TOKENS / 2 * self->unit;
+    } else {
+        name_account (self, 1, body.account);
+    }
+    strcpy (body.request_id, request_id);
+    tim3_client_submit (client, tim3ctl_route (self->ctl, "coordinator"), body.account, s_kinds[kind].type,
+                        &body, tag);
+}
+
+static void send_faucet (bench_t *self, tim3_client_t *client, const char *request_id, void *tag)
+{
+    tim3_faucet_t body = {.amount = FUNDS_TOKENS * self->unit * self->scale};
+    tim3ctl_draw_name ((uint32_t) self->next, body.account);
+    strcpy (body.request_id, request_id);
+    tim3_client_submit (client, tim3ctl_collateral_route (self->ctl), body.account, TIM3_MSG_FAUCET, &body,
+                        tag);
+}
+
+static pending_t *take_pending (bench_t *self, kind_t kind, uint64_t late_us)
+{
+    pending_t *pending = self->spare;
+    self->spare = pending->next;
+    *pending = (pending_t){.kind = kind, .late_us = late_us};
+    return pending;
+}
+
+static void submit (bench_t *self, tim3_client_t *client, uint64_t late_us)
 {
     char id[TIM3_REQUEST_ID_MAX + 1];
-    const char *route = tim3ctl_route (self->ctl, "coordinator");
-    snprintf (id, sizeof id, "b:%s:%llu:%llu", self->run, (unsigned long long) self->phase,
+    const phase_t *phase = self->phase;
+    uint64_t choice = tim3ctl_draw_choice (&self->draw, number_of (self), 0);
+    kind_t kind = phase->mixed ? (kind_t) (choice % KINDS_MIXED) : phase->kind;
+    pending_t *pending = take_pending (self, kind, late_us);
+    snprintf (id, sizeof id, "b:%s:%llu:%llu", self->run, (unsigned long long) self->phases,
               (unsigned long long) self->next);
-    if (kind == KIND_TRANSFER) {
-        submit_transfer (self, client, route, id);
-    } else {
-        tim3_mint_t body = {.amount = self->unit};
-        strcpy (body.account, account_name (self, self->next, 1));
-        strcpy (body.request_id, id);
-        tim3_client_submit (client, route, body.account, s_kinds[kind].type, &body, &self->results[kind]);
-    }
+    if (kind == KIND (FAUCET))
+        send_faucet (self, client, id, pending);
+    else if (kind == KIND (TRANSFER))
+        send_transfer (self, client, tim3ctl_route (self->ctl, "coordinator"), id, pending);
+    else
+        send_mint (self, client, kind, id, pending);
     self->next++;
     self->under_way++;
+    self->report.begun += !phase->warming;
 }
 
-static void keep_latency (result_t *result, uint64_t took_us)
+/*  What the answer says of the operation: TIM3_OK, or why it was not completed.  */
+static unsigned outcome (const tim3_answer_t *answer)
 {
-    if (result->count == result->capacity) {
-        result->capacity = result->capacity ? result->capacity * 2 : 65536;
-        result->took_us = realloc (result->took_us, result->capacity * sizeof *result->took_us);
-        TIM3_ASSERT (result->took_us);
-    }
-    result->took_us[result->count++] = took_us;
+    if (answer->error)
+        return (unsigned) answer->error->code;
+    if (answer->type != TIM3_MSG_TRANSACTION)
+        return TIM3_OK;
+    const tim3_transaction_t *transaction = answer->body;
+    if (transaction->status == TIM3_TX_STATUS_COMPLETED)
+        return TIM3_OK;
+    return transaction->status == TIM3_TX_STATUS_PENDING ? TIM3_NO_ANSWER : (unsigned) transaction->code;
 }
 
 static void take_answer (bench_t *self, const tim3_answer_t *answer)
 {
-    const tim3_transaction_t *transaction = answer->body;
+    pending_t *pending = answer->tag;
+    unsigned code = outcome (answer);
     self->under_way--;
-    if (answer->error)
-        self->errors[answer->error->code]++;
-    else if (transaction->status == TIM3_TX_STATUS_COMPLETED)
-        keep_latency (answer->tag, answer->took_us);
-    else
-        self->errors[transaction->status == TIM3_TX_STATUS_PENDING ? TIM3_NO_ANSWER : transaction->code]++;
+    if (!self->phase->warming) {
+        self->report.sent_again += answer->sends > 1;
+        if (code == TIM3_OK)
+            tim3ctl_bench_completed (&self->report.results[pending->kind],
+                                     answer->took_us + pending->late_us);
+        else
+            self->report.errors[code]++;
+    }
+    pending->next = self->spare;
+    self->spare = pending;
 }
 
-/*  -------------------------------------------------------------------------------------------- phases  */
+/*  ------------------------------------------------------------------------------------------- a phase  */
 
 static bool more (const bench_t *self)
 {
-    return self->next < self->most && tim3ctl_now_us () < self->end_us && !tim3ctl_interrupted ();
+    return self->next < self->phase->most && tim3ctl_now_us () < self->end_us && !tim3ctl_interrupted ();
 }
 
-static kind_t kind_of (const bench_t *self, kind_t kind, bool mixed)
-{
-    return mixed ? (kind_t) (choice (self, self->next, 0) % KINDS) : kind;
-}
-
-static void serve (bench_t *self, tim3_client_t *client, kind_t kind, bool mixed)
+static void take_answers (bench_t *self, tim3_client_t *client)
 {
     const tim3_answer_t *answer;
     while ((answer = tim3_client_poll (client, 0)))
         take_answer (self, answer);
+}
+
+static void serve (bench_t *self, tim3_client_t *client)
+{
+    take_answers (self, client);
     while (tim3_client_outstanding (client) < self->outstanding && more (self))
-        submit (self, client, kind_of (self, kind, mixed));
+        submit (self, client, 0);
     /* a poll that finds nothing sends what was submitted; an answer found on the way counts, too */
-    if ((answer = tim3_client_poll (client, 0)))
+    const tim3_answer_t *answer = tim3_client_poll (client, 0);
+    if (answer)
         take_answer (self, answer);
 }
 
 static void wait_for_any (bench_t *self)
 {
     zmq_pollitem_t items[CLIENTS_MAX];
-    for (unsigned i = 0; i < self->client_count; i++)
+    for (unsigned i = 0; i < self->setting.clients; i++)
         items[i] = (zmq_pollitem_t){.socket = tim3_client_socket (self->clients[i]), .events = ZMQ_POLLIN};
-    zmq_poll (items, (int) self->client_count, 20);
+    zmq_poll (items, (int) self->setting.clients, 20);
 }
 
-static void run_phase (bench_t *self, const char *name, kind_t kind, bool mixed, uint64_t most)
+static void run_closed (bench_t *self)
 {
-    uint64_t start_us = tim3ctl_now_us ();
-    fprintf (stderr, "%s ...\n", name);
-    self->next = 0;
-    self->most = most;
-    self->end_us = self->count ? UINT64_MAX : start_us + self->seconds * 1000000;
     do {
-        for (unsigned i = 0; i < self->client_count; i++)
-            serve (self, self->clients[i], kind, mixed);
+        for (unsigned i = 0; i < self->setting.clients; i++)
+            serve (self, self->clients[i]);
+        if (self->progress) {
+            self->progress->done = self->report.results[self->phase->kind].count;
+            tim3ctl_progress_show (self->progress);
+        }
         if (self->under_way > 0)
             wait_for_any (self);
     } while (self->under_way > 0 && !tim3ctl_interrupted ());
-    self->phase++;
-    for (unsigned i = 0; i < KINDS; i++)
-        if (mixed || i == (unsigned) kind)
-            self->results[i].seconds = (double) (tim3ctl_now_us () - start_us) / 1e6;
 }
 
-static void run_phases (bench_t *self, const char *workload)
+static void begin_due (bench_t *self, uint64_t now)
+{
+    uint64_t rate = self->phase->rate;
+    uint64_t due = (uint64_t) ((double) (now - self->start_us) * (double) rate / 1e6);
+    for (; self->due < due && more (self); self->due++) {
+        tim3_client_t *client = self->clients[self->due % self->setting.clients];
+        uint64_t due_us = self->start_us + self->due * 1000000 / rate;
+        if (tim3_client_outstanding (client) < self->outstanding)
+            submit (self, client, now - due_us);
+        else
+            self->report.not_begun += !self->phase->warming;
+    }
+}
+
+/*  Polling wakes up at milliseconds only, which would be late for what is due; so it naps.  */
+static void run_at_rate (bench_t *self)
+{
+    const struct timespec nap = {.tv_nsec = NAP_US * 1000};
+    do {
+        begin_due (self, tim3ctl_now_us ());
+        for (unsigned i = 0; i < self->setting.clients; i++)
+            take_answers (self, self->clients[i]);
+        clock_nanosleep (CLOCK_MONOTONIC, 0, &nap, NULL);
+    } while ((more (self) || self->under_way > 0) && !tim3ctl_interrupted ());
+}
+
+static void run_phase (bench_t *self, const phase_t *phase)
+{
+    self->phase = phase;
+    self->start_us = tim3ctl_now_us ();
+    self->next = self->due = 0;
+    self->end_us = phase->seconds ? self->start_us + phase->seconds * 1000000 : UINT64_MAX;
+    for (unsigned i = 0; i < self->setting.clients; i++)
+        tim3_client_set_insist (self->clients[i], phase->rate == 0);
+    if (phase->rate)
+        run_at_rate (self);
+    else
+        run_closed (self);
+    self->phases++;
+    double seconds = (double) (tim3ctl_now_us () - self->start_us) / 1e6;
+    for (unsigned i = 0; i < TIM3CTL_BENCH_KINDS && !phase->warming; i++)
+        if (phase->mixed || i == (unsigned) phase->kind)
+            self->report.results[i].seconds = seconds;
+}
+
+/*  ------------------------------------------------------------------------------------------ workloads  */
+
+static void run_workload (bench_t *self, const char *name, kind_t kind, bool mixed, uint64_t most)
+{
+    phase_t phase = {.kind = kind,
+                     .mixed = mixed,
+                     .most = most,
+                     .seconds = self->count ? 0 : self->seconds,
+                     .rate = self->setting.rate};
+    if (self->warm_up && kind != KIND (REDEEM)) {
+        phase_t warming = phase;
+        warming.warming = true;
+        warming.seconds = self->warm_up;
+        fprintf (stderr, "%s, warming up ...\n", name);
+        run_phase (self, &warming);
+    }
+    fprintf (stderr, "%s ...\n", name);
+    run_phase (self, &phase);
+}
+
+static void run_workloads (bench_t *self, const char *workload)
 {
     uint64_t most = self->count ? self->count : UINT64_MAX;
     if (!workload) {
-        run_phase (self, "mint", KIND_MINT, false, most);
-        run_phase (self, "redeem", KIND_REDEEM, false, self->next);
+        run_workload (self, "mint", KIND (MINT), false, most);
+        run_workload (self, "redeem", KIND (REDEEM), false, self->next);
         return;
     }
-    for (unsigned i = 0; i < KINDS; i++)
+    for (unsigned i = 0; i < KINDS_MIXED; i++)
         if (strcmp (workload, s_kinds[i].name) == 0)
-            run_phase (self, workload, (kind_t) i, false, most);
+            run_workload (self, workload, (kind_t) i, false, most);
     if (strcmp (workload, "mixed") == 0)
-        run_phase (self, workload, KIND_MINT, true, most);
+        run_workload (self, workload, KIND (MINT), true, most);
 }
 
 /*  ------------------------------------------------------------------------------------------- funding  */
 
-static bool next_funding (void *arg, tim3ctl_op_t *op)
+static int fund_with (bench_t *self, kind_t kind, const char *label)
 {
-    bench_t *self = arg;
-    if (self->funded == self->accounts)
-        return false;
-    tim3_amount_t funds = FUNDS_TOKENS * self->unit;
-    op->account = tim3ctl_book_at (self->book, self->funded);
-    op->type = self->second ? TIM3_MSG_MINT : TIM3_MSG_FAUCET;
-    op->amount = self->second ? funds / 2 : funds * self->scale;
-    snprintf (op->request_id, sizeof op->request_id, "b:%s:%c", self->run, self->second ? 'm' : 'f');
-    self->second = self->tokens && !self->second;
-    self->funded += !self->second;
-    return true;
+    tim3ctl_progress_t progress;
+    const phase_t phase = {.kind = kind, .most = self->setting.accounts};
+    tim3ctl_progress_begin (&progress, label, self->setting.accounts);
+    self->progress = &progress;
+    run_phase (self, &phase);
+    self->progress = NULL;
+    progress.done = self->report.results[kind].count;
+    tim3ctl_progress_end (&progress);
+    if (progress.done == self->setting.accounts)
+        return TIM3CTL_DONE;
+    for (unsigned code = 0; code < TIM3CTL_BENCH_CODES; code++)
+        if (self->report.errors[code])
+            fprintf (stderr, "not completed, %s: %llu\n", tim3_result_name (code),
+                     (unsigned long long) self->report.errors[code]);
+    return TIM3CTL_REFUSED;
 }
 
-static tim3ctl_verdict_t funding_done (void *arg, tim3ctl_op_t *op, const tim3_error_t *error)
-{
-    (void) arg;
-    if (!error)
-        return TIM3CTL_NEXT;
-    fprintf (stderr, "funding %s: %s: %s\n", op->account->name, error->name, error->text);
-    return TIM3CTL_STOP;
-}
-
+/*  What funding found must not be among what is reported.  */
 static int fund (bench_t *self)
 {
-    tim3ctl_flow_t flow = {
-        .arg = self, .next = next_funding, .done = funding_done, .outstanding = 256, .timeout_ms = 30000};
-    fprintf (stderr, "funding %u accounts ...\n", self->accounts);
-    return tim3ctl_pipeline_run (self->ctl, &flow);
-}
-
-/*  ----------------------------------------------------------------------------------------------- CPU  */
-
-static bool cpu_of (bench_t *self, const char *name, uint64_t *cpu_us)
-{
-    tim3_error_t error;
-    const tim3_stats_reply_t *stats = tim3ctl_try (self->ctl, name, "", TIM3_MSG_STATS, NULL, &error);
-    *cpu_us = 0;
-    if (!stats)
-        return false;
-    const tim3_metric_t *metric = stats->metrics.items;
-    for (uint32_t i = 0; i < stats->metrics.count; i++, metric++)
-        if (strcmp (metric->name, "cpu_user_us") == 0 || strcmp (metric->name, "cpu_system_us") == 0)
-            *cpu_us += (uint64_t) metric->value;
-    return true;
-}
-
-static bool cpu_before (bench_t *self)
-{
-    unsigned count;
-    tim3_agent_t *agents = tim3ctl_registry (self->ctl, &count);
-    if (!agents)
-        return false;
-    for (unsigned i = 0; i < count && self->agent_count < AGENTS_MAX; i++) {
-        agent_cpu_t *cpu = &self->cpu[self->agent_count];
-        strcpy (cpu->name, agents[i].name);
-        self->agent_count += agents[i].alive && cpu_of (self, cpu->name, &cpu->before_us);
-    }
-    free (agents);
-    return true;
-}
-
-static void cpu_after (bench_t *self)
-{
-    for (unsigned i = 0; i < self->agent_count; i++)
-        if (!cpu_of (self, self->cpu[i].name, &self->cpu[i].after_us) ||
-            self->cpu[i].after_us < self->cpu[i].before_us) /* it was started anew meanwhile */
-            self->cpu[i].before_us = self->cpu[i].after_us;
-}
-
-/*  ------------------------------------------------------------------------------------------- results  */
-
-static int compare_u64 (const void *a, const void *b)
-{
-    uint64_t left = *(const uint64_t *) a;
-    uint64_t right = *(const uint64_t *) b;
-    return left < right ? -1 : left > right;
-}
-
-/*  The latencies must be in order.  */
-static double percentile_ms (const result_t *result, double part)
-{
-    size_t at = (size_t) ((double) (result->count - 1) * part + 0.5);
-    return (double) result->took_us[at] / 1e3;
-}
-
-static uint64_t sort_results (bench_t *self)
-{
-    uint64_t all = 0;
-    for (unsigned i = 0; i < KINDS; i++) {
-        all += self->results[i].count;
-        if (self->results[i].count > 0)
-            qsort (self->results[i].took_us, self->results[i].count, sizeof (uint64_t), compare_u64);
-    }
-    return all;
-}
-
-static void print_results (const bench_t *self)
-{
-    static const double parts[] = {0.50, 0.95, 0.99, 1.0};
-    tim3ctl_table_t *table =
-        tim3ctl_table_new ("operation +completed +per_second +p50_ms +p95_ms +p99_ms +max_ms");
-    for (unsigned i = 0; i < KINDS; i++) {
-        const result_t *result = &self->results[i];
-        if (result->count == 0)
-            continue;
-        tim3ctl_table_cell (table, "%s", s_kinds[i].name);
-        tim3ctl_table_cell (table, "%zu", result->count);
-        tim3ctl_table_cell (table, "%.0f", (double) result->count / result->seconds);
-        for (unsigned k = 0; k < sizeof parts / sizeof parts[0]; k++)
-            tim3ctl_table_cell (table, "%.2f", percentile_ms (result, parts[k]));
-    }
-    tim3ctl_table_print (table);
-    tim3ctl_table_destroy (&table);
-    for (unsigned code = 0; code < CODES; code++)
-        if (self->errors[code])
-            printf ("not completed, %s: %llu\n", tim3_result_name (code),
-                    (unsigned long long) self->errors[code]);
-}
-
-static void print_cpu (const bench_t *self, uint64_t all)
-{
-    tim3ctl_table_t *table = tim3ctl_table_new ("agent +cpu_s +cpu_us_per_operation");
-    putchar ('\n');
-    for (unsigned i = 0; i < self->agent_count; i++) {
-        uint64_t used = self->cpu[i].after_us - self->cpu[i].before_us;
-        tim3ctl_table_cell (table, "%s", self->cpu[i].name);
-        tim3ctl_table_cell (table, "%.2f", (double) used / 1e6);
-        tim3ctl_table_cell (table, "%.1f", all ? (double) used / (double) all : 0.0);
-    }
-    tim3ctl_table_print (table);
-    tim3ctl_table_destroy (&table);
-}
-
-static json_t *results_json (const bench_t *self)
-{
-    json_t *array = json_array ();
-    for (unsigned i = 0; i < KINDS; i++) {
-        const result_t *result = &self->results[i];
-        if (result->count == 0)
-            continue;
-        json_array_append_new (
-            array, json_pack ("{s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "operation", s_kinds[i].name,
-                              "completed", (json_int_t) result->count, "seconds", result->seconds,
-                              "per_second", (double) result->count / result->seconds, "p50_ms",
-                              percentile_ms (result, 0.50), "p95_ms", percentile_ms (result, 0.95), "p99_ms",
-                              percentile_ms (result, 0.99), "max_ms", percentile_ms (result, 1.0)));
-    }
-    return array;
-}
-
-static void print_json (const bench_t *self, uint64_t all)
-{
-    json_t *errors = json_object ();
-    json_t *agents = json_array ();
-    for (unsigned code = 0; code < CODES; code++)
-        if (self->errors[code])
-            json_object_set_new (errors, tim3_result_name (code),
-                                 json_integer ((json_int_t) self->errors[code]));
-    for (unsigned i = 0; i < self->agent_count; i++) {
-        uint64_t used = self->cpu[i].after_us - self->cpu[i].before_us;
-        json_array_append_new (agents, json_pack ("{s:s, s:I, s:f}", "agent", self->cpu[i].name, "cpu_us",
-                                                  (json_int_t) used, "cpu_us_per_operation",
-                                                  all ? (double) used / (double) all : 0.0));
-    }
-    tim3ctl_json_print (json_pack ("{s:i, s:i, s:i, s:o, s:o, s:o}", "clients", (int) self->client_count,
-                                   "outstanding", (int) self->outstanding, "accounts", (int) self->accounts,
-                                   "operations", results_json (self), "errors", errors, "agents", agents));
+    unsigned each = FUNDING_OUTSTANDING / self->setting.clients;
+    unsigned wanted = self->outstanding;
+    if (tim3ctl_has (self->ctl, TIM3CTL_OPTION_FUNDED))
+        return TIM3CTL_DONE;
+    self->outstanding = each > 0 ? each : 1;
+    int code = fund_with (self, KIND (FAUCET), "funding with collateral");
+    if (code == TIM3CTL_DONE && self->tokens)
+        code = fund_with (self, KIND (MINT), "funding with tokens");
+    self->outstanding = wanted;
+    tim3ctl_bench_report_free (&self->report);
+    tim3ctl_bench_report_begin (&self->report);
+    return code;
 }
 
 /*  ------------------------------------------------------------------------------------------- running  */
@@ -381,21 +359,38 @@ static uint32_t accounts_needed (const char *workload)
     return strcmp (workload, "transfer") == 0 || strcmp (workload, "mixed") == 0 ? 2 : 0;
 }
 
+static bool take_numbers (bench_t *self)
+{
+    tim3ctl_t *ctl = self->ctl;
+    tim3ctl_bench_setting_t *setting = &self->setting;
+    setting->clients = (unsigned) tim3ctl_count (ctl, TIM3CTL_OPTION_CLIENTS, 1, CLIENTS_MAX);
+    setting->outstanding =
+        (unsigned) tim3ctl_count (ctl, TIM3CTL_OPTION_OUTSTANDING, 64, TIM3CTL_OUTSTANDING_MAX);
+    setting->accounts = (uint32_t) tim3ctl_count (ctl, TIM3CTL_OPTION_ACCOUNTS, 1000, ACCOUNTS_MAX);
+    self->seconds = tim3ctl_count (ctl, TIM3CTL_OPTION_SECONDS, 10, 86400);
+    self->count = tim3ctl_number (ctl, TIM3CTL_OPTION_COUNT, 0);
+    self->outstanding = setting->outstanding;
+    if (tim3ctl_has (ctl, TIM3CTL_OPTION_RATE) &&
+        !(setting->rate = tim3ctl_count (ctl, TIM3CTL_OPTION_RATE, 1, 10000000)))
+        return false;
+    if (tim3ctl_has (ctl, TIM3CTL_OPTION_WARM_UP) &&
+        !(self->warm_up = tim3ctl_count (ctl, TIM3CTL_OPTION_WARM_UP, 1, 86400)))
+        return false;
+    return setting->clients && setting->outstanding && self->seconds && setting->accounts;
+}
+
 static bool take_options (bench_t *self, const char *workload)
 {
     tim3ctl_t *ctl = self->ctl;
-    self->client_count = (unsigned) tim3ctl_count (ctl, TIM3CTL_OPTION_CLIENTS, 1, CLIENTS_MAX);
-    self->outstanding =
-        (unsigned) tim3ctl_count (ctl, TIM3CTL_OPTION_OUTSTANDING, 64, TIM3CTL_OUTSTANDING_MAX);
-    self->seconds = tim3ctl_count (ctl, TIM3CTL_OPTION_SECONDS, 10, 86400);
-    self->accounts = (uint32_t) tim3ctl_count (ctl, TIM3CTL_OPTION_ACCOUNTS, 1000, 10000000);
-    self->count = tim3ctl_number (ctl, TIM3CTL_OPTION_COUNT, 0);
-    self->seed = tim3ctl_number (ctl, TIM3CTL_OPTION_SEED, 1);
-    self->tokens = workload && strcmp (workload, "mint") != 0;
-    if (!self->client_count || !self->outstanding || !self->seconds || !self->accounts)
+    if (!take_numbers (self))
         return false;
+    if (!tim3ctl_draw_theta (tim3ctl_text (ctl, TIM3CTL_OPTION_ZIPF, "0"), &self->setting.theta)) {
+        ctl->exit = tim3ctl_misused ("--zipf takes a number from 0 to below 1, such as 0.99");
+        return false;
+    }
+    self->tokens = workload && strcmp (workload, "mint") != 0;
     uint32_t needed = accounts_needed (workload);
-    if (needed > 0 && self->accounts >= needed)
+    if (needed > 0 && self->setting.accounts >= needed)
         return true;
     ctl->exit = tim3ctl_misused (
         "--workload is mint, redeem, transfer or mixed; those that transfer need two accounts");
@@ -406,7 +401,6 @@ static bool prepare (bench_t *self)
 {
     unsigned decimals;
     unsigned collateral;
-    char name[TIM3_ACCOUNT_MAX + 1];
     tim3ctl_t *ctl = self->ctl;
     if (!tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals) ||
         !tim3ctl_decimals (ctl, tim3ctl_collateral_route (ctl), &collateral))
@@ -419,40 +413,57 @@ static bool prepare (bench_t *self)
     self->unit = tim3_amount_pow10 (decimals);
     self->scale = tim3_amount_pow10 (collateral - decimals);
     snprintf (self->run, sizeof self->run, "%.16s", ctl->request_id);
-    for (uint32_t i = 0; i < self->accounts; i++) {
-        snprintf (name, sizeof name, "bench-%llu-%u", (unsigned long long) self->seed, i);
-        tim3ctl_book_account (self->book, ctl->asset, name);
-    }
+    tim3ctl_draw_begin (&self->draw, tim3ctl_number (ctl, TIM3CTL_OPTION_SEED, 1), self->setting.accounts,
+                        self->setting.theta);
     return true;
+}
+
+static void make_pending (bench_t *self)
+{
+    size_t most = (size_t) self->setting.clients * self->outstanding + FUNDING_OUTSTANDING + CLIENTS_MAX;
+    self->pending = tim3_alloc (most * sizeof *self->pending);
+    for (size_t i = 0; i < most; i++) {
+        self->pending[i].next = self->spare;
+        self->spare = &self->pending[i];
+    }
 }
 
 static void connect_all (bench_t *self)
 {
-    for (unsigned i = 0; i < self->client_count; i++) {
+    for (unsigned i = 0; i < self->setting.clients; i++) {
         self->clients[i] = tim3_client_new_beside (tim3ctl_client (self->ctl));
         TIM3_ASSERT (self->clients[i]);
-        tim3_client_set_timeout_ms (self->clients[i], tim3ctl_timeout_ms (self->ctl, 10));
+        tim3_client_set_timeout_ms (self->clients[i], FUNDING_TIMEOUT_MS);
     }
+}
+
+static int measure (bench_t *self, const char *workload)
+{
+    if (!tim3ctl_bench_cpu_before (&self->report, self->ctl))
+        return self->ctl->exit;
+    uint64_t timeout_ms = tim3ctl_timeout_ms (self->ctl, 10);
+    for (unsigned i = 0; i < self->setting.clients; i++) {
+        tim3_client_set_timeout_ms (self->clients[i], timeout_ms);
+        if (self->setting.rate) /* sending again would add to the load */
+            tim3_client_set_retry_ms (self->clients[i], 2 * timeout_ms);
+    }
+    run_workloads (self, workload);
+    tim3ctl_bench_cpu_after (&self->report, self->ctl);
+    return tim3ctl_bench_print (&self->report, &self->setting, self->ctl->json) > 0 ? TIM3CTL_DONE
+                                                                                    : TIM3CTL_REFUSED;
 }
 
 static int run (bench_t *self, const char *workload)
 {
-    int code = fund (self);
-    if (code != TIM3CTL_DONE || !cpu_before (self))
-        return code != TIM3CTL_DONE ? code : self->ctl->exit;
+    make_pending (self);
     connect_all (self);
-    run_phases (self, workload);
-    for (unsigned i = 0; i < self->client_count; i++)
+    int code = fund (self);
+    if (code == TIM3CTL_DONE && !tim3ctl_has (self->ctl, TIM3CTL_OPTION_FUND))
+        code = measure (self, workload);
+    for (unsigned i = 0; i < self->setting.clients; i++)
         tim3_client_destroy (&self->clients[i]);
-    cpu_after (self);
-    uint64_t all = sort_results (self);
-    if (self->ctl->json) {
-        print_json (self, all);
-    } else {
-        print_results (self);
-        print_cpu (self, all);
-    }
-    return all > 0 ? TIM3CTL_DONE : TIM3CTL_REFUSED;
+    free (self->pending);
+    return code;
 }
 
 int tim3ctl_bench (tim3ctl_t *ctl)
@@ -460,13 +471,9 @@ int tim3ctl_bench (tim3ctl_t *ctl)
     bench_t *self = tim3_alloc (sizeof *self);
     const char *workload = tim3ctl_text (ctl, TIM3CTL_OPTION_WORKLOAD, NULL);
     self->ctl = ctl;
-    self->errors = tim3_alloc (CODES * sizeof *self->errors);
-    self->book = tim3ctl_book_new ();
+    tim3ctl_bench_report_begin (&self->report);
     int code = take_options (self, workload) && prepare (self) ? run (self, workload) : ctl->exit;
-    for (unsigned i = 0; i < KINDS; i++)
-        free (self->results[i].took_us);
-    tim3ctl_book_destroy (&self->book);
-    free (self->errors);
+    tim3ctl_bench_report_free (&self->report);
     free (self);
     return code;
 }

@@ -63,7 +63,8 @@ const tim3ctl_command_t tim3ctl_commands[] = {
      "replay a token's history from a CSV of transfers, and compare every balance",
      "tim3ctl import-transfers erc20.csv --map 0xdac17f958d2ee523a2206206994597c13d831ec7=TIM3"},
     {"bench", "", 0, 0,
-     B (CLIENTS) | B (OUTSTANDING) | B (SECONDS) | B (COUNT) | B (ACCOUNTS) | B (WORKLOAD) | B (SEED),
+     B (CLIENTS) | B (OUTSTANDING) | B (SECONDS) | B (COUNT) | B (ACCOUNTS) | B (WORKLOAD) | B (SEED) |
+         B (WARM_UP) | B (RATE) | B (ZIPF) | B (FUND) | B (FUNDED),
      tim3ctl_bench, "measure operations per second, latency and CPU time",
      "tim3ctl bench --clients 4 --seconds 10"},
     {"workload", "", 0, 0, B (SEED) | B (OPERATIONS) | B (ACCOUNTS) | B (OUTSTANDING), tim3ctl_workload,

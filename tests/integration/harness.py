@@ -38,7 +38,7 @@ def poll(condition, timeout=20.0, what="condition"):
 
 class Cluster:
     def __init__(self, assets=None, coordinators=2, settings=None, collateral_decimals=18,
-                 sections=None, critical_path=CRITICAL_PATH):
+                 sections=None, asset_settings=None):
         self.assets = assets or {"TIM3": 6}
         self.dir = tempfile.mkdtemp(prefix="t3-")
         self.config = os.path.join(self.dir, "tim3.cfg")
@@ -54,8 +54,9 @@ class Cluster:
                 out.write(section + "\n" + "".join(f"    {k} = {v}\n" for k, v in keys.items()))
             out.write(f"collateral\n    name = USDA\n    decimals = {collateral_decimals}\nasset\n")
             for name, decimals in self.assets.items():
-                out.write(f"    {name}\n        decimals = {decimals}\n        coordinators = {coordinators}\n"
-                          f"        critical_path = {critical_path}\n")
+                keys = dict(decimals=decimals, coordinators=coordinators, critical_path=CRITICAL_PATH)
+                keys.update(asset_settings or {})
+                out.write(f"    {name}\n" + "".join(f"        {k} = {v}\n" for k, v in keys.items()))
         subprocess.run([os.path.join(ROOT, "scripts", "keygen"), self.dir, *self.assets], check=True,
                        stdout=subprocess.DEVNULL)
         listing = subprocess.run([self.exe("tim3-router"), "--config", self.config, "--list-agents"],

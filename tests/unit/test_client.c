@@ -131,6 +131,17 @@ START_TEST (reports_the_refusal_at_the_deadline)
 }
 END_TEST
 
+START_TEST (hands_out_the_first_refusal_when_told_not_to_insist)
+{
+    tim3_client_set_insist (s_client, false);
+    const tim3_answer_t *answer = call ("second");
+    ck_assert_ptr_nonnull (answer->error);
+    ck_assert_uint_eq (answer->error->code, TIM3_OVERLOADED);
+    ck_assert_uint_eq (answer->sends, 1);
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 0);
+}
+END_TEST
+
 START_TEST (silence_is_no_answer)
 {
     tim3_client_set_timeout_ms (s_client, 300);
@@ -187,6 +198,7 @@ Suite *suite_client (void)
     tcase_add_test (tests, answers);
     tcase_add_test (tests, asks_again_when_overloaded);
     tcase_add_test (tests, reports_the_refusal_at_the_deadline);
+    tcase_add_test (tests, hands_out_the_first_refusal_when_told_not_to_insist);
     tcase_add_test (tests, silence_is_no_answer);
     tcase_add_test (tests, many_leave_as_one_message);
     tcase_add_test (tests, call_keeps_other_answers);
