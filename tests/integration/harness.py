@@ -65,6 +65,13 @@ class Cluster:
             executable, address, asset, shard = line.split()
             self.add(executable, address, asset, shard)
 
+    def process_of(self, address):
+        """The address that the agent's process runs under: that of the first coordinator where ledgers are merged."""
+        return address if address in self.commands else f"coordinator.{address.split('.')[1]}.0"
+
+    def process(self, address):
+        return self.processes[self.process_of(address)]
+
     @staticmethod
     def exe(name):
         return os.path.join(BIN, name)
@@ -121,6 +128,7 @@ class Cluster:
                     print(f"    {name}: {line}")
 
     def start(self, address, crash_at=None):
+        address = self.process_of(address)
         env = dict(os.environ)
         env.pop("TIM3_CRASH_AT", None)
         if crash_at:
@@ -129,10 +137,10 @@ class Cluster:
             self.processes[address] = subprocess.Popen(self.commands[address], stderr=log, stdout=log, env=env)
 
     def running(self, address):
-        return self.processes[address].poll() is None
+        return self.process(address).poll() is None
 
     def kill(self, address, how=signal.SIGKILL):
-        process = self.processes[address]
+        process = self.process(address)
         if process.poll() is None:
             process.send_signal(how)
         process.wait(timeout=15)

@@ -89,7 +89,7 @@ def crash_at_every_commit(address):
                 load.check()
                 return not cluster.running(address)
             poll(crashed, 30, f"{address} to crash at {point}")
-            assert cluster.processes[address].returncode == -signal.SIGKILL
+            assert cluster.process(address).returncode == -signal.SIGKILL
         cluster.start(address)
         load.advance(12)
         load.finish()
@@ -129,7 +129,7 @@ def first_events_die(crash_at):
         client.faucet("alice", 10 ** 18, "collateral")
         cluster.kill("router.-.0")
         mint_past_the_router(cluster, "first")
-        others = [cluster.processes[address] for address in cluster.commands
+        others = [cluster.process(address) for address in cluster.commands
                   if address not in ("router.-.0", "token_manager.TIM3.0")]
         for process in others:
             process.send_signal(signal.SIGSTOP)
@@ -171,7 +171,7 @@ def test_frozen_ledgers():
         load = loaded(cluster, seed=SEED + 3)
         for address in LEDGERS:
             load.advance(50)
-            process = cluster.processes[address]
+            process = cluster.process(address)
             process.send_signal(signal.SIGSTOP)
             time.sleep(1.5)
             process.send_signal(signal.SIGCONT)

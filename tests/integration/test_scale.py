@@ -134,6 +134,7 @@ def processes_of(folder):
 
 
 def killed_agent_comes_back(cluster, address):
+    address = cluster.process_of(address)
     before = cluster.status()[address]
     os.kill(before["pid"], signal.SIGKILL)
 

@@ -1,0 +1,56 @@
+"""The merged critical path: ledgers in the process of a coordinator, under the tests of those that run by themselves.
+
+Which tests those are is named here; they run with critical_path = merged in every asset.
+"""
+import os
+
+os.environ["TIM3_CRITICAL_PATH"] = "merged"
+
+import subprocess
+
+import harness
+from harness import Cluster
+from load import Load
+from test_import import test_agents_killed_while_importing  # noqa: F401
+from test_kill import (test_all_killed_at_once, test_clean_stops, test_commit_boundaries_of_lock_manager,  # noqa: F401
+                       test_commit_boundaries_of_mock_usda, test_commit_boundaries_of_state_manager,
+                       test_each_agent_killed_at_random, test_frozen_ledgers)
+from test_replay import test_from_the_middle, test_other_settings_are_told, test_same_build_decides_the_same  # noqa: F401
+from test_scale import (test_scale_by_hand_with_clean_stops, test_scale_by_hand_with_kills,  # noqa: F401
+                        test_scale_with_the_supervisor)
+
+
+
+def test_the_other_way_of_running_is_refused():
+    """A store of merged ledgers is no store of one alone, and the other way round."""
+    with Cluster() as merged, Cluster(asset_settings=dict(critical_path="split")) as split:
+        for cluster in (merged, split):
+            load = Load(cluster, seed=3, outstanding=20)
+            load.start()
+            load.advance(50, 30)
+            load.resolve()
+        for cluster, address, word in ((merged, "lock_manager.TIM3.0", "split"),
+                                       (split, "coordinator.TIM3.0", "merged")):
+            cluster.kill(address)
+            other = os.path.join(cluster.dir, "other.cfg")
+            with open(cluster.config) as given, open(other, "w") as out:
+                now = "merged" if word == "split" else "split"
+                out.write(given.read().replace(f"critical_path = {now}", f"critical_path = {word}"))
+            command = [cluster.exe("tim3-lock-manager" if word == "split" else "tim3-coordinator"), "--config", other,
+                       "--data", cluster.dir, "--asset", "TIM3", "--shard", "0"]
+            if word == "merged":
+                cluster.kill("lock_manager.TIM3.0")
+                cluster.kill("token_manager.TIM3.0")
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+            assert done.returncode == 100 and "configure" in done.stderr, (done.returncode, done.stderr)
+
+
+def test_a_ledger_beside_a_hosted_one_is_refused():
+    with Cluster() as cluster:
+        done = subprocess.run([cluster.exe("tim3-token-manager"), "--config", cluster.config, "--data", cluster.dir,
+                               "--asset", "TIM3", "--shard", "0"], capture_output=True, text=True, timeout=20)
+        assert done.returncode == 100 and "coordinator.TIM3.0 runs this ledger" in done.stderr, done.stderr
+
+
+if __name__ == "__main__":
+    harness.main()
