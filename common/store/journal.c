@@ -26,6 +26,8 @@
 #define SEGMENT_LEAST (1024 * 1024)
 #define PREFIX "journal-"
 #define NEXT_FILE "journal.next"
+#define PREPARED_FILE "journal.prepared"
+#define MADE_FILE "journal.made"
 #define ZEROS (256 * 1024)
 
 typedef struct {
@@ -213,7 +215,7 @@ static bool show (walk_t *self, const record_head_t *head)
     return true;
 }
 
-/*  False with why empty: the segment has no head yet.  */
+/*  False with why empty: the head is damaged.  */
 static bool begin_segment (walk_t *self, const tim3_segment_t *segment)
 {
     segment_head_t head = {0};
@@ -226,6 +228,8 @@ static bool begin_segment (walk_t *self, const tim3_segment_t *segment)
     if (head.version != VERSION)
         return refuse (self, "a segment has version %" PRIu32 ", and this build knows only %d", head.version,
                        VERSION);
+    if (head.first == self->place->number + 1 && head.before != self->place->checksum)
+        return refuse (self, "the segment of record %" PRIu64 " does not follow from the state", head.first);
     self->salt = head.salt;
     self->at = align (sizeof head);
     self->last = (tim3_journal_place_t){head.first - 1, head.before};
@@ -270,8 +274,6 @@ static bool walk_file (walk_t *self, const tim3_segment_t *segment, bool is_last
     bool good = begin_segment (self, segment);
     if (good)
         good = walk_segment (self) && check_end (self, is_last ? NULL : segment + 1);
-    else if (self->why[0] == '\0' && is_last && segment->first == self->place->number + 1)
-        good = true; /* died before its first record */
     else if (self->why[0] == '\0')
         refuse (self, "the head of %s is damaged", name);
     free (data);
@@ -301,7 +303,7 @@ static bool walk (walk_t *self, const tim3_segment_t *segments, size_t count)
     for (; at < count; at++)
         if (!walk_file (self, &segments[at], at + 1 == count))
             return false;
-    if (self->last.number < place && self->at > 0)
+    if (self->last.number < place)
         return refuse (self, "it ends with record %" PRIu64 ", and the state holds %" PRIu64,
                        self->last.number, place);
     return true;
@@ -365,11 +367,11 @@ void tim3_journal_prepare (tim3_journal_t *self)
     uint64_t size = atomic_load (&self->next_size);
     if (atomic_load (&self->next_ready))
         return;
-    int file = make_file (self->directory, "journal.prepared", size);
+    int file = make_file (self->directory, PREPARED_FILE, size);
     if (file < 0)
         return; /* the one that needs it tries for itself, and tells */
     close (file);
-    if (renameat (self->directory, "journal.prepared", self->directory, NEXT_FILE) == 0)
+    if (renameat (self->directory, PREPARED_FILE, self->directory, NEXT_FILE) == 0)
         atomic_store (&self->next_ready, true);
 }
 
@@ -392,7 +394,7 @@ static int take_prepared (tim3_journal_t *self, uint64_t least, uint64_t *size)
 static int take_file (tim3_journal_t *self, uint64_t least, const char **name, uint64_t *size)
 {
     int file = take_prepared (self, least, size);
-    *name = file >= 0 ? NEXT_FILE : "journal.made";
+    *name = file >= 0 ? NEXT_FILE : MADE_FILE;
     if (file >= 0)
         return file;
     *size = atomic_load (&self->next_size);
@@ -400,6 +402,7 @@ static int take_file (tim3_journal_t *self, uint64_t least, const char **name, u
     return make_file (self->directory, *name, *size);
 }
 
+/*  On the disk before the file has its name: a segment whose head is not good was damaged, and not begun.  */
 static int write_segment_head (const tim3_journal_t *self, int file, uint64_t *salt)
 {
     segment_head_t head = {SEGMENT_MAGIC, VERSION, self->last.number + 1, self->last.checksum, 0, 0};
@@ -407,7 +410,9 @@ static int write_segment_head (const tim3_journal_t *self, int file, uint64_t *s
         return -1;
     head.checksum = segment_checksum (&head);
     *salt = head.salt;
-    return pwrite (file, &head, sizeof head, 0) == (ssize_t) sizeof head ? 0 : -1;
+    if (pwrite (file, &head, sizeof head, 0) != (ssize_t) sizeof head)
+        return -1;
+    return fdatasync (file);
 }
 
 static void plan_next (tim3_journal_t *self)
@@ -417,7 +422,8 @@ static void plan_next (tim3_journal_t *self)
     atomic_store (&self->next_size, size > self->segment_most ? self->segment_most : size);
 }
 
-/*  The name lasts before a record can be in it.  */
+/*  The name lasts before a record can be in it. Once it has the name there is no way back: the segment before it must
+    not go on, so want of room is no excuse then.  */
 static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
 {
     char name[40];
@@ -428,10 +434,16 @@ static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
     if (file < 0)
         return failure ("segment");
     segment_name (self->last.number + 1, name);
-    if (write_segment_head (self, file, &salt) || renameat (self->directory, taken, self->directory, name) ||
-        fsync (self->directory)) {
+    if (write_segment_head (self, file, &salt) || renameat (self->directory, taken, self->directory, name)) {
+        int error = errno;
         close (file);
+        errno = error;
         return failure ("segment");
+    }
+    if (fsync (self->directory)) {
+        failure ("segment");
+        close (file);
+        return TIM3_STORE_IO;
     }
     if (strcmp (taken, NEXT_FILE) == 0)
         atomic_store (&self->next_ready, false);
@@ -511,28 +523,31 @@ bool tim3_journal_clear (int directory)
         good = unlinkat (directory, name, 0) == 0 && good;
     }
     free (segments);
+    unlinkat (directory, NEXT_FILE, 0);
+    unlinkat (directory, PREPARED_FILE, 0);
+    unlinkat (directory, MADE_FILE, 0);
     return good && fsync (directory) == 0;
 }
 
-/*  What was read may be in memory alone, if it was written by a process that was killed before it synced.  */
+/*  What was read may be in memory alone, if it was written by a process that was killed before it synced: a record, and
+    the name of the segment as well.  */
 static bool reopen (tim3_journal_t *self, const walk_t *walk, const tim3_segment_t *segment)
 {
     char name[40];
     segment_name (segment->first, name);
     self->file = openat (self->directory, name, O_RDWR | O_CLOEXEC);
-    if (self->file < 0 || fdatasync (self->file))
+    if (self->file < 0 || fdatasync (self->file) || fsync (self->directory))
         return refuse (walk, "cannot sync %s: %s", name, strerror (errno));
     self->size = segment->bytes;
     self->salt = walk->salt;
     self->at = walk->at < self->size ? walk->at : self->size;
-    self->turn = walk->at == 0; /* it has no head */
     return true;
 }
 
 static void clean_up (tim3_journal_t *self)
 {
-    unlinkat (self->directory, "journal.prepared", 0);
-    unlinkat (self->directory, "journal.made", 0);
+    unlinkat (self->directory, PREPARED_FILE, 0);
+    unlinkat (self->directory, MADE_FILE, 0);
     atomic_store (&self->next_ready, faccessat (self->directory, NEXT_FILE, R_OK | W_OK, 0) == 0);
 }
 
