@@ -23,7 +23,7 @@
 /*  Bytes to leave free in front of a payload.  */
 #define TIM3_JOURNAL_HEAD 32
 
-/*  A record, by number and checksum. Zeros: before the first.  */
+/*  A record, by number and checksum. Number 0 is before the first, with a checksum that tells stores apart.  */
 typedef struct {
     uint64_t number;
     uint64_t checksum;
