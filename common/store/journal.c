@@ -22,6 +22,7 @@
 
 #define SEGMENT_MAGIC 0x53334d54u /* TM3S */
 #define RECORD_MAGIC 0x52334d54u  /* TM3R */
+#define SEAL_MAGIC 0x45334d54u    /* TM3E */
 #define VERSION 1
 #define SEGMENT_LEAST (1024 * 1024)
 #define PREFIX "journal-"
@@ -172,18 +173,23 @@ __attribute__ ((format (printf, 2, 3))) static bool refuse (const walk_t *self, 
     return false;
 }
 
-static bool whole_record (const walk_t *self, uint64_t at, record_head_t *head)
+static bool whole (const walk_t *self, uint32_t magic, uint64_t at, record_head_t *head)
 {
     if (self->size < sizeof *head || at > self->size - sizeof *head)
         return false;
     memcpy (head, self->data + at, sizeof *head);
-    return head->magic == RECORD_MAGIC && head->size <= self->size - at - sizeof *head &&
+    return head->magic == magic && head->size <= self->size - at - sizeof *head &&
            record_checksum (head, self->salt, self->data + at + sizeof *head) == head->checksum;
 }
 
-static bool next_record (const walk_t *self, record_head_t *head)
+static bool whole_record (const walk_t *self, uint64_t at, record_head_t *head)
 {
-    return whole_record (self, self->at, head) && head->number == self->last.number + 1 &&
+    return whole (self, RECORD_MAGIC, at, head);
+}
+
+static bool is_next (const walk_t *self, uint32_t magic, record_head_t *head)
+{
+    return whole (self, magic, self->at, head) && head->number == self->last.number + 1 &&
            head->before == self->last.checksum;
 }
 
@@ -239,7 +245,7 @@ static bool begin_segment (walk_t *self, const tim3_segment_t *segment)
 static bool walk_segment (walk_t *self)
 {
     record_head_t head;
-    while (next_record (self, &head)) {
+    while (is_next (self, RECORD_MAGIC, &head)) {
         if (!show (self, &head))
             return false;
         self->last = (tim3_journal_place_t){head.number, head.checksum};
@@ -252,6 +258,9 @@ static bool walk_segment (walk_t *self)
 static bool check_end (walk_t *self, const tim3_segment_t *next)
 {
     uint64_t later;
+    record_head_t seal;
+    if (!next && is_next (self, SEAL_MAGIC, &seal))
+        return refuse (self, "record %" PRIu64 " is missing: the segment that begins with it is gone", seal.number);
     if (next && next->first == self->last.number + 1)
         return true;
     if (next)
@@ -422,6 +431,21 @@ static void plan_next (tim3_journal_t *self)
     atomic_store (&self->next_size, size > self->segment_most ? self->segment_most : size);
 }
 
+static record_head_t make_head (const tim3_journal_t *self, uint32_t magic, const uint8_t *payload, size_t size)
+{
+    record_head_t head = {magic, (uint32_t) size, self->last.number + 1, self->last.checksum, 0};
+    head.checksum = record_checksum (&head, self->salt, payload);
+    return head;
+}
+
+/*  Says in the segment at hand that another one comes after it.  */
+static bool seal (const tim3_journal_t *self)
+{
+    record_head_t head = make_head (self, SEAL_MAGIC, NULL, 0);
+    return pwrite (self->file, &head, sizeof head, (off_t) self->at) == (ssize_t) sizeof head &&
+           fdatasync (self->file) == 0;
+}
+
 /*  The name lasts before a record can be in it. Once it has the name there is no way back: the segment before it must
     not go on, so want of room is no excuse then.  */
 static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
@@ -430,7 +454,7 @@ static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
     const char *taken;
     uint64_t size;
     uint64_t salt;
-    int file = take_file (self, least, &taken, &size);
+    int file = take_file (self, sizeof (segment_head_t) + least + sizeof (record_head_t), &taken, &size);
     if (file < 0)
         return failure ("segment");
     segment_name (self->last.number + 1, name);
@@ -440,7 +464,7 @@ static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
         errno = error;
         return failure ("segment");
     }
-    if (fsync (self->directory)) {
+    if (fsync (self->directory) || (self->file >= 0 && !seal (self))) {
         failure ("segment");
         close (file);
         return TIM3_STORE_IO;
@@ -463,14 +487,12 @@ static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
 tim3_store_error_t tim3_journal_append (tim3_journal_t *self, uint8_t *record, size_t size)
 {
     TIM3_ASSERT (size >= sizeof (record_head_t) && size - sizeof (record_head_t) <= UINT32_MAX);
-    if (self->file < 0 || self->turn || size > self->size - self->at) {
-        tim3_store_error_t error = begin_file (self, sizeof (segment_head_t) + size);
+    if (align (size) > tim3_journal_room (self)) {
+        tim3_store_error_t error = begin_file (self, align (size));
         if (error)
             return error;
     }
-    record_head_t head = {RECORD_MAGIC, (uint32_t) (size - sizeof head), self->last.number + 1,
-                          self->last.checksum, 0};
-    head.checksum = record_checksum (&head, self->salt, record + sizeof head);
+    record_head_t head = make_head (self, RECORD_MAGIC, record + sizeof head, size - sizeof head);
     memcpy (record, &head, sizeof head);
     /* every byte has its place on the disk, so want of room is no excuse here */
     if (pwrite (self->file, record, size, (off_t) self->at) != (ssize_t) size || fdatasync (self->file)) {
@@ -479,7 +501,6 @@ tim3_store_error_t tim3_journal_append (tim3_journal_t *self, uint8_t *record, s
     }
     self->last = (tim3_journal_place_t){head.number, head.checksum};
     self->at = align (self->at + size);
-    self->at = self->at < self->size ? self->at : self->size;
     return TIM3_STORE_OK;
 }
 
@@ -488,9 +509,11 @@ tim3_journal_place_t tim3_journal_last (const tim3_journal_t *self)
     return self->last;
 }
 
+/*  The seal must fit as well.  */
 uint64_t tim3_journal_room (const tim3_journal_t *self)
 {
-    return self->file < 0 || self->turn ? 0 : self->size - self->at;
+    uint64_t end = self->at + sizeof (record_head_t);
+    return self->file < 0 || self->turn || end > self->size ? 0 : self->size - end;
 }
 
 void tim3_journal_turn (tim3_journal_t *self)
@@ -540,7 +563,7 @@ static bool reopen (tim3_journal_t *self, const walk_t *walk, const tim3_segment
         return refuse (walk, "cannot sync %s: %s", name, strerror (errno));
     self->size = segment->bytes;
     self->salt = walk->salt;
-    self->at = walk->at < self->size ? walk->at : self->size;
+    self->at = walk->at;
     return true;
 }
 

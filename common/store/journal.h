@@ -14,6 +14,9 @@
     Promise: when tim3_journal_append returns 0, the record and all before it survive kill -9 and power loss. What was
     being appended at a crash is there in full or not at all. A record that is damaged, while there are later ones,
     is told at opening; the damaged last one cannot be told from one that was never finished.
+
+    A segment that is followed by another ends with a seal: the head of a record without one, of a magic of its own. The
+    other has its name by then, so that a last segment with a seal tells of one that was lost.
 */
 #ifndef TIM3_JOURNAL_H
 #define TIM3_JOURNAL_H

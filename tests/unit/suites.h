@@ -11,6 +11,8 @@
     X (envelope)       \
     X (config)         \
     X (store)          \
+    X (journal)        \
+    X (tiers)          \
     X (host)           \
     X (mock_usda)      \
     X (token_manager)  \
