@@ -260,7 +260,8 @@ static bool check_end (walk_t *self, const tim3_segment_t *next)
     uint64_t later;
     record_head_t seal;
     if (!next && is_next (self, SEAL_MAGIC, &seal))
-        return refuse (self, "record %" PRIu64 " is missing: the segment that begins with it is gone", seal.number);
+        return refuse (self, "record %" PRIu64 " is missing: the segment that begins with it is gone",
+                       seal.number);
     if (next && next->first == self->last.number + 1)
         return true;
     if (next)
@@ -431,7 +432,8 @@ static void plan_next (tim3_journal_t *self)
     atomic_store (&self->next_size, size > self->segment_most ? self->segment_most : size);
 }
 
-static record_head_t make_head (const tim3_journal_t *self, uint32_t magic, const uint8_t *payload, size_t size)
+static record_head_t make_head (const tim3_journal_t *self, uint32_t magic, const uint8_t *payload,
+                                size_t size)
 {
     record_head_t head = {magic, (uint32_t) size, self->last.number + 1, self->last.checksum, 0};
     head.checksum = record_checksum (&head, self->salt, payload);

@@ -239,8 +239,8 @@ static uint64_t make_segments (char names[64][64])
 
 START_TEST (test_missing_segment)
 {
-    static const char *const reasons[SEGMENTS] = {"record 1 is missing, and record", "is missing or damaged, and record",
-                                                  "is gone"};
+    static const char *const reasons[SEGMENTS] = {"record 1 is missing, and record",
+                                                  "is missing or damaged, and record", "is gone"};
     char names[64][64];
     make_segments (names);
     for (unsigned i = 0; i < SEGMENTS; i++) {
@@ -428,7 +428,8 @@ static void append_row (uint8_t table, size_t key_size, uint64_t digest)
     tim3_record_finish (&record, TIM3_JOURNAL_HEAD, batch, digest);
     int directory = open (s_copy, O_RDONLY | O_DIRECTORY);
     tim3_journal_place_t place = {checkpoint.number, checkpoint.checksum};
-    tim3_journal_t *journal = tim3_journal_open (directory, &place, MEBIBYTE, take_none, NULL, s_why, sizeof s_why);
+    tim3_journal_t *journal =
+        tim3_journal_open (directory, &place, MEBIBYTE, take_none, NULL, s_why, sizeof s_why);
     ck_assert_msg (journal != NULL, "%s", s_why);
     ck_assert_int_eq (tim3_journal_append (journal, record.data, record.size), TIM3_STORE_OK);
     tim3_journal_close (&journal);
