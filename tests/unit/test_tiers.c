@@ -540,6 +540,36 @@ START_TEST (test_the_past_after_a_failed_checkpoint)
 }
 END_TEST
 
+static void start_anew (void)
+{
+    tim3_store_close (&s_store);
+    tim3_store_close (&s_model);
+    folder_remove (s_path);
+    s_model = memory_store_new ();
+    keep (UINT64_MAX / 2, UINT64_MAX / 2);
+}
+
+/*  One write of the thread's fails, whichever it is: an undo file may be lacking then, and none is wrong.  */
+START_TEST (test_the_past_when_it_cannot_be_kept)
+{
+    for (unsigned nth = 1; nth <= 10; nth++) {
+        start_anew ();
+        for (unsigned i = 0; i < 4; i++) {
+            s_digests[i] = memory_store_digest (s_model);
+            ck_assert (steps (300) && end_batch (1));
+            put_both (TIM3_TABLE_COUNTER, &(tim3_key_t){.data = "x", .size = 1}, 8);
+            ck_assert (end_batch (1));
+            if (i == 2)
+                faults_set (FAULTS_WRITE | FAULTS_OTHERS, nth, ENOSPC);
+            ck_assert (tim3_store_tiers_checkpoint (s_store) || tim3_store_tiers_checkpoint (s_store));
+            faults_clear ();
+        }
+        check_content ();
+        ck_assert_uint_ge (go_back (4), 1);
+    }
+}
+END_TEST
+
 /*  --------------------------------------------------------------------------------------------- notes  */
 
 static tim3_buffer_t s_notes;
@@ -1020,7 +1050,8 @@ Suite *suite_tiers (void)
     Suite *suite = suite_create ("tiers");
     CASE ("model", test_does_as_the_model_does, test_does_so_with_little_memory);
     CASE ("past", test_the_past_is_as_it_was, test_the_past_has_its_room, test_the_past_has_its_time,
-          test_damage_shortens_the_past, test_the_past_after_a_failed_checkpoint);
+          test_damage_shortens_the_past, test_the_past_after_a_failed_checkpoint,
+          test_the_past_when_it_cannot_be_kept);
     CASE ("notes", test_notes_come_back_in_order);
     CASE ("switch", test_switching_loses_nothing, test_switching_can_be_killed_at_any_call,
           test_working_can_be_killed_at_any_call, test_a_copy_is_adopted_with_its_journal);
