@@ -22,10 +22,13 @@
 
 #define SEGMENT_MAGIC 0x53334d54u /* TM3S */
 #define RECORD_MAGIC 0x52334d54u  /* TM3R */
+#define SEAL_MAGIC 0x45334d54u    /* TM3E */
 #define VERSION 1
 #define SEGMENT_LEAST (1024 * 1024)
 #define PREFIX "journal-"
 #define NEXT_FILE "journal.next"
+#define PREPARED_FILE "journal.prepared"
+#define MADE_FILE "journal.made"
 #define ZEROS (256 * 1024)
 
 typedef struct {
@@ -170,18 +173,23 @@ __attribute__ ((format (printf, 2, 3))) static bool refuse (const walk_t *self, 
     return false;
 }
 
-static bool whole_record (const walk_t *self, uint64_t at, record_head_t *head)
+static bool whole (const walk_t *self, uint32_t magic, uint64_t at, record_head_t *head)
 {
     if (self->size < sizeof *head || at > self->size - sizeof *head)
         return false;
     memcpy (head, self->data + at, sizeof *head);
-    return head->magic == RECORD_MAGIC && head->size <= self->size - at - sizeof *head &&
+    return head->magic == magic && head->size <= self->size - at - sizeof *head &&
            record_checksum (head, self->salt, self->data + at + sizeof *head) == head->checksum;
 }
 
-static bool next_record (const walk_t *self, record_head_t *head)
+static bool whole_record (const walk_t *self, uint64_t at, record_head_t *head)
 {
-    return whole_record (self, self->at, head) && head->number == self->last.number + 1 &&
+    return whole (self, RECORD_MAGIC, at, head);
+}
+
+static bool is_next (const walk_t *self, uint32_t magic, record_head_t *head)
+{
+    return whole (self, magic, self->at, head) && head->number == self->last.number + 1 &&
            head->before == self->last.checksum;
 }
 
@@ -213,7 +221,7 @@ static bool show (walk_t *self, const record_head_t *head)
     return true;
 }
 
-/*  False with why empty: the segment has no head yet.  */
+/*  False with why empty: the head is damaged.  */
 static bool begin_segment (walk_t *self, const tim3_segment_t *segment)
 {
     segment_head_t head = {0};
@@ -226,6 +234,8 @@ static bool begin_segment (walk_t *self, const tim3_segment_t *segment)
     if (head.version != VERSION)
         return refuse (self, "a segment has version %" PRIu32 ", and this build knows only %d", head.version,
                        VERSION);
+    if (head.first == self->place->number + 1 && head.before != self->place->checksum)
+        return refuse (self, "the segment of record %" PRIu64 " does not follow from the state", head.first);
     self->salt = head.salt;
     self->at = align (sizeof head);
     self->last = (tim3_journal_place_t){head.first - 1, head.before};
@@ -235,7 +245,7 @@ static bool begin_segment (walk_t *self, const tim3_segment_t *segment)
 static bool walk_segment (walk_t *self)
 {
     record_head_t head;
-    while (next_record (self, &head)) {
+    while (is_next (self, RECORD_MAGIC, &head)) {
         if (!show (self, &head))
             return false;
         self->last = (tim3_journal_place_t){head.number, head.checksum};
@@ -248,6 +258,10 @@ static bool walk_segment (walk_t *self)
 static bool check_end (walk_t *self, const tim3_segment_t *next)
 {
     uint64_t later;
+    record_head_t seal;
+    if (!next && is_next (self, SEAL_MAGIC, &seal))
+        return refuse (self, "record %" PRIu64 " is missing: the segment that begins with it is gone",
+                       seal.number);
     if (next && next->first == self->last.number + 1)
         return true;
     if (next)
@@ -270,8 +284,6 @@ static bool walk_file (walk_t *self, const tim3_segment_t *segment, bool is_last
     bool good = begin_segment (self, segment);
     if (good)
         good = walk_segment (self) && check_end (self, is_last ? NULL : segment + 1);
-    else if (self->why[0] == '\0' && is_last && segment->first == self->place->number + 1)
-        good = true; /* died before its first record */
     else if (self->why[0] == '\0')
         refuse (self, "the head of %s is damaged", name);
     free (data);
@@ -301,7 +313,7 @@ static bool walk (walk_t *self, const tim3_segment_t *segments, size_t count)
     for (; at < count; at++)
         if (!walk_file (self, &segments[at], at + 1 == count))
             return false;
-    if (self->last.number < place && self->at > 0)
+    if (self->last.number < place)
         return refuse (self, "it ends with record %" PRIu64 ", and the state holds %" PRIu64,
                        self->last.number, place);
     return true;
@@ -365,11 +377,11 @@ void tim3_journal_prepare (tim3_journal_t *self)
     uint64_t size = atomic_load (&self->next_size);
     if (atomic_load (&self->next_ready))
         return;
-    int file = make_file (self->directory, "journal.prepared", size);
+    int file = make_file (self->directory, PREPARED_FILE, size);
     if (file < 0)
         return; /* the one that needs it tries for itself, and tells */
     close (file);
-    if (renameat (self->directory, "journal.prepared", self->directory, NEXT_FILE) == 0)
+    if (renameat (self->directory, PREPARED_FILE, self->directory, NEXT_FILE) == 0)
         atomic_store (&self->next_ready, true);
 }
 
@@ -392,7 +404,7 @@ static int take_prepared (tim3_journal_t *self, uint64_t least, uint64_t *size)
 static int take_file (tim3_journal_t *self, uint64_t least, const char **name, uint64_t *size)
 {
     int file = take_prepared (self, least, size);
-    *name = file >= 0 ? NEXT_FILE : "journal.made";
+    *name = file >= 0 ? NEXT_FILE : MADE_FILE;
     if (file >= 0)
         return file;
     *size = atomic_load (&self->next_size);
@@ -400,6 +412,7 @@ static int take_file (tim3_journal_t *self, uint64_t least, const char **name, u
     return make_file (self->directory, *name, *size);
 }
 
+/*  On the disk before the file has its name: a segment whose head is not good was damaged, and not begun.  */
 static int write_segment_head (const tim3_journal_t *self, int file, uint64_t *salt)
 {
     segment_head_t head = {SEGMENT_MAGIC, VERSION, self->last.number + 1, self->last.checksum, 0, 0};
@@ -407,7 +420,9 @@ static int write_segment_head (const tim3_journal_t *self, int file, uint64_t *s
         return -1;
     head.checksum = segment_checksum (&head);
     *salt = head.salt;
-    return pwrite (file, &head, sizeof head, 0) == (ssize_t) sizeof head ? 0 : -1;
+    if (pwrite (file, &head, sizeof head, 0) != (ssize_t) sizeof head)
+        return -1;
+    return fdatasync (file);
 }
 
 static void plan_next (tim3_journal_t *self)
@@ -417,21 +432,44 @@ static void plan_next (tim3_journal_t *self)
     atomic_store (&self->next_size, size > self->segment_most ? self->segment_most : size);
 }
 
-/*  The name lasts before a record can be in it.  */
+static record_head_t make_head (const tim3_journal_t *self, uint32_t magic, const uint8_t *payload,
+                                size_t size)
+{
+    record_head_t head = {magic, (uint32_t) size, self->last.number + 1, self->last.checksum, 0};
+    head.checksum = record_checksum (&head, self->salt, payload);
+    return head;
+}
+
+/*  Says in the segment at hand that another one comes after it.  */
+static bool seal (const tim3_journal_t *self)
+{
+    record_head_t head = make_head (self, SEAL_MAGIC, NULL, 0);
+    return pwrite (self->file, &head, sizeof head, (off_t) self->at) == (ssize_t) sizeof head &&
+           fdatasync (self->file) == 0;
+}
+
+/*  The name lasts before a record can be in it. Once it has the name there is no way back: the segment before it must
+    not go on, so want of room is no excuse then.  */
 static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
 {
     char name[40];
     const char *taken;
     uint64_t size;
     uint64_t salt;
-    int file = take_file (self, least, &taken, &size);
+    int file = take_file (self, sizeof (segment_head_t) + least + sizeof (record_head_t), &taken, &size);
     if (file < 0)
         return failure ("segment");
     segment_name (self->last.number + 1, name);
-    if (write_segment_head (self, file, &salt) || renameat (self->directory, taken, self->directory, name) ||
-        fsync (self->directory)) {
+    if (write_segment_head (self, file, &salt) || renameat (self->directory, taken, self->directory, name)) {
+        int error = errno;
         close (file);
+        errno = error;
         return failure ("segment");
+    }
+    if (fsync (self->directory) || (self->file >= 0 && !seal (self))) {
+        failure ("segment");
+        close (file);
+        return TIM3_STORE_IO;
     }
     if (strcmp (taken, NEXT_FILE) == 0)
         atomic_store (&self->next_ready, false);
@@ -451,14 +489,12 @@ static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
 tim3_store_error_t tim3_journal_append (tim3_journal_t *self, uint8_t *record, size_t size)
 {
     TIM3_ASSERT (size >= sizeof (record_head_t) && size - sizeof (record_head_t) <= UINT32_MAX);
-    if (self->file < 0 || self->turn || size > self->size - self->at) {
-        tim3_store_error_t error = begin_file (self, sizeof (segment_head_t) + size);
+    if (align (size) > tim3_journal_room (self)) {
+        tim3_store_error_t error = begin_file (self, align (size));
         if (error)
             return error;
     }
-    record_head_t head = {RECORD_MAGIC, (uint32_t) (size - sizeof head), self->last.number + 1,
-                          self->last.checksum, 0};
-    head.checksum = record_checksum (&head, self->salt, record + sizeof head);
+    record_head_t head = make_head (self, RECORD_MAGIC, record + sizeof head, size - sizeof head);
     memcpy (record, &head, sizeof head);
     /* every byte has its place on the disk, so want of room is no excuse here */
     if (pwrite (self->file, record, size, (off_t) self->at) != (ssize_t) size || fdatasync (self->file)) {
@@ -467,7 +503,6 @@ tim3_store_error_t tim3_journal_append (tim3_journal_t *self, uint8_t *record, s
     }
     self->last = (tim3_journal_place_t){head.number, head.checksum};
     self->at = align (self->at + size);
-    self->at = self->at < self->size ? self->at : self->size;
     return TIM3_STORE_OK;
 }
 
@@ -476,9 +511,11 @@ tim3_journal_place_t tim3_journal_last (const tim3_journal_t *self)
     return self->last;
 }
 
+/*  The seal must fit as well.  */
 uint64_t tim3_journal_room (const tim3_journal_t *self)
 {
-    return self->file < 0 || self->turn ? 0 : self->size - self->at;
+    uint64_t end = self->at + sizeof (record_head_t);
+    return self->file < 0 || self->turn || end > self->size ? 0 : self->size - end;
 }
 
 void tim3_journal_turn (tim3_journal_t *self)
@@ -511,28 +548,31 @@ bool tim3_journal_clear (int directory)
         good = unlinkat (directory, name, 0) == 0 && good;
     }
     free (segments);
+    unlinkat (directory, NEXT_FILE, 0);
+    unlinkat (directory, PREPARED_FILE, 0);
+    unlinkat (directory, MADE_FILE, 0);
     return good && fsync (directory) == 0;
 }
 
-/*  What was read may be in memory alone, if it was written by a process that was killed before it synced.  */
+/*  What was read may be in memory alone, if it was written by a process that was killed before it synced: a record, and
+    the name of the segment as well.  */
 static bool reopen (tim3_journal_t *self, const walk_t *walk, const tim3_segment_t *segment)
 {
     char name[40];
     segment_name (segment->first, name);
     self->file = openat (self->directory, name, O_RDWR | O_CLOEXEC);
-    if (self->file < 0 || fdatasync (self->file))
+    if (self->file < 0 || fdatasync (self->file) || fsync (self->directory))
         return refuse (walk, "cannot sync %s: %s", name, strerror (errno));
     self->size = segment->bytes;
     self->salt = walk->salt;
-    self->at = walk->at < self->size ? walk->at : self->size;
-    self->turn = walk->at == 0; /* it has no head */
+    self->at = walk->at;
     return true;
 }
 
 static void clean_up (tim3_journal_t *self)
 {
-    unlinkat (self->directory, "journal.prepared", 0);
-    unlinkat (self->directory, "journal.made", 0);
+    unlinkat (self->directory, PREPARED_FILE, 0);
+    unlinkat (self->directory, MADE_FILE, 0);
     atomic_store (&self->next_ready, faccessat (self->directory, NEXT_FILE, R_OK | W_OK, 0) == 0);
 }
 

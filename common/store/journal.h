@@ -14,6 +14,9 @@
     Promise: when tim3_journal_append returns 0, the record and all before it survive kill -9 and power loss. What was
     being appended at a crash is there in full or not at all. A record that is damaged, while there are later ones,
     is told at opening; the damaged last one cannot be told from one that was never finished.
+
+    A segment that is followed by another ends with a seal: the head of a record without one, of a magic of its own. The
+    other has its name by then, so that a last segment with a seal tells of one that was lost.
 */
 #ifndef TIM3_JOURNAL_H
 #define TIM3_JOURNAL_H
@@ -23,7 +26,7 @@
 /*  Bytes to leave free in front of a payload.  */
 #define TIM3_JOURNAL_HEAD 32
 
-/*  A record, by number and checksum. Zeros: before the first.  */
+/*  A record, by number and checksum. Number 0 is before the first, with a checksum that tells stores apart.  */
 typedef struct {
     uint64_t number;
     uint64_t checksum;

@@ -145,8 +145,9 @@ int tim3_store_commit (tim3_store_t *self);
 void tim3_store_abort (tim3_store_t *self);
 bool tim3_store_dirty (tim3_store_t *self);
 tim3_store_error_t tim3_store_error (const tim3_store_t *self);
-/*  Something that led to the changes of the next commit: stores that have a journal keep it with them there. Abort
-    takes back what was noted since the last commit.  */
+/*  Something that led to the changes of the next commit: stores that have a journal, and are to be able to look back, keep it with
+    them there. It is durable with the next commit that changes something. Abort takes back what was noted since
+    the last commit.  */
 void tim3_store_note (tim3_store_t *self, const void *data, size_t size);
 /*  True once after a stretch of the journal has begun that can be run again by itself, by one who begins with nothing but the store.  */
 bool tim3_store_fresh (tim3_store_t *self);

@@ -4,8 +4,11 @@
 #include "store/store_tiers.h"
 #include "store/undo.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static bool needs_journal (tim3_store_t *lmdb)
 {
@@ -37,6 +40,26 @@ static tim3_store_t *open_tiers (tim3_store_t *lmdb, const tim3_store_options_t 
     return store ? store : refuse_journal (options->path, why, why_size);
 }
 
+static bool clear_journal (int directory)
+{
+    tim3_undo_trim (directory, UINT64_MAX);
+    return tim3_journal_clear (directory);
+}
+
+/*  Nobody can tell what was in a data file that is gone. To make a new one would throw the journal away, which somebody
+    may still want to look at.  */
+static bool lacks_data (const char *path)
+{
+    size_t count = 0;
+    int directory = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return false;
+    if (faccessat (directory, "data.mdb", F_OK, 0) && errno == ENOENT)
+        free (tim3_journal_segments (directory, &count));
+    close (directory);
+    return count > 0;
+}
+
 /*  Brings what the journal holds into the environment, and does away with the journal.  */
 static bool take_in_journal (const tim3_store_options_t *options, tim3_store_t *lmdb, char *why,
                              size_t why_size)
@@ -44,12 +67,8 @@ static bool take_in_journal (const tim3_store_options_t *options, tim3_store_t *
     tim3_store_t *tiers = open_tiers (lmdb, options, why, why_size);
     if (!tiers)
         return false;
-    bool good = tim3_store_tiers_checkpoint (tiers);
-    if (good) {
-        good = tim3_store_tiers_leave (tiers);
-        tim3_undo_trim (tim3_store_lmdb_directory (lmdb), UINT64_MAX);
-        good = good && tim3_journal_clear (tim3_store_lmdb_directory (lmdb));
-    }
+    bool good = tim3_store_tiers_checkpoint (tiers) && tim3_store_tiers_leave (tiers) &&
+                clear_journal (tim3_store_lmdb_directory (lmdb));
     tim3_store_close (&tiers);
     if (!good)
         snprintf (
@@ -62,6 +81,12 @@ static bool take_in_journal (const tim3_store_options_t *options, tim3_store_t *
 tim3_store_t *tim3_store_open (const tim3_store_options_t *options, tim3_store_meta_t *meta, char *why,
                                size_t why_size)
 {
+    if (lacks_data (options->path)) {
+        snprintf (why, why_size,
+                  "the store %s has a journal and lacks its file data.mdb; restore the set from a backup",
+                  options->path);
+        return NULL;
+    }
     tim3_store_t *lmdb = tim3_store_open_lmdb (options, meta, why, why_size);
     if (!lmdb)
         return NULL;
@@ -69,7 +94,7 @@ tim3_store_t *tim3_store_open (const tim3_store_options_t *options, tim3_store_m
         return open_tiers (lmdb, options, why, why_size);
     if (!needs_journal (lmdb)) {
         /* what was left when it was last taken in */
-        tim3_journal_clear (tim3_store_lmdb_directory (lmdb));
+        clear_journal (tim3_store_lmdb_directory (lmdb));
         return lmdb;
     }
     if (!take_in_journal (options, lmdb, why, why_size))

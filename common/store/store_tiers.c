@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,6 +71,13 @@ typedef struct {
     tim3_tiers_judge_fn *judge;
     void *context;
 } tiers_t;
+
+/*  A forked child has no thread, and shares the files with its parent.  */
+static void check_process (const tiers_t *self)
+{
+    if (self->pid != getpid ())
+        tim3_panic (__FILE__, __LINE__, "a store is used by a process that did not open it");
+}
 
 static uint64_t clock_us (clockid_t clock)
 {
@@ -355,7 +363,8 @@ static void trim (tiers_t *self, const tim3_checkpoint_t *checkpoint)
     uint64_t now = clock_us (CLOCK_REALTIME);
     tim3_undo_entry_t *entries = tim3_undo_list (self->options.directory, checkpoint, &count);
     uint64_t oldest = checkpoint->number;
-    while (kept < count && entries[kept].time_us + self->options.keep_us > now) {
+    while (kept < count &&
+           (entries[kept].time_us >= now || now - entries[kept].time_us < self->options.keep_us)) {
         /* a segment before it is about as long as what it led to */
         bytes += entries[kept].bytes + self->options.checkpoint_bytes;
         if (bytes > self->options.keep_bytes)
@@ -381,6 +390,8 @@ static void *work (void *context)
         tim3_store_error_t outcome = write_checkpoint (self);
         if (outcome == TIM3_STORE_OK)
             trim (self, &self->goal);
+        /* the owner has taken the first one meanwhile; it will not have to wait for the next */
+        tim3_journal_prepare (self->journal);
         pthread_mutex_lock (&self->lock);
         self->outcome = outcome;
         self->work = WORK_DONE;
@@ -390,8 +401,11 @@ static void *work (void *context)
     return NULL;
 }
 
+/*  Whoever asks waits for the outcome before asking again: a table that is in the environment already would be taken
+    for what was there before it.  */
 static void ask_for_work (tiers_t *self)
 {
+    self->retry_us = 0;
     pthread_mutex_lock (&self->lock);
     self->work = WORK_ASKED;
     pthread_cond_broadcast (&self->changed);
@@ -463,7 +477,6 @@ static void retry (tiers_t *self)
 {
     if (!self->frozen || self->retry_us == 0 || clock_us (CLOCK_MONOTONIC) < self->retry_us)
         return;
-    self->retry_us = 0;
     ask_for_work (self);
 }
 
@@ -578,8 +591,7 @@ static int tiers_commit (tim3_store_t *base)
         tim3_store_abort (self->reader);
         return 0;
     }
-    if (self->pid != getpid ())
-        tim3_panic (__FILE__, __LINE__, "a store is used by a process that did not open it");
+    check_process (self);
     bool room = wait_for_room (self);
     if (base->error)
         return -1;
@@ -620,6 +632,7 @@ static void stop_thread (tiers_t *self)
 static void tiers_close (tim3_store_t *base)
 {
     tiers_t *self = (tiers_t *) base;
+    check_process (self);
     stop_thread (self);
     tim3_journal_close (&self->journal);
     tim3_memtable_destroy (&self->active);
@@ -705,22 +718,36 @@ static bool say_that_it_should (tiers_t *self, char *why, size_t why_size)
         return true;
     tim3_store_write (self->writer, TIM3_TABLE_CHECKPOINT, &key, &self->checkpoint);
     tim3_store_abort (self->reader);
-    if (tim3_store_commit (self->writer) == 0)
+    if (tim3_store_commit (self->writer) == 0) {
+        look_below (self, TIM3_TABLE_CHECKPOINT);
         return true;
+    }
     return refuse_why (why, why_size,
                        "the store cannot be written to; make room on the disk, or raise agents/map_size_mb");
 }
 
+/*  Does away with the files of a journal that was never begun, or has been taken in. What comes before the first record
+    is random, so that no other store's journal can follow from it.  */
+static bool begin_journal (tiers_t *self, char *why, size_t why_size)
+{
+    uint64_t *before = &self->checkpoint.checksum;
+    tim3_undo_trim (self->options.directory, UINT64_MAX);
+    if (!tim3_journal_clear (self->options.directory))
+        return refuse_why (why, why_size, "its old files cannot be deleted");
+    if (getrandom (before, sizeof *before, 0) != (ssize_t) sizeof *before)
+        return refuse_why (why, why_size, "there are no random numbers");
+    return true;
+}
+
 static bool recover (tiers_t *self, char *why, size_t why_size)
 {
-    tim3_journal_place_t place = {self->checkpoint.number, self->checkpoint.checksum};
     int directory = self->options.directory;
+    uint64_t segment_most = self->options.checkpoint_bytes / 4 * 5; /* so that it ends with the checkpoint, not before */
+    if (!self->options.read_only && !self->has_journal && !begin_journal (self, why, why_size))
+        return false;
+    tim3_journal_place_t place = {self->checkpoint.number, self->checkpoint.checksum};
     if (self->options.read_only)
         return tim3_journal_read (directory, &place, replay_record, self, why, why_size);
-    uint64_t segment_most = self->options.checkpoint_bytes / 4 * 5; /* so that it ends with the checkpoint, not before */
-    /* files of a journal that was never begun, or has been taken in */
-    if (!self->has_journal && !tim3_journal_clear (directory))
-        return refuse_why (why, why_size, "its old files cannot be deleted");
     self->journal = tim3_journal_open (directory, &place, segment_most, replay_record, self, why, why_size);
     return self->journal;
 }

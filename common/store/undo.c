@@ -154,43 +154,56 @@ static int open_file (int directory, const char *name, head_t *head)
     return -1;
 }
 
-/*  The entry whose later state is the one given.  */
-static bool find_entry (int directory, const tim3_checkpoint_t *after, tim3_undo_entry_t *entry)
+/*  All files whose heads are good, in no order: each is looked at once, for there may be many.  */
+static tim3_undo_entry_t *read_heads (int directory, size_t *count)
 {
     int copy = openat (directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *listing = copy >= 0 ? fdopendir (copy) : NULL;
+    tim3_buffer_t found = {0};
     struct dirent *file;
-    bool found = false;
     head_t head;
 
-    while (listing && !found && (file = readdir (listing))) {
-        if (strncmp (file->d_name, PREFIX, strlen (PREFIX)) != 0)
-            continue;
-        int descriptor = open_file (directory, file->d_name, &head);
+    while (listing && (file = readdir (listing))) {
+        int descriptor = -1;
+        if (strncmp (file->d_name, PREFIX, strlen (PREFIX)) == 0)
+            descriptor = open_file (directory, file->d_name, &head);
         if (descriptor < 0)
             continue;
         close (descriptor);
-        found = head.after[0] == after->number && head.after[1] == after->checksum &&
-                head.before[0] < head.after[0];
+        tim3_undo_entry_t entry = {get_numbers (head.before), get_numbers (head.after), head.time_us,
+                                   head.size + sizeof head};
+        tim3_buffer_append (&found, &entry, sizeof entry);
     }
     if (listing)
         closedir (listing);
-    if (found)
-        *entry = (tim3_undo_entry_t){get_numbers (head.before), get_numbers (head.after), head.time_us,
-                                     head.size + sizeof head};
-    return found;
+    *count = found.size / sizeof (tim3_undo_entry_t);
+    return (tim3_undo_entry_t *) (void *) found.data;
+}
+
+/*  The entry whose later state is the one given; NULL when there is none.  */
+static const tim3_undo_entry_t *find_entry (const tim3_undo_entry_t *entries, size_t count,
+                                            const tim3_checkpoint_t *after)
+{
+    for (size_t i = 0; i < count; i++)
+        if (entries[i].after.number == after->number && entries[i].after.checksum == after->checksum &&
+            entries[i].before.number < after->number)
+            return &entries[i];
+    return NULL;
 }
 
 tim3_undo_entry_t *tim3_undo_list (int directory, const tim3_checkpoint_t *newest, size_t *count)
 {
+    size_t files;
     tim3_buffer_t found = {0};
     tim3_checkpoint_t at = *newest;
-    tim3_undo_entry_t entry;
-    while (find_entry (directory, &at, &entry)) {
-        tim3_buffer_append (&found, &entry, sizeof entry);
-        at = entry.before;
+    tim3_undo_entry_t *entries = read_heads (directory, &files);
+    const tim3_undo_entry_t *entry;
+    while ((entry = find_entry (entries, files, &at))) {
+        tim3_buffer_append (&found, entry, sizeof *entry);
+        at = entry->before;
     }
-    *count = found.size / sizeof entry;
+    free (entries);
+    *count = found.size / sizeof *entry;
     return (tim3_undo_entry_t *) (void *) found.data;
 }
 

@@ -1,8 +1,8 @@
 /*  crash_images.c - what power loss may leave of a recorded store, opened with the real one:
 
-        tim3-crash-images [--count N] [--seed N] [--keep DIRECTORY] [--expect-loss] LOG DATA DIRECTORY
+        tim3-crash-images [--count N] [--seed N] [--keep DIRECTORY] [--journal] [--expect-loss] LOG STORE DIRECTORY
 
-    LOG is the recorder's, DATA the data file that the recorded program left, DIRECTORY where each image is
+    LOG is the recorder's, STORE the folder that the recorded program left, DIRECTORY where each image is
     put and opened. It makes passes over all moments at which power may fail, one image each, until --count
     different images were tried. Each must hold a prefix of the commits with all that were acknowledged.
 
@@ -14,6 +14,7 @@
 #include "recovery.h"
 #include "workload.h"
 
+#include <dirent.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,11 +27,12 @@
 
 typedef struct {
     const char *log;
-    const char *data;
+    const char *store;
     const char *directory;
     const char *keep;
     size_t count;
     uint64_t seed;
+    bool journal;
     bool expect_loss;
 } options_t;
 
@@ -52,11 +54,15 @@ typedef struct {
 
 /*  -------------------------------------------------------------------------------------------- images  */
 
-/*  The same bytes under other terms are another case.  */
+/*  The same bytes under other terms are another case. Names have no order.  */
 static uint64_t hash_case (const run_t *self)
 {
-    uint64_t terms = (uint64_t) self->terms.acknowledged << 32 | self->terms.begun << 2 | self->image.name;
-    uint64_t hash = tim3_hash64 (self->image.data, self->image.size, terms);
+    uint64_t hash = (uint64_t) self->terms.acknowledged << 32 | self->terms.begun << 2;
+    for (size_t i = 0; i < self->image.names.count; i++) {
+        const disk_name_t *name = &self->image.names.names[i];
+        const disk_file_image_t *file = &self->image.files[name->file];
+        hash += tim3_hash64 (file->data, file->size, tim3_hash64 (name->text, strlen (name->text), 0));
+    }
     return hash ? hash : 1;
 }
 
@@ -76,7 +82,7 @@ static void keep_image (const run_t *self)
     char path[512];
     if (!self->options->keep || self->failed > TOLD_MAX)
         return;
-    snprintf (path, sizeof path, "%s/failed-%zu.mdb", self->options->keep, self->failed);
+    snprintf (path, sizeof path, "%s/failed-%zu", self->options->keep, self->failed);
     recovery_save (&self->image, path);
     printf ("     kept as %s\n", path);
 }
@@ -97,7 +103,7 @@ static void try_image (run_t *self, bool during, disk_loss_t loss)
 {
     const options_t *options = self->options;
     const recovery_t *result =
-        recovery_try (&self->image, options->directory, self->terms, options->expect_loss);
+        recovery_try (&self->image, options->directory, options->journal, self->terms, options->expect_loss);
     self->tried++;
     self->held_more += result->passed && result->held > self->terms.acknowledged;
     if (result->passed)
@@ -152,12 +158,18 @@ static void step (run_t *self)
     lose_power (self, false);
 }
 
+/*  A program that forgets to sync need not be shown to lose everything.  */
+static bool seen_enough (const run_t *self)
+{
+    return self->options->expect_loss && self->lost >= TOLD_MAX;
+}
+
 static void play_pass (run_t *self)
 {
     disk_rewind (&self->disk);
     self->terms = (recovery_terms_t){0, 0};
     self->moment = 0;
-    while (self->disk.at < self->log.count)
+    while (self->disk.at < self->log.count && !seen_enough (self))
         step (self);
 }
 
@@ -169,23 +181,45 @@ static void play_passes (run_t *self)
         before = self->tried;
         play_pass (self);
         self->pass++;
-    } while (self->tried < self->options->count && self->tried > before);
+    } while (self->tried < self->options->count && self->tried > before && !seen_enough (self));
 }
 
 /*  ----------------------------------------------------------------------------------------- beginning  */
 
+static bool same_file (const run_t *self, const disk_name_t *name)
+{
+    char path[512];
+    size_t size;
+    const disk_file_image_t *now = &self->disk.files[name->file].now;
+    snprintf (path, sizeof path, "%s/%s", self->options->store, name->text);
+    uint8_t *data = crash_read_file (path, &size);
+    bool same = size == now->size && memcmp (data, now->data, size) == 0;
+    free (data);
+    return same;
+}
+
+static size_t count_files (const char *path)
+{
+    size_t count = 0;
+    struct dirent *entry;
+    DIR *listing = opendir (path);
+    while (listing && (entry = readdir (listing)))
+        count += crash_is_watched (entry->d_name);
+    if (listing)
+        closedir (listing);
+    return count;
+}
+
 /*  A write that the recorder did not see would make every image worthless.  */
 static bool log_is_whole (run_t *self)
 {
-    size_t size;
-    uint8_t *data = crash_read_file (self->options->data, &size);
     disk_rewind (&self->disk);
     while (self->disk.at < self->log.count)
         disk_step (&self->disk);
-    bool same = self->disk.now.name == CRASH_NAME_FINAL && size == self->disk.now.size &&
-                memcmp (data, self->disk.now.data, size) == 0;
-    free (data);
-    return same;
+    bool same = self->disk.names.count == count_files (self->options->store);
+    for (size_t i = 0; same && i < self->disk.names.count; i++)
+        same = same_file (self, &self->disk.names.names[i]);
+    return same && self->disk.names.count > 0;
 }
 
 /*  Room for every pass that begins before there are enough.  */
@@ -206,10 +240,11 @@ static void open_run (run_t *self, const options_t *options)
     disk_image_open (&self->image, &self->disk);
     make_seen (self);
     if (!log_is_whole (self))
-        tim3_fatal (TIM3_EXIT_PERMANENT,
-                    "the log does not add up to %s: the recorder misses a call that LMDB makes; add it to "
-                    "tests/crash/record.c",
-                    options->data);
+        tim3_fatal (
+            TIM3_EXIT_PERMANENT,
+            "the log does not add up to %s: the recorder misses a call that the store makes; add it to "
+            "tests/crash/record.c",
+            options->store);
 }
 
 static void close_run (run_t *self)
@@ -232,22 +267,24 @@ static void read_option (options_t *options, int option)
     case 'k':
         options->keep = optarg;
         break;
+    case 'j':
+        options->journal = true;
+        break;
     case 'e':
         options->expect_loss = true;
         break;
     default:
         tim3_fatal (TIM3_EXIT_USAGE, "usage: tim3-crash-images [--count N] [--seed N] [--keep DIRECTORY] "
-                                     "[--expect-loss] LOG DATA DIRECTORY");
+                                     "[--journal] [--expect-loss] LOG STORE DIRECTORY");
     }
 }
 
 static options_t read_options (int argc, char **argv)
 {
-    static const struct option longs[] = {{"count", required_argument, NULL, 'c'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {"keep", required_argument, NULL, 'k'},
-                                          {"expect-loss", no_argument, NULL, 'e'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {
+        {"count", required_argument, NULL, 'c'}, {"seed", required_argument, NULL, 's'},
+        {"keep", required_argument, NULL, 'k'},  {"journal", no_argument, NULL, 'j'},
+        {"expect-loss", no_argument, NULL, 'e'}, {NULL, 0, NULL, 0}};
     options_t options = {.count = 500, .seed = 1};
     int option;
     while ((option = getopt_long (argc, argv, "", longs, NULL)) != -1)
@@ -255,7 +292,7 @@ static options_t read_options (int argc, char **argv)
     if (argc - optind != 3)
         read_option (&options, '?');
     options.log = argv[optind];
-    options.data = argv[optind + 1];
+    options.store = argv[optind + 1];
     options.directory = argv[optind + 2];
     return options;
 }

@@ -1,18 +1,25 @@
 /*  crash_workload.c - runs the workload against a real store, under the recorder:
 
-        TIM3_CRASH_LOG=log LD_PRELOAD=record.so tim3-crash-workload DIRECTORY COMMITS
+        TIM3_CRASH_LOG=log LD_PRELOAD=record.so tim3-crash-workload KIND DIRECTORY COMMITS
 
-    Half-way it closes the store and opens it again, as an agent does that is restarted.  */
+    KIND is the store's: lmdb or journal. With a journal it waits for a checkpoint now and then; others run beside its
+    commits. Half-way it closes the store and opens it again, as an agent does that is restarted.  */
 #include "base/log.h"
 #include "log.h"
+#include "store/store_tiers.h"
 #include "workload.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define COMMITS_MAX (WORKLOAD_COMMITS_MAX - WORKLOAD_COMMITS_AFTER)
 
+/*  Commits between two waits.  */
+#define WAIT_EVERY 6
+
 static crash_mark_t *s_mark;
+static bool s_journal;
 
 static crash_mark_t *find_mark (void)
 {
@@ -25,7 +32,7 @@ static crash_mark_t *find_mark (void)
 static tim3_store_t *open_store (const char *path)
 {
     char why[512];
-    tim3_store_t *store = workload_open (path, why, sizeof why);
+    tim3_store_t *store = workload_open (path, s_journal, why, sizeof why);
     if (!store)
         tim3_fatal (TIM3_EXIT_RETRY, "%s", why);
     return store;
@@ -48,6 +55,9 @@ static void commit (tim3_store_t *store, unsigned n)
     if (workload_commit (store, n))
         tim3_fatal (TIM3_EXIT_RETRY, "commit %u failed; make room where the store is", n);
     s_mark (CRASH_ACKNOWLEDGE, n);
+    if (s_journal && n % WAIT_EVERY == 0 && !tim3_store_tiers_checkpoint (store))
+        tim3_fatal (TIM3_EXIT_RETRY, "the checkpoint after commit %u failed; make room where the store is",
+                    n);
 }
 
 static void run (const char *path, unsigned commits)
@@ -65,11 +75,13 @@ static void run (const char *path, unsigned commits)
 
 int main (int argc, char **argv)
 {
-    long commits = argc == 3 ? strtol (argv[2], NULL, 10) : 0;
+    long commits = argc == 4 ? strtol (argv[3], NULL, 10) : 0;
     if (commits < 1 || commits > COMMITS_MAX)
-        tim3_fatal (TIM3_EXIT_USAGE, "usage: tim3-crash-workload DIRECTORY COMMITS (1 to %d)", COMMITS_MAX);
+        tim3_fatal (TIM3_EXIT_USAGE, "usage: tim3-crash-workload lmdb|journal DIRECTORY COMMITS (1 to %d)",
+                    COMMITS_MAX);
+    s_journal = strcmp (argv[1], "journal") == 0;
     s_mark = find_mark ();
     workload_plan ();
-    run (argv[1], (unsigned) commits);
+    run (argv[2], (unsigned) commits);
     return 0;
 }

@@ -1,10 +1,13 @@
-/*  disk.h - a disk that loses power: from a recorder's log, what the data file may hold afterwards.
+/*  disk.h - a disk that loses power: from a recorder's log, what the files may hold afterwards.
 
     What a sync has covered is there. Of what was written since, the system may have put any part on the disk
     in any order, so each sector of 512 bytes holds what some moment since the last sync left in it: a later
     write may have arrived without an earlier one. A write of many sectors may be torn between any two. The
     length too is that of some moment since. Space that was added and never written back holds zeros, or what
-    another file left there. Until the directory is synced the file may have an earlier name, or none.
+    another file left there. Each file is by itself: what a sync of one covers says nothing of another.
+
+    What was done to names since the directory was synced may have happened or not: all up to some moment, or any
+    part of it, each operation as a whole.
 
     Not played: a sector that is torn within, which disks promise against, and damage to what was synced.
 */
@@ -40,18 +43,39 @@ typedef enum {
 typedef struct {
     uint8_t *data; /* as long as the file ever was, in whole sectors; zeros beyond size */
     size_t size;
-    crash_name_t name;
+} disk_file_image_t;
+
+typedef struct {
+    char text[CRASH_NAME_MAX];
+    size_t file;
+} disk_name_t;
+
+typedef struct {
+    disk_name_t names[CRASH_FILES_MAX];
+    size_t count;
+} disk_names_t;
+
+typedef struct {
+    size_t count; /* of files; those that no name leads to are lost */
+    disk_file_image_t *files;
+    disk_names_t names;
 } disk_image_t;
 
 typedef struct {
-    const crash_log_t *log;
     size_t capacity;
-    size_t at;            /* steps of the log that were played */
-    size_t synced;        /* steps that the last sync of the file covered */
-    crash_name_t name;    /* that the last sync of the directory covered */
-    disk_image_t now;     /* what the program sees after at steps */
-    disk_image_t durable; /* what it saw after synced steps */
-    disk_image_t moment;  /* of use while an image is made */
+    size_t synced;             /* steps that the last sync of the file covered */
+    disk_file_image_t now;     /* what the program sees after the steps played */
+    disk_file_image_t durable; /* what it saw after synced steps */
+    disk_file_image_t moment;  /* of use while an image is made */
+} disk_file_t;
+
+typedef struct {
+    const crash_log_t *log;
+    size_t at; /* steps of the log that were played */
+    disk_file_t *files;
+    size_t names_synced;        /* steps that the last sync of the directory covered */
+    disk_names_t names;         /* that the program sees */
+    disk_names_t names_durable; /* that it saw after names_synced steps */
 } disk_t;
 
 void disk_open (disk_t *self, const crash_log_t *log);

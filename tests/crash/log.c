@@ -20,10 +20,10 @@ const char *crash_kind_text (uint32_t kind)
     return kind < sizeof s_texts / sizeof s_texts[0] ? s_texts[kind] : "?";
 }
 
-const char *crash_name_file (crash_name_t name)
+bool crash_is_watched (const char *name)
 {
-    static const char *const files[] = {NULL, CRASH_FILE_NEW, CRASH_FILE};
-    return files[name];
+    return strncmp (name, "data.", 5) == 0 || strncmp (name, "journal", 7) == 0 ||
+           strncmp (name, "undo", 4) == 0;
 }
 
 uint8_t *crash_read_file (const char *path, size_t *size)
@@ -57,8 +57,14 @@ static void note_length (crash_log_t *self, const crash_entry_t *entry)
     size_t end = (size_t) entry->number + entry->size;
     bool lengthens =
         entry->kind == CRASH_WRITE || entry->kind == CRASH_WRITE_SYNC || entry->kind == CRASH_TRUNCATE;
-    if (lengthens && end > self->length_max)
-        self->length_max = end;
+    if (entry->kind > CRASH_SYNC)
+        return;
+    if (entry->file >= CRASH_FILES_MAX)
+        tim3_fatal (TIM3_EXIT_USAGE, "the log has too many files; record fewer commits");
+    if (entry->file >= self->files)
+        self->files = (size_t) entry->file + 1;
+    if (lengthens && end > self->lengths[entry->file])
+        self->lengths[entry->file] = end;
 }
 
 void crash_log_read (crash_log_t *self, const char *path)

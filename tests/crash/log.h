@@ -1,30 +1,31 @@
-/*  log.h - what the recorder saw a store do to its data file, in order: the format, and how to read it.
+/*  log.h - what the recorder saw a store do to its files, in order: the format, and how to read it.
 
-    A log is a row of entries back to back; the bytes of a write follow its entry. The recorder notes an
-    operation once it has returned. Between being issued and being synced a write may be on the disk, or not,
+    A log is a row of entries back to back; the bytes of a write, or names, follow their entry. Files have numbers, from
+    0 on, that they keep whatever they are called. The recorder notes an operation once it has returned, and lets
+    the store's threads do one at a time. Between being issued and being synced a write may be on the disk, or not,
     or in part; that is for the reader to play through.
 */
 #ifndef TIM3_TESTS_CRASH_LOG_H
 #define TIM3_TESTS_CRASH_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/*  The data file, and what it is called while it is being made, if not so from the start.  */
-#define CRASH_FILE "data.mdb"
-#define CRASH_FILE_NEW "data.new"
+/*  The longest name, with its NUL; and files at most.  */
+#define CRASH_NAME_MAX 48
+#define CRASH_FILES_MAX 512
 
-typedef enum { CRASH_NAME_NONE, CRASH_NAME_NEW, CRASH_NAME_FINAL } crash_name_t;
-
-/*  K (KIND, "what it is"). What number means: a crash_name_t, the place in the file, a new length, or the number of a
-    commit.  */
+/*  K (KIND, "what it is"). What number means: the place in the file, a new length, or the number of a commit.  */
 #define CRASH_KINDS(K)                                                 \
-    K (NAME, "the data file gets a name")                              \
+    K (CREATE, "a file gets its first name")                           \
+    K (RENAME, "a file gets another name")                             \
+    K (UNLINK, "a name goes")                                          \
     K (WRITE, "a write")                                               \
     K (WRITE_SYNC, "a write through a descriptor opened with O_DSYNC") \
     K (TRUNCATE, "a new length")                                       \
-    K (SYNC, "a sync of the data file")                                \
-    K (SYNC_DIRECTORY, "a sync of its directory")                      \
+    K (SYNC, "a sync of a file")                                       \
+    K (SYNC_DIRECTORY, "a sync of the directory")                      \
     K (BEGIN, "a commit begins")                                       \
     K (ACKNOWLEDGE, "a commit has returned")
 
@@ -36,7 +37,9 @@ typedef enum {
 
 typedef struct {
     uint32_t kind;
-    uint32_t size; /* of the bytes that follow */
+    uint32_t
+        size; /* of the bytes that follow: data, or the name (for RENAME the old one, then the new one), with NULs */
+    uint64_t file;
     uint64_t number;
 } crash_entry_t;
 
@@ -54,7 +57,8 @@ typedef struct {
     size_t size;
     crash_step_t *steps;
     size_t count;
-    size_t length_max; /* longest that the data file ever was */
+    size_t files;
+    size_t lengths[CRASH_FILES_MAX]; /* the longest that each of them ever was */
 } crash_log_t;
 
 /*  Reads a whole file into memory that the caller frees; ends the program when it cannot.  */
@@ -64,7 +68,7 @@ uint8_t *crash_read_file (const char *path, size_t *size);
 void crash_log_read (crash_log_t *self, const char *path);
 void crash_log_free (crash_log_t *self);
 const char *crash_kind_text (uint32_t kind);
-/*  The file of a name; NULL for CRASH_NAME_NONE.  */
-const char *crash_name_file (crash_name_t name);
+/*  Whether a name is that of a file which holds what the store must not lose.  */
+bool crash_is_watched (const char *name);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "workload.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,38 +40,49 @@ static void write_all (int file, const uint8_t *data, size_t size, const char *p
     }
 }
 
-void recovery_save (const disk_image_t *image, const char *path)
+static void save_file (const disk_file_image_t *file, const char *path)
 {
-    int file = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (file < 0)
+    int descriptor = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (descriptor < 0)
         tim3_fatal (TIM3_EXIT_RETRY, "cannot make %s: %s; check its folder", path, strerror (errno));
-    write_all (file, image->data, image->size, path);
-    close (file);
+    write_all (descriptor, file->data, file->size, path);
+    close (descriptor);
 }
 
-static void prepare (const disk_image_t *image, const char *directory)
+static void empty (const char *directory)
 {
-    static const char *const names[] = {CRASH_FILE, CRASH_FILE_NEW, "lock.mdb", "LOCK"};
     char path[512];
+    struct dirent *entry;
     if (mkdir (directory, 0700) && errno != EEXIST)
         tim3_fatal (TIM3_EXIT_RETRY, "cannot make %s: %s", directory, strerror (errno));
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        snprintf (path, sizeof path, "%s/%s", directory, names[i]);
-        unlink (path);
+    DIR *listing = opendir (directory);
+    while (listing && (entry = readdir (listing))) {
+        snprintf (path, sizeof path, "%s/%s", directory, entry->d_name);
+        if (entry->d_name[0] != '.')
+            unlink (path);
     }
-    if (image->name == CRASH_NAME_NONE)
-        return;
-    snprintf (path, sizeof path, "%s/%s", directory, crash_name_file (image->name));
-    recovery_save (image, path);
+    if (listing)
+        closedir (listing);
+}
+
+void recovery_save (const disk_image_t *image, const char *directory)
+{
+    char path[512];
+    empty (directory);
+    for (size_t i = 0; i < image->names.count; i++) {
+        const disk_name_t *name = &image->names.names[i];
+        snprintf (path, sizeof path, "%s/%s", directory, name->text);
+        save_file (&image->files[name->file], path);
+    }
 }
 
 /*  ------------------------------------------------------------------------------------------- judging
     In the child.  */
 
-static tim3_store_t *open_again (const char *directory, recovery_t *result)
+static tim3_store_t *open_again (const char *directory, bool journal, recovery_t *result)
 {
     char why[512];
-    tim3_store_t *store = workload_open (directory, why, sizeof why);
+    tim3_store_t *store = workload_open (directory, journal, why, sizeof why);
     if (!store)
         snprintf (result->why, sizeof result->why, "it does not open: %s", why);
     return store;
@@ -103,23 +115,24 @@ static bool judge_content (tim3_store_t *store, recovery_terms_t terms, recovery
            workload_holds (store, result->held, result->why, sizeof result->why) && go_on (store, result);
 }
 
-static bool judge (const char *directory, recovery_terms_t terms, recovery_t *result)
+static bool judge (const char *directory, bool journal, recovery_terms_t terms, recovery_t *result)
 {
-    tim3_store_t *store = open_again (directory, result);
+    tim3_store_t *store = open_again (directory, journal, result);
     if (!store)
         return false;
     bool passed = judge_content (store, terms, result);
     tim3_store_close (&store);
     if (!passed)
         return false;
-    store = open_again (directory, result);
+    store = open_again (directory, journal, result);
     passed = store &&
              workload_holds (store, result->held + WORKLOAD_COMMITS_AFTER, result->why, sizeof result->why);
     tim3_store_close (&store);
     return passed;
 }
 
-static void run_child (const disk_image_t *image, const char *directory, recovery_terms_t terms, bool quiet)
+static void run_child (const disk_image_t *image, const char *directory, bool journal, recovery_terms_t terms,
+                       bool quiet)
 {
     struct rlimit no_core = {0, 0};
     recovery_t *result = shared_result ();
@@ -128,8 +141,8 @@ static void run_child (const disk_image_t *image, const char *directory, recover
     int null = open ("/dev/null", O_WRONLY | O_CLOEXEC);
     if (quiet && null >= 0)
         dup2 (null, STDERR_FILENO);
-    prepare (image, directory);
-    result->passed = judge (directory, terms, result);
+    recovery_save (image, directory);
+    result->passed = judge (directory, journal, terms, result);
     _exit (0);
 }
 
@@ -148,8 +161,8 @@ static void explain_end (int status, recovery_t *result)
     result->passed = false;
 }
 
-const recovery_t *recovery_try (const disk_image_t *image, const char *directory, recovery_terms_t terms,
-                                bool quiet)
+const recovery_t *recovery_try (const disk_image_t *image, const char *directory, bool journal,
+                                recovery_terms_t terms, bool quiet)
 {
     int status = 0;
     recovery_t *result = shared_result ();
@@ -158,7 +171,7 @@ const recovery_t *recovery_try (const disk_image_t *image, const char *directory
     if (child < 0)
         tim3_fatal (TIM3_EXIT_RETRY, "cannot fork: %s", strerror (errno));
     if (child == 0)
-        run_child (image, directory, terms, quiet);
+        run_child (image, directory, journal, terms, quiet);
     while (waitpid (child, &status, 0) < 0)
         TIM3_ASSERT (errno == EINTR);
     explain_end (status, result);

@@ -18,10 +18,10 @@ typedef struct {
 
 /*  The result lives until the next call. The store is made anew in directory each time. With quiet, what the
     store itself says on its way down is thrown away.  */
-const recovery_t *recovery_try (const disk_image_t *image, const char *directory, recovery_terms_t terms,
-                                bool quiet);
+const recovery_t *recovery_try (const disk_image_t *image, const char *directory, bool journal,
+                                recovery_terms_t terms, bool quiet);
 
-/*  Writes an image to a file; ends the program when it cannot.  */
-void recovery_save (const disk_image_t *image, const char *path);
+/*  Empties a directory, or makes it, and writes the files of an image to it; ends the program when it cannot.  */
+void recovery_save (const disk_image_t *image, const char *directory);
 
 #endif

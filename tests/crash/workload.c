@@ -173,7 +173,8 @@ int workload_commit (tim3_store_t *store, unsigned n)
     return tim3_store_commit (store);
 }
 
-tim3_store_t *workload_open (const char *path, char *why, size_t why_size)
+/*  With a journal, checkpoints come often, and little of the past is kept, so that all of it is trimmed too.  */
+tim3_store_t *workload_open (const char *path, bool journal, char *why, size_t why_size)
 {
     tim3_store_meta_t meta;
     tim3_store_options_t options = {.path = path,
@@ -181,8 +182,13 @@ tim3_store_t *workload_open (const char *path, char *why, size_t why_size)
                                     .map_size = 16 * MEBIBYTE,
                                     .now_us = 1,
                                     .fresh_id = {{1, 2, 3, 4}},
-                                    .adopt = true};
-    return tim3_store_open_lmdb (&options, &meta, why, why_size);
+                                    .adopt = true,
+                                    .journal = journal,
+                                    .checkpoint_bytes = 16 * 1024,
+                                    .memory_most = 16 * MEBIBYTE,
+                                    .keep_us = 3600 * 1000000ull,
+                                    .keep_bytes = 120 * 1024};
+    return tim3_store_open (&options, &meta, why, why_size);
 }
 
 /*  ----------------------------------------------------------------------------------------- comparing  */
@@ -228,7 +234,7 @@ static size_t count_all (tim3_store_t *store)
     size_t count = 0;
     const tim3_table_row_t *row;
     for (unsigned i = 0; (row = tim3_table_at (i)); i++)
-        if (row->number != TIM3_TABLE_META)
+        if (row->number != TIM3_TABLE_META && row->number != TIM3_TABLE_CHECKPOINT)
             count += count_table (store, row->number);
     return count;
 }

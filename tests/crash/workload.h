@@ -17,8 +17,8 @@
 /*  Comes first.  */
 void workload_plan (void);
 
-/*  Opens the workload's store in a directory, taking over a copy; NULL with why filled.  */
-tim3_store_t *workload_open (const char *path, char *why, size_t why_size);
+/*  Opens the workload's store in a directory, in two tiers or LMDB alone, taking over a copy; NULL with why filled.  */
+tim3_store_t *workload_open (const char *path, bool journal, char *why, size_t why_size);
 
 /*  Makes commit number n in a store that holds the n - 1 before it; 0, or -1 as tim3_store_commit.  */
 int workload_commit (tim3_store_t *store, unsigned n);

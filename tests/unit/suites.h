@@ -12,6 +12,8 @@
     X (config)         \
     X (store)          \
     X (memtable)       \
+    X (journal)        \
+    X (tiers)          \
     X (host)           \
     X (mock_usda)      \
     X (token_manager)  \
