@@ -4,6 +4,7 @@
     -> body. The first check that fails decides the answer.
 */
 #include "agent/host.h"
+#include "agent/hold.h"
 #include "agent/outbox.h"
 #include "agent/publisher.h"
 #include "agent/registrar.h"
@@ -56,6 +57,7 @@ struct tim3_host {
     tim3_report_t *report;
     tim3_publisher_t publisher;
     tim3_registrar_t registrar;
+    tim3_holder_t holder;
     tim3_host_counters_t counters;
 };
 
@@ -246,7 +248,8 @@ static unsigned judge (tim3_host_t *self, tim3_report_t *report, tim3_health_rep
                             "the event log lacks %llu events that this agent no longer has; was it restored alone?",
                             (unsigned long long) self->publisher.lost);
     if (self->options.endpoint[0] && !self->registrar.registered)
-        tim3_report_reason (report, "not_registered", 10, "the registry does not answer");
+        tim3_report_reason (report, "not_registered", 10, "%s",
+                            self->registrar.refusal[0] ? self->registrar.refusal : "the registry does not answer");
     if (self->core->health)
         self->core->health (self->state, &self->env, report);
     for (uint32_t i = 0; i < report->reason_count; i++)
@@ -348,6 +351,12 @@ static bool handle_own (tim3_host_t *self, const tim3_envelope_t *envelope)
     case TIM3_MSG_CONFIG_GET:
         on_config_get (self);
         return true;
+    case TIM3_MSG_HOLD:
+        tim3_hold_on_hold (&self->holder, &self->env, (const tim3_hold_t *) self->body);
+        return true;
+    case TIM3_MSG_RESUME:
+        tim3_hold_on_resume (&self->holder, &self->env, (const tim3_resume_t *) self->body);
+        return true;
     default:
         return is_from_router (self) && handle_router (self, envelope);
     }
@@ -394,6 +403,25 @@ static bool admit (tim3_host_t *self, const tim3_envelope_t *envelope, const tim
     return false;
 }
 
+bool tim3_host_ready (const tim3_host_t *self)
+{
+    return !self->options.wait_accepted || self->registrar.accepted;
+}
+
+/*  A store that was restored alone may be older than what its peers rely on, and only the router can tell.  */
+static bool must_wait (tim3_host_t *self, const tim3_envelope_t *envelope)
+{
+    if (tim3_host_ready (self) || self->env.origin->answer)
+        return false;
+    if (tim3_hold_passes (envelope->type) && envelope->type != TIM3_MSG_HOLD)
+        return false;
+    self->counters.not_ready++;
+    tim3_env_refuse (&self->env, TIM3_NOT_READY, NULL, "%s",
+                     self->registrar.refusal[0] ? self->registrar.refusal
+                                                : "the router has not accepted this agent's store yet");
+    return true;
+}
+
 static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
@@ -401,7 +429,7 @@ static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 
     if (tim3_store_error (self->store))
         return; /* the whole batch will be refused */
-    if (!admit (self, envelope, message))
+    if (!admit (self, envelope, message) || must_wait (self, envelope))
         return;
     self->arena.used = 0;
     if (tim3_decode_map (envelope->body, envelope->body_size, message->shape, self->body, &self->arena,
@@ -478,24 +506,39 @@ void tim3_host_begin (tim3_host_t *self, uint64_t now_us)
     tim3_outbox_clear (self->outbox);
     tim3_buffer_clear (&self->asked);
     self->counters.batches++;
+    tim3_hold_begin (&self->holder, now_us);
+}
+
+/*  Until it is accepted, an agent tells what its store was when it was opened: what this life writes by itself must
+    not hide that it is an old one.  */
+static tim3_standing_t standing (const tim3_host_t *self)
+{
+    return (tim3_standing_t){.store = self->options.meta.id,
+                             .lineage = self->options.meta.lineage,
+                             .commits = self->registrar.accepted ? tim3_store_commits (self->store)
+                                                                 : self->options.commits,
+                             .event_seq = self->publisher.last,
+                             .acked = self->publisher.acked};
 }
 
 void tim3_host_tick (tim3_host_t *self)
 {
     tim3_health_reply_t health = {0};
-    if (tim3_store_error (self->store))
+    tim3_standing_t now = standing (self);
+    if (tim3_store_error (self->store) || tim3_host_held (self))
         return;
-    if (self->core->tick)
+    if (self->core->tick && tim3_host_ready (self))
         self->core->tick (self->state, &self->env);
     if (tim3_registrar_due (&self->registrar, self->now_us))
         judge (self, self->report, &health);
-    tim3_registrar_tick (&self->registrar, &self->env, health.status);
+    tim3_registrar_tick (&self->registrar, &self->env, health.status, &now);
     tim3_publisher_tick (&self->publisher, self->now_us, &self->counters.events_resent);
 }
 
 void tim3_host_leave (tim3_host_t *self)
 {
-    tim3_registrar_leave (&self->registrar, &self->env);
+    tim3_standing_t now = standing (self);
+    tim3_registrar_leave (&self->registrar, &self->env, &now);
 }
 
 static void make_core (tim3_host_t *self)
@@ -514,6 +557,7 @@ static void refuse_batch (tim3_host_t *self)
     if (!TIM3_CANARY_IS (2))
         tim3_outbox_clear (self->outbox);
     make_core (self);
+    tim3_hold_aborted (&self->holder);
     self->counters.storage_full++;
     tim3_error_fill (&error, TIM3_STORAGE_FULL, NULL);
     for (size_t at = 0; at < self->asked.size; at += sizeof (tim3_return_t)) {
@@ -526,15 +570,20 @@ static void refuse_batch (tim3_host_t *self)
 
 int tim3_host_commit (tim3_host_t *self)
 {
-    if (self->options.endpoint[0])
+    bool moving = !tim3_host_held (self);
+    if (moving && self->options.endpoint[0] && tim3_host_ready (self))
         tim3_publisher_send (&self->publisher, &self->env, self->options.name, self->options.meta.id);
-    tim3_publisher_trim (&self->publisher, self->store, self->now_us);
+    if (moving)
+        tim3_publisher_trim (&self->publisher, self->store, self->now_us);
     if (tim3_store_dirty (self->store))
         self->counters.commits++;
     if (TIM3_CANARY_IS (1) && self->counters.batches % 4 != 0)
         return 0;
-    if (tim3_store_commit (self->store) == 0)
+    if (tim3_store_commit (self->store) == 0) {
+        tim3_standing_t now = standing (self);
+        tim3_hold_committed (&self->holder, &self->env, self->options.backup, self->options.name, &now);
         return 0;
+    }
     if (tim3_store_error (self->store) != TIM3_STORE_FULL)
         return -1;
     refuse_batch (self);
@@ -613,6 +662,16 @@ bool tim3_host_superseded (const tim3_host_t *self)
 bool tim3_host_registered (const tim3_host_t *self)
 {
     return self->registrar.registered;
+}
+
+const char *tim3_host_rolled_back (const tim3_host_t *self)
+{
+    return self->registrar.rolled_back ? self->registrar.refusal : NULL;
+}
+
+bool tim3_host_held (const tim3_host_t *self)
+{
+    return tim3_hold_held (&self->holder);
 }
 
 const tim3_host_counters_t *tim3_host_counters (const tim3_host_t *self)

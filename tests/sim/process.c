@@ -67,6 +67,9 @@ void sim_process_start (unsigned node)
     self->life++;
     start_clock (&self->clock);
     self->options.incarnation = read_clock (&self->clock);
+    self->options.commits = tim3_store_commits (self->store);
+    self->options.wait_accepted = tim3_role_is_ledger (self->core->role);
+    self->options.backup = "backup";
     self->host = tim3_host_new (self->core, &self->settings, self->store, &self->options);
     self->next_tick_us = sim.now_us;
     self->wake_us = 0;
@@ -80,6 +83,7 @@ static void bury (sim_process_t *self)
     unsigned node = (unsigned) (self - sim.processes);
     sim.counters.events_resent += tim3_host_counters (self->host)->events_resent;
     tim3_host_destroy (&self->host);
+    tim3_kept_clear (&self->kept);
     sim_queue_clear (&self->inbox);
     sim_queue_clear (&self->out);
     sim_network_break (node);
@@ -168,12 +172,14 @@ static void take_frame (sim_process_t *self, const sim_frame_t *frame)
         const char *asked = sim_node_name (frame->from);
         origin = (tim3_origin_t){true, (const uint8_t *) asked, strlen (asked)};
     }
-    tim3_host_take (self->host, &origin, frame->data, frame->size);
+    tim3_kept_take (&self->kept, self->host, &origin, frame->data, frame->size);
 }
 
 static void take_all (sim_process_t *self)
 {
     sim_frame_t *frame;
+    while (tim3_kept_ready (&self->kept, self->host))
+        tim3_kept_give (&self->kept, self->host);
     for (int i = 0; i < FRAMES_PER_BATCH && (frame = sim_queue_take (&self->inbox)); i++) {
         take_frame (self, frame);
         free (frame);
@@ -264,6 +270,8 @@ void sim_process_stop (unsigned node)
 
 static void check_superseded (sim_process_t *self)
 {
+    const char *rolled_back = tim3_host_rolled_back (self->host);
+    SIM_CHECK (!rolled_back, "no store is taken for an older copy", "%s: %s", self->name, rolled_back);
     if (!tim3_host_superseded (self->host))
         return;
     sim.counters.superseded++;
@@ -282,7 +290,7 @@ void sim_process_flush (unsigned node, uint32_t life)
     sim_disk_settle (self->store);
     sim_audit_durable (node);
     let_out (self);
-    wake_at (self, self->inbox.first ? sim.now_us : self->next_tick_us);
+    wake_at (self, self->inbox.first || tim3_kept_ready (&self->kept, self->host) ? sim.now_us : self->next_tick_us);
     check_superseded (self);
 }
 

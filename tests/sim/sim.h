@@ -7,6 +7,7 @@
 #define TIM3_TESTS_SIM_SIM_H
 
 #include "agent/host.h"
+#include "agent/kept.h"
 #include "random.h"
 
 #define SIM_MS 1000u
@@ -169,6 +170,7 @@ typedef struct {
     tim3_host_options_t options;
     tim3_store_t *store;
     tim3_host_t *host; /* NULL: down */
+    tim3_kept_t kept;  /* while it is held */
     uint32_t life;
     bool committing; /* frames wait in out until the disk is done */
     bool wanted;     /* the supervisor starts it again */
