@@ -47,7 +47,11 @@
     O (ACCOUNTS, "accounts", NUMBER, "N", "accounts to spread the operations over")                      \
     O (WORKLOAD, "workload", TEXT, "KIND", "mint, redeem, transfer or mixed; default mint, then redeem") \
     O (SEED, "seed", NUMBER, "N", "the same seed makes the same choices; default 1")                     \
-    O (OPERATIONS, "operations", NUMBER, "N", "operations to do; default 1000")
+    O (OPERATIONS, "operations", NUMBER, "N", "operations to do; default 1000")                          \
+    O (DATA, "data", TEXT, "DIR", "data folder; default $TIM3_DATA, else ./data")                        \
+    O (WITH_KEYS, "with-keys", FLAG, "", "copy the keys too: who has them and the stores can pay out")   \
+    O (AGENT, "agent", TEXT, "ADDRESS", "this agent alone")                                              \
+    O (CONFIG, "config", TEXT, "FILE", "configuration to compare the backup with")
 
 typedef enum {
 #define O(NAME, name, KIND, argument, help) TIM3CTL_OPTION_##NAME,
@@ -143,6 +147,9 @@ int tim3ctl_misused (const char *format, ...) __attribute__ ((format (printf, 1,
 /*  Set by Ctrl-C.  */
 bool tim3ctl_interrupted (void);
 void tim3ctl_interrupt_clear (void);
+
+/*  The data folder: --data, else $TIM3_DATA, else ./data.  */
+const char *tim3ctl_data (const tim3ctl_t *ctl);
 
 /*  ------------------------------------------------------------------------------------------ asking  */
 

@@ -86,9 +86,12 @@ static bool standing_fits (router_t *router, tim3_env_t *env, const char *name,
 {
     char why[240];
     tim3_result_t code = tim3_standings_check (&router->standings, tim3_env_store (env), name, given, why);
-    if (code)
-        tim3_env_refuse (env, code, NULL, "%s", why);
-    return code == TIM3_OK;
+    if (code == TIM3_OK)
+        return true;
+    /* what it was refused for must outlast this process */
+    tim3_standings_write (&router->standings, tim3_env_store (env), tim3_env_now (env));
+    tim3_env_refuse (env, code, NULL, "%s", why);
+    return false;
 }
 
 static bool all_fit (router_t *router, tim3_env_t *env, const tim3_register_t *given)
@@ -136,6 +139,8 @@ static void on_heartbeat (void *self, tim3_env_t *env, const void *body)
     tim3_result_t code = tim3_registry_touch (&router->registry, tim3_env_now (env), given);
     if (code == TIM3_OK)
         tim3_standings_raise (&router->standings, given->name, &standing);
+    if (tim3_store_dirty (tim3_env_store (env))) /* it will be written to anyway */
+        tim3_standings_write (&router->standings, tim3_env_store (env), tim3_env_now (env));
     answer_registered (router, env, code, given->name);
 }
 

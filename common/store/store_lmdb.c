@@ -679,6 +679,28 @@ tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_
 
 /*  ------------------------------------------------------------------------------------------- restoring  */
 
+/*  Where agents were is no longer true, and another set may be there: nobody of this one must be sent to it.  */
+static int forget_registry (MDB_txn *txn, MDB_dbi dbi)
+{
+    const uint8_t first = TIM3_TABLE_REGISTRY;
+    MDB_val key;
+    MDB_val value;
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open (txn, dbi, &cursor);
+    if (rc)
+        return rc;
+    do {
+        key = (MDB_val){1, (void *) (uintptr_t) &first};
+        rc = mdb_cursor_get (cursor, &key, &value, MDB_SET_RANGE);
+        if (rc == 0 && *(const uint8_t *) key.mv_data != first)
+            rc = MDB_NOTFOUND;
+        if (rc == 0)
+            rc = mdb_cursor_del (cursor, 0);
+    } while (rc == 0);
+    mdb_cursor_close (cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 /*  The copy becomes the original: it tells the inode that it has from now on.  */
 static int claim (MDB_env *env)
 {
@@ -694,6 +716,8 @@ static int claim (MDB_env *env)
     rc = mdb_dbi_open (txn, NULL, 0, &dbi);
     if (rc == 0)
         rc = tim3_copier_mark (txn, dbi, NULL, stat.st_ino);
+    if (rc == 0)
+        rc = forget_registry (txn, dbi);
     if (rc == 0)
         return mdb_txn_commit (txn);
     mdb_txn_abort (txn);
