@@ -4,6 +4,7 @@
     backup may begin once the copy is done.
 */
 #include "agent/hold.h"
+#include "base/canary.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,7 @@ bool tim3_hold_passes (uint64_t type)
 
 bool tim3_hold_held (const tim3_holder_t *self)
 {
-    return self->state == TIM3_HOLD_HELD;
+    return self->state == TIM3_HOLD_HELD && !TIM3_CANARY_IS (23);
 }
 
 static void end (tim3_holder_t *self, uint64_t now_us, tim3_hold_state_t state)
@@ -28,7 +29,7 @@ static void end (tim3_holder_t *self, uint64_t now_us, tim3_hold_state_t state)
 void tim3_hold_begin (tim3_holder_t *self, uint64_t now_us)
 {
     if (self->state == TIM3_HOLD_HELD && now_us - self->since_us >= self->asked.for_us)
-        end (self, now_us, TIM3_HOLD_BROKEN);
+        end (self, now_us, TIM3_CANARY_IS (24) ? TIM3_HOLD_RESUMED : TIM3_HOLD_BROKEN);
 }
 
 static bool same_backup (const tim3_holder_t *self, const tim3_id_t *backup)

@@ -94,6 +94,20 @@ static void bury (sim_process_t *self)
     sim_after (down, SIM_EVENT_START, node, 0);
 }
 
+void sim_process_replace (unsigned node, tim3_store_t *store)
+{
+    sim_process_t *self = &sim.processes[node];
+    tim3_host_destroy (&self->host);
+    tim3_kept_clear (&self->kept);
+    sim_queue_clear (&self->inbox);
+    sim_queue_clear (&self->out);
+    sim_network_break (node);
+    self->committing = false;
+    self->wanted = true;
+    tim3_store_close (&self->store);
+    self->store = store;
+}
+
 /*  A commit that was under way got through or did not; either way its frames never left.  */
 static void die_in_commit (sim_process_t *self)
 {

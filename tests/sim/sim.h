@@ -17,7 +17,7 @@
 #define SIM_ASSETS_MAX 3
 #define SIM_COORDINATORS_MAX 4
 #define SIM_PROCESSES_MAX 24
-#define SIM_NODES_MAX (SIM_PROCESSES_MAX + 2)
+#define SIM_NODES_MAX (SIM_PROCESSES_MAX + 3)
 
 /*  O (name): what is drawn for a seed, and printed when it fails.  */
 #define SIM_OPTIONS(O)     \
@@ -56,7 +56,8 @@
     O (sweep_most_us)      \
     O (retry_us)           \
     O (heartbeat_us)       \
-    O (in_flight)
+    O (in_flight)          \
+    O (backups)
 
 typedef struct {
 #define O(name) uint64_t name;
@@ -108,6 +109,11 @@ typedef struct {
     C (swept_burns)            \
     C (events_resent)          \
     C (full_checks)            \
+    C (backups_begun)          \
+    C (backups_broken)         \
+    C (backups_good)           \
+    C (backups_restored)       \
+    C (found_in_backups)       \
     C (commits)                \
     C (frames)                 \
     C (steps)
@@ -205,6 +211,7 @@ typedef enum {
     SIM_EVENT_LOOK,
     SIM_EVENT_QUERY,
     SIM_EVENT_TIMEOUT,
+    SIM_EVENT_BACKUP,
 } sim_event_kind_t;
 
 typedef struct {
@@ -225,6 +232,7 @@ typedef struct {
     bool verbose;
     uint64_t now_us;
     bool settling; /* the faults are over */
+    bool restored; /* all go on from a backup; nobody asks for anything any more */
     sim_options_t options;
     sim_counters_t counters;
     uint64_t digest;
@@ -234,12 +242,14 @@ typedef struct {
     sim_random_t disk_random;
     sim_random_t client_random;
     sim_random_t forger_random;
+    sim_random_t backup_random;
     sim_asset_t assets[SIM_ASSETS_MAX];
     unsigned asset_count;
     sim_process_t processes[SIM_PROCESSES_MAX];
     unsigned process_count;
     unsigned front;  /* node of the clients */
     unsigned forger; /* node of a hostile coordinator */
+    unsigned backup; /* node of whoever makes backups */
 } sim_t;
 
 extern sim_t sim;
