@@ -207,6 +207,10 @@ static void on_publish (void *self, tim3_env_t *env, const void *body)
         tim3_env_refuse (env, TIM3_NOT_ALLOWED, NULL, "source must be the sender's own address");
         return;
     }
+    if (tim3_standings_log_behind (&router->standings)) {
+        tim3_env_refuse (env, TIM3_LOG_ROLLED_BACK, NULL, NULL);
+        return;
+    }
     tim3_result_t code = tim3_event_log_check (&router->log, publish, &source, tim3_env_arena (env));
     if (code) {
         tim3_env_refuse (env, code, NULL, "items must be events that %s may emit, numbered from 1, whole",

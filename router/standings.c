@@ -140,6 +140,14 @@ tim3_result_t tim3_standings_check (tim3_standings_t *self, tim3_store_t *store,
     return code;
 }
 
+bool tim3_standings_log_behind (const tim3_standings_t *self)
+{
+    for (unsigned i = 0; i < self->count; i++)
+        if (self->entries[i].ahead)
+            return true;
+    return false;
+}
+
 /*  ------------------------------------------------------------------------------------------ remembering  */
 
 static uint64_t larger (uint64_t a, uint64_t b)

@@ -37,6 +37,8 @@ void tim3_standings_clear (tim3_standings_t *self);
     why filled: what to do about it.  */
 tim3_result_t tim3_standings_check (tim3_standings_t *self, tim3_store_t *store, const char *name,
                                     const tim3_standing_item_t *given, char why[240]);
+/*  The log lacks events that were durable, by what some ledger told last: nothing must be appended behind the hole.  */
+bool tim3_standings_log_behind (const tim3_standings_t *self);
 /*  Takes note of what was found good.  */
 void tim3_standings_raise (tim3_standings_t *self, const char *name, const tim3_standing_item_t *given);
 void tim3_standings_write (tim3_standings_t *self, tim3_store_t *store, uint64_t now_us);

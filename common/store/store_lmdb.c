@@ -651,6 +651,8 @@ static int read_meta (opening_t *self)
     tim3_key_t key = tim3_key_text ("store");
     bool there = tim3_store_read (&self->store->base, TIM3_TABLE_META, &key, self->meta);
     self->store->commits_before = self->meta->commits;
+    if (tim3_id_is_zero (&self->meta->lineage))
+        self->meta->lineage = self->meta->id;
     if (there && tim3_store_error (&self->store->base) == TIM3_STORE_OK)
         return check_schema (self);
     return refuse (self,
