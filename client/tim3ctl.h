@@ -21,7 +21,7 @@
 /*  O (NAME, "name", KIND, "ARGUMENT", "help"). Kinds: FLAG takes no argument, TEXT any, NUMBER digits.  */
 #define TIM3CTL_OPTIONS(O)                                                                               \
     O (ENDPOINT, "endpoint", TEXT, "ENDPOINT",                                                           \
-       "router's front; default $TIM3_ENDPOINT, else ipc://$TIM3_DATA/run/front.sock")                   \
+       "router's front; default $TIM3_ENDPOINT, else ipc://DATA/run/front.sock")                   \
     O (ASSET, "asset", TEXT, "ASSET", "asset to act on; default $TIM3_ASSET, else TIM3")                 \
     O (REQUEST_ID, "request-id", TEXT, "ID", "permanent id of the request; default: random, printed")    \
     O (TIMEOUT, "timeout", NUMBER, "SECONDS", "give up after this long; default 10")                     \
@@ -63,8 +63,8 @@ typedef enum {
 #define TIM3CTL_BIT(NAME) ((uint64_t) 1 << TIM3CTL_OPTION_##NAME)
 /*  Every command takes these.  */
 #define TIM3CTL_COMMON                                                                           \
-    (TIM3CTL_BIT (ENDPOINT) | TIM3CTL_BIT (ASSET) | TIM3CTL_BIT (TIMEOUT) | TIM3CTL_BIT (JSON) | \
-     TIM3CTL_BIT (HELP))
+    (TIM3CTL_BIT (ENDPOINT) | TIM3CTL_BIT (DATA) | TIM3CTL_BIT (ASSET) | TIM3CTL_BIT (TIMEOUT) | \
+     TIM3CTL_BIT (JSON) | TIM3CTL_BIT (HELP))
 
 typedef enum { TIM3CTL_FLAG, TIM3CTL_TEXT, TIM3CTL_NUMBER } tim3ctl_option_kind_t;
 

@@ -529,7 +529,7 @@ void tim3_host_tick (tim3_host_t *self)
         return;
     if (self->core->tick && tim3_host_ready (self))
         self->core->tick (self->state, &self->env);
-    if (tim3_registrar_due (&self->registrar, self->now_us))
+    if (tim3_registrar_due (&self->registrar, self->now_us, &now))
         judge (self, self->report, &health);
     tim3_registrar_tick (&self->registrar, &self->env, health.status, &now);
     tim3_publisher_tick (&self->publisher, self->now_us, &self->counters.events_resent);

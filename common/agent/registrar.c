@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define LIST_RETRY_US 500000
+#define NEWS_US 100000 /* a ledger that has committed reports no later than this */
 static const char s_router[] = "router.-.0";
 
 void tim3_registrar_init (tim3_registrar_t *self, const tim3_core_t *core, const tim3_settings_t *settings,
@@ -36,9 +37,16 @@ void tim3_registrar_free (tim3_registrar_t *self)
     self->directory.items = (tim3_list_t){0};
 }
 
-bool tim3_registrar_due (const tim3_registrar_t *self, uint64_t now_us)
+/*  What the registry does not know of a ledger cannot be missed in an older copy of it.  */
+static bool has_news (const tim3_registrar_t *self, uint64_t now_us, const tim3_standing_t *standing)
 {
-    return self->enabled && now_us >= self->next_us;
+    return self->registered && tim3_role_is_ledger (self->entry.role) && standing->commits != self->told &&
+           now_us - self->told_us >= NEWS_US;
+}
+
+bool tim3_registrar_due (const tim3_registrar_t *self, uint64_t now_us, const tim3_standing_t *standing)
+{
+    return self->enabled && (now_us >= self->next_us || has_news (self, now_us, standing));
 }
 
 /*  The members of a standing, in a message that has them among its own.  */
@@ -49,6 +57,8 @@ bool tim3_registrar_due (const tim3_registrar_t *self, uint64_t now_us)
 static void report (tim3_registrar_t *self, tim3_env_t *env, uint8_t health, const tim3_standing_t *standing)
 {
     self->entry.health = health;
+    self->told = standing->commits;
+    self->told_us = tim3_env_now (env);
     if (self->registered) {
         tim3_heartbeat_t heartbeat = {
             .incarnation = self->entry.incarnation, .health = health, STANDING (standing)};
@@ -77,7 +87,7 @@ void tim3_registrar_tick (tim3_registrar_t *self, tim3_env_t *env, uint8_t healt
         return;
     if (self->registered && now - self->heard_us > 3 * self->heartbeat_us)
         self->registered = false;
-    if (tim3_registrar_due (self, now)) {
+    if (tim3_registrar_due (self, now, standing)) {
         report (self, env, health, standing);
         self->next_us = now + (self->registered ? self->heartbeat_us : self->retry_us);
     }

@@ -605,6 +605,25 @@ START_TEST (test_accepted_once_is_enough)
 }
 END_TEST
 
+START_TEST (test_commits_are_told_soon)
+{
+    tim3_control_t pause = {.control = TIM3_CONTROL_PAUSE, .request_id = "c1"};
+    answer_register (TIM3_MSG_REGISTERED, &s_registered);
+    tim3_host_tick (s_host);
+    take (TIM3_MSG_CONTROL, &pause);
+    turn (50000);
+    tim3_host_tick (s_host);
+    turn (50000);
+    ck_assert_uint_eq (s_out[TIM3_MSG_HEARTBEAT], 0);
+    tim3_host_tick (s_host);
+    turn (200000);
+    ck_assert_uint_eq (s_out[TIM3_MSG_HEARTBEAT], 1);
+    tim3_host_tick (s_host);
+    turn (1);
+    ck_assert_uint_eq (s_out[TIM3_MSG_HEARTBEAT], 0); /* nothing new */
+}
+END_TEST
+
 START_TEST (test_refusals_are_told)
 {
     tim3_error_t error = {
@@ -856,7 +875,8 @@ Suite *suite_backup (void)
           test_asking_twice_is_the_same, test_one_backup_at_a_time, test_dropping,
           test_bad_names_and_failing_copies, test_full_store_holds_nobody, test_what_is_kept_is_bounded);
     CASE ("accepted", setup_waiting, teardown_host, test_ledger_serves_when_it_was_accepted,
-          test_held_agent_sends_nothing, test_accepted_once_is_enough, test_refusals_are_told);
+          test_held_agent_sends_nothing, test_accepted_once_is_enough, test_commits_are_told_soon,
+          test_refusals_are_told);
     CASE ("standings", setup_router, teardown_host, test_fewer_commits_are_refused,
           test_late_messages_of_one_life_are_not_refused, test_counts_are_written_in_time,
           test_fewer_events_than_the_log_has_are_refused, test_another_store_is_refused,
