@@ -134,7 +134,7 @@ tim3_result_t tim3_standings_check (tim3_standings_t *self, tim3_store_t *store,
         entry->rolled_back = code == TIM3_STORE_ROLLED_BACK;
         entry->ahead = code == TIM3_LOG_ROLLED_BACK;
     } else if (code == TIM3_OK && self->count == TIM3_STANDINGS_MAX) {
-        snprintf (why, 240, "the router remembers no more than %u ledgers", TIM3_STANDINGS_MAX);
+        snprintf (why, 240, "the router remembers no more than %d ledgers", TIM3_STANDINGS_MAX);
         code = TIM3_OVERLOADED;
     }
     return code;

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +29,8 @@ struct tim3_copier {
     MDB_txn *from; /* the snapshot; the thread's, once that runs */
     MDB_dbi from_dbi;
     MDB_env *env; /* the copy */
+    size_t map_size;
+    bool made; /* the folder is ours */
     pthread_t thread;
     _Atomic uint64_t rows;
     _Atomic int state;
@@ -136,12 +137,45 @@ static int give_name (const tim3_copier_t *self)
     return rename (from, to) || tim3_directory_sync (self->path) ? errno : 0;
 }
 
+/*  The folder must be new: nothing is ever written over.  */
+static int make_folder (tim3_copier_t *self)
+{
+    char parent[PATH_MAX];
+    snprintf (parent, sizeof parent, "%s", self->path);
+    char *slash = strrchr (parent, '/');
+    if (!slash)
+        return EINVAL;
+    *slash = '\0';
+    if (tim3_directory_make (parent) || mkdir (self->path, 0700))
+        return errno;
+    self->made = true;
+    return tim3_directory_sync (parent) ? errno : 0;
+}
+
+/*  Makes the environment, fills and closes it.  */
+static int write_copy (tim3_copier_t *self)
+{
+    char path[PATH_MAX];
+    file_path (self, NEW_FILE, path);
+    int rc = mdb_env_create (&self->env);
+    if (rc)
+        return rc;
+    rc = mdb_env_set_mapsize (self->env, self->map_size);
+    if (rc == 0)
+        rc = mdb_env_open (self->env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+    if (rc == 0)
+        rc = write_all (self);
+    mdb_env_close (self->env);
+    return rc;
+}
+
 static void *run (void *arg)
 {
     tim3_copier_t *self = arg;
-    int rc = write_all (self);
+    int rc = make_folder (self);
+    if (rc == 0)
+        rc = write_copy (self);
     mdb_txn_abort (self->from);
-    mdb_env_close (self->env);
     if (rc == 0)
         rc = give_name (self);
     if (rc)
@@ -151,62 +185,27 @@ static void *run (void *arg)
     return NULL;
 }
 
-/*  ---------------------------------------------------------------------------------------- begin and end  */
-
-__attribute__ ((format (printf, 3, 4))) static int refuse (char *why, size_t size, const char *format, ...)
-{
-    va_list arguments;
-    va_start (arguments, format);
-    vsnprintf (why, size, format, arguments);
-    va_end (arguments);
-    return -1;
-}
-
-/*  The folder must be new: nothing is ever written over.  */
-static int make_folder (const tim3_copier_t *self, char *why, size_t why_size)
-{
-    char parent[PATH_MAX];
-    snprintf (parent, sizeof parent, "%s", self->path);
-    char *slash = strrchr (parent, '/');
-    if (slash)
-        *slash = '\0';
-    if (!slash || tim3_directory_make (parent) || mkdir (self->path, 0700) || tim3_directory_sync (parent))
-        return refuse (why, why_size, "cannot make %.150s: %s", self->path, strerror (errno));
-    return 0;
-}
-
-static int open_copy (tim3_copier_t *self, MDB_env *from)
-{
-    char path[PATH_MAX];
-    MDB_envinfo info;
-    file_path (self, NEW_FILE, path);
-    mdb_env_info (from, &info);
-    int rc = mdb_env_create (&self->env);
-    if (rc)
-        return rc;
-    rc = mdb_env_set_mapsize (self->env, info.me_mapsize);
-    if (rc == 0)
-        rc = mdb_env_open (self->env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
-    if (rc) {
-        mdb_env_close (self->env);
-        self->env = NULL;
-    }
-    return rc;
-}
+/*  ---------------------------------------------------------------------------------------- begin and end
+    The agent stands still while a copy begins, so all that takes longer is left to the thread.  */
 
 static int open_snapshot (tim3_copier_t *self, MDB_env *from)
 {
+    MDB_envinfo info;
     MDB_stat stat;
+    mdb_env_info (from, &info);
+    self->map_size = info.me_mapsize;
     int rc = mdb_txn_begin (from, NULL, MDB_RDONLY, &self->from);
-    if (rc) {
-        self->from = NULL;
+    if (rc)
         return rc;
-    }
     rc = mdb_dbi_open (self->from, NULL, 0, &self->from_dbi);
     if (rc == 0)
         rc = mdb_stat (self->from, self->from_dbi, &stat);
-    if (rc == 0)
+    if (rc == 0) {
         self->rows_total = stat.ms_entries;
+        rc = pthread_create (&self->thread, NULL, run, self);
+    }
+    if (rc)
+        mdb_txn_abort (self->from);
     return rc;
 }
 
@@ -221,23 +220,6 @@ static void delete_files (const tim3_copier_t *self)
     rmdir (self->path);
 }
 
-static int start (tim3_copier_t *self, MDB_env *env, char *why, size_t why_size)
-{
-    int rc = open_snapshot (self, env);
-    if (rc == 0)
-        rc = open_copy (self, env);
-    if (rc == 0)
-        rc = pthread_create (&self->thread, NULL, run, self);
-    if (rc == 0)
-        return 0;
-    if (self->from)
-        mdb_txn_abort (self->from);
-    if (self->env)
-        mdb_env_close (self->env);
-    delete_files (self);
-    return refuse (why, why_size, "cannot begin a copy in %.150s: %s", self->path, mdb_strerror (rc));
-}
-
 tim3_copier_t *tim3_copier_begin (MDB_env *env, const char *path, uint64_t commits, char *why,
                                   size_t why_size)
 {
@@ -245,8 +227,10 @@ tim3_copier_t *tim3_copier_begin (MDB_env *env, const char *path, uint64_t commi
     snprintf (self->path, sizeof self->path, "%s", path);
     self->commits = commits;
     self->state = TIM3_COPY_STATE_COPYING;
-    if (make_folder (self, why, why_size) == 0 && start (self, env, why, why_size) == 0)
+    int rc = access (path, F_OK) ? open_snapshot (self, env) : EEXIST;
+    if (rc == 0)
         return self;
+    snprintf (why, why_size, "cannot begin a copy in %.150s: %s", path, mdb_strerror (rc));
     free (self);
     return NULL;
 }
@@ -265,7 +249,7 @@ void tim3_copier_end (tim3_copier_t **self_p, bool keep)
         return;
     self->cancelled = true;
     pthread_join (self->thread, NULL);
-    if (!keep || self->state != TIM3_COPY_STATE_COMPLETE)
+    if (self->made && (!keep || self->state != TIM3_COPY_STATE_COMPLETE))
         delete_files (self);
     free (self);
     *self_p = NULL;

@@ -163,10 +163,10 @@ void tim3_store_close (tim3_store_t **self);
 /*  0 in a store that does not count.  */
 uint64_t tim3_store_commits (tim3_store_t *self);
 
-/*  Begins a copy of what the last commit left, in a directory that is made for it; between batches only. It goes on in the
-    background while the store is used, whatever its size. -1 with why filled: there is such a directory, the
-    disk is full, or another copy is not ended. The copy is refused by agents, as every copy is, until
-    tim3_store_restore_lmdb has put it in its place.  */
+/*  Begins a copy of what the last commit left, in a directory that is made for it; between batches only. It takes no
+    longer than beginning a transaction: the copy is made in the background, while the store is used. -1 with why
+    filled when there is such a directory, or another copy is not ended; all else tim3_store_copy_look tells. The copy is
+    refused by agents, as every copy is, until tim3_store_restore_lmdb has put it in its place.  */
 int tim3_store_copy_begin (tim3_store_t *self, const char *path, char *why, size_t why_size);
 void tim3_store_copy_look (tim3_store_t *self, tim3_store_copy_t *copy);
 /*  Waits until it has stopped. Unless it is complete and to be kept, its directory is deleted. Closing the store

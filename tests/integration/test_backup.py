@@ -295,6 +295,41 @@ def test_older_token_manager_is_refused():
         refused_for_good(cluster, TOKENS)
 
 
+def test_one_commit_is_enough():
+    """What the new life writes by itself must not make up for what is missing."""
+    with Cluster() as cluster:
+        client = cluster.client()
+        client.faucet("alice", 100 * SCALE, "f1")
+        back_up(cluster, "old")
+        client.faucet("alice", 1, "f2")
+        told(cluster, client, USDA)
+        cluster.kill(USDA)
+        newer = os.path.join(cluster.dir, "newer")
+        os.rename(store_of(cluster, USDA), newer)
+        restore(cluster, folder_of(cluster, "old"), "--agent", USDA)
+        cluster.start(USDA)
+        refused_for_good(cluster, USDA)
+        shutil.rmtree(store_of(cluster, USDA))
+        os.rename(newer, store_of(cluster, USDA))
+
+
+def test_same_store_restored_alone_goes_on():
+    """Nothing has happened to it since the backup: it is as good as it was."""
+    with Cluster() as cluster:
+        client = cluster.client()
+        work(client, "one")
+        cluster.audit()
+        told(cluster, client, USDA)
+        back_up(cluster, "now")
+        cluster.kill(USDA)
+        shutil.rmtree(store_of(cluster, USDA))
+        restore(cluster, folder_of(cluster, "now"), "--agent", USDA)
+        cluster.start(USDA)
+        cluster.wait_ready()
+        work(client, "two")
+        cluster.audit()
+
+
 def test_older_store_is_refused_when_router_was_restarted_too():
     with older_copy_of(USDA) as cluster:
         refused_for_good(cluster, USDA)
@@ -424,8 +459,8 @@ def test_nothing_is_written_over():
         assert "in use" in restore(cluster, folder, check=False).stderr
         for address in cluster.commands:
             cluster.kill(address)
-        assert "not empty" in restore(cluster, folder, check=False).stderr
-        assert "not empty" in restore(cluster, folder, "--agent", USDA, check=False).stderr
+        assert "nothing is written over" in restore(cluster, folder, check=False).stderr
+        assert "nothing is written over" in restore(cluster, folder, "--agent", USDA, check=False).stderr
         shutil.rmtree(os.path.join(cluster.dir, "store"))
         os.makedirs(store_of(cluster, "coordinator.TIM3.0"))
         key = os.path.join(cluster.dir, "keys", "TIM3.vault")
