@@ -169,14 +169,33 @@ static void take_error (making_t *self, const part_t *part, const tim3_error_t *
     fail (self, "%s: %s: %s", part->name, error->name, error->text);
 }
 
-/*  Asks all at once. False when one of them refused or did not answer, or at Ctrl-C.  */
-static bool ask_all (making_t *self, tim3_type_t type, const void *body, uint64_t timeout_ms)
+static void submit_hold (making_t *self, part_t *part)
+{
+    tim3_hold_t hold = {.backup = self->id, .for_us = HOLD_US};
+    strcpy (hold.name, self->name);
+    tim3_client_submit (self->client, part->name, "", TIM3_MSG_HOLD, &hold, part);
+}
+
+static void submit_resume (making_t *self, part_t *part)
+{
+    const tim3_resume_t resume = {.backup = self->id, .life = part->held.life, .number = part->held.number};
+    tim3_client_submit (self->client, part->name, "", TIM3_MSG_RESUME, &resume, part);
+}
+
+static void submit_drop (making_t *self, part_t *part)
+{
+    const tim3_resume_t drop = {.backup = self->id, .drop = true};
+    tim3_client_submit (self->client, part->name, "", TIM3_MSG_RESUME, &drop, part);
+}
+
+/*  Asks all at once. False when one of them refused or did not answer.  */
+static bool ask_all (making_t *self, void (*submit) (making_t *, part_t *), uint64_t timeout_ms)
 {
     bool good = true;
     tim3_client_set_timeout_ms (self->client, timeout_ms);
     for (unsigned i = 0; i < self->count; i++) {
         self->parts[i].answered = false;
-        tim3_client_submit (self->client, self->parts[i].name, "", type, body, &self->parts[i]);
+        submit (self, &self->parts[i]);
     }
     while (tim3_client_outstanding (self->client) > 0) {
         const tim3_answer_t *answer = tim3_client_poll (self->client, 1000);
@@ -187,7 +206,7 @@ static bool ask_all (making_t *self, tim3_type_t type, const void *body, uint64_
         good = good && !answer->error;
         if (answer->error)
             take_error (self, part, answer->error);
-        else if (type == TIM3_MSG_HOLD)
+        else if (answer->type == TIM3_MSG_HELD)
             part->held = *(const tim3_held_t *) answer->body;
         else
             part->copying = *(const tim3_copying_t *) answer->body;
@@ -195,18 +214,10 @@ static bool ask_all (making_t *self, tim3_type_t type, const void *body, uint64_
     return good;
 }
 
-static bool hold_all (making_t *self)
-{
-    tim3_hold_t hold = {.backup = self->id, .for_us = HOLD_US};
-    strcpy (hold.name, self->name);
-    return ask_all (self, TIM3_MSG_HOLD, &hold, HOLD_ANSWER_MS);
-}
-
 /*  True when all of them stood still until now.  */
 static bool resume_all (making_t *self)
 {
-    const tim3_resume_t resume = {.backup = self->id};
-    bool good = ask_all (self, TIM3_MSG_RESUME, &resume, STATUS_ANSWER_MS);
+    bool good = ask_all (self, submit_resume, STATUS_ANSWER_MS);
     self->pause_us = 0;
     for (unsigned i = 0; i < self->count; i++) {
         const part_t *part = &self->parts[i];
@@ -221,9 +232,8 @@ static bool resume_all (making_t *self)
 /*  Whatever can still be reached deletes its copy; then what else is in the folder.  */
 static void give_up (making_t *self)
 {
-    const tim3_resume_t drop = {.backup = self->id, .drop = true};
     fail (self, "interrupted");
-    ask_all (self, TIM3_MSG_RESUME, &drop, HOLD_ANSWER_MS);
+    ask_all (self, submit_drop, HOLD_ANSWER_MS);
     nftw (self->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -240,17 +250,20 @@ static void tell_progress (making_t *self, uint64_t rows, uint64_t total, unsign
 /*  1 when all copies are on the disk, 0 when not yet, -1 when one has failed.  */
 static int look (making_t *self)
 {
-    const tim3_resume_t resume = {.backup = self->id};
     uint64_t rows = 0;
     uint64_t total = 0;
     unsigned complete = 0;
-    if (!ask_all (self, TIM3_MSG_RESUME, &resume, STATUS_ANSWER_MS))
+    if (!ask_all (self, submit_resume, STATUS_ANSWER_MS))
         return -1;
     for (unsigned i = 0; i < self->count; i++) {
         const tim3_copying_t *copying = &self->parts[i].copying;
         complete += copying->state == TIM3_COPY_STATE_COMPLETE;
         rows += copying->rows;
         total += copying->rows_total;
+        if (!copying->held) {
+            fail (self, "%s was started anew", self->parts[i].name);
+            return -1;
+        }
         if (copying->state == TIM3_COPY_STATE_FAILED) {
             fail (self, "%s: %s", self->parts[i].name, copying->text);
             return -1;
@@ -353,7 +366,7 @@ static json_t *try_once (making_t *self)
         self->hopeless = true;
         return NULL;
     }
-    bool held = hold_all (self);
+    bool held = ask_all (self, submit_hold, HOLD_ANSWER_MS);
     self->time_us = wall_us ();
     if (held && resume_all (self) && wait_complete (self))
         manifest = seal (self);

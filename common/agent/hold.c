@@ -100,7 +100,7 @@ static void refuse (tim3_holder_t *self, tim3_env_t *env, const char *why)
 }
 
 void tim3_hold_committed (tim3_holder_t *self, tim3_env_t *env, const char *folder, const char *agent,
-                          const tim3_standing_t *standing)
+                          uint64_t life, const tim3_standing_t *standing)
 {
     char path[512];
     char why[240];
@@ -116,6 +116,8 @@ void tim3_hold_committed (tim3_holder_t *self, tim3_env_t *env, const char *fold
     self->state = TIM3_HOLD_HELD;
     self->since_us = tim3_env_now (env);
     self->answer = (tim3_held_t){.backup = self->asked.backup,
+                                 .life = life,
+                                 .number = ++self->number,
                                  .store = standing->store,
                                  .lineage = standing->lineage,
                                  .commits = standing->commits,
@@ -139,6 +141,11 @@ static void drop (tim3_holder_t *self, tim3_env_t *env, tim3_copying_t *answer)
     strcpy (answer->text, "deleted, as was asked");
 }
 
+static bool is_hold (const tim3_holder_t *self, const tim3_resume_t *asked)
+{
+    return asked->life == self->answer.life && asked->number == self->answer.number;
+}
+
 void tim3_hold_on_resume (tim3_holder_t *self, tim3_env_t *env, const tim3_resume_t *asked)
 {
     tim3_store_copy_t copy;
@@ -152,7 +159,7 @@ void tim3_hold_on_resume (tim3_holder_t *self, tim3_env_t *env, const tim3_resum
         end (self, tim3_env_now (env), TIM3_HOLD_RESUMED);
     tim3_store_copy_look (tim3_env_store (env), &copy);
     tim3_copying_t answer = {.backup = asked->backup,
-                             .held = self->state == TIM3_HOLD_RESUMED,
+                             .held = self->state == TIM3_HOLD_RESUMED && is_hold (self, asked),
                              .held_us = self->held_us,
                              .state = (uint8_t) copy.state,
                              .rows = copy.rows,

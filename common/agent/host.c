@@ -582,7 +582,8 @@ int tim3_host_commit (tim3_host_t *self)
     if (tim3_store_commit (self->store) == 0) {
         tim3_standing_t now = standing (self);
         now.commits = tim3_store_commits (self->store);
-        tim3_hold_committed (&self->holder, &self->env, self->options.backup, self->options.name, &now);
+        tim3_hold_committed (&self->holder, &self->env, self->options.backup, self->options.name,
+                             self->options.incarnation, &now);
         return 0;
     }
     if (tim3_store_error (self->store) != TIM3_STORE_FULL)

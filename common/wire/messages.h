@@ -332,13 +332,17 @@
     F (S, U64, for_us, OPTIONAL, 10000000, none, "how long to hold at most; 0 for two seconds")
 #define TIM3_FIELDS_held(F, S)                                                                               \
     F (S, ID, backup, REQUIRED, 0, none, "which backup")                                                     \
+    F (S, U64, life, REQUIRED, 0, none, "incarnation of the process that is held")                           \
+    F (S, U64, number, REQUIRED, 0, none, "of this hold, within that life")                                  \
     TIM3_FIELDS_standing (F, S)
 #define TIM3_FIELDS_resume(F, S)                                                                             \
     F (S, ID, backup, REQUIRED, 0, none, "which backup")                                                     \
+    F (S, U64, life, OPTIONAL, 0, none, "as in Held: another hold, of a later life, is not the one that counts") \
+    F (S, U64, number, OPTIONAL, 0, none, "as in Held")                                                      \
     F (S, BOOL, drop, OPTIONAL, 0, none, "delete the copy: the backup has failed elsewhere")
 #define TIM3_FIELDS_copying(F, S)                                                                            \
     F (S, ID, backup, REQUIRED, 0, none, "which backup")                                                     \
-    F (S, BOOL, held, REQUIRED, 0, none, "it was held from Held until the first Resume: the copy fits the others") \
+    F (S, BOOL, held, REQUIRED, 0, none, "this hold lasted from Held until the first Resume: the copy fits the others") \
     F (S, U64, held_us, REQUIRED, 0, none, "how long it was held")                                           \
     F (S, ENUM, state, REQUIRED, 0, copy_state, "of the copy; complete: it is on the disk")                  \
     F (S, U64, rows, REQUIRED, 0, none, "rows copied")                                                       \

@@ -39,6 +39,10 @@ def back_up(cluster, name, *more, **how):
     return cluster.ctl("backup", name, "--data", cluster.dir, *more, **how)
 
 
+def resume_of(held):
+    return {name: held[name] for name in ("backup", "life", "number")}
+
+
 def restore(cluster, folder, *more, **how):
     return cluster.ctl("restore", folder, "--data", cluster.dir, *more, **how)
 
@@ -115,13 +119,12 @@ def test_hold_ends_by_itself():
         load.advance(50)
         client = cluster.client()
         body = dict(backup=os.urandom(16), name="lost", for_us=600000)
-        for address in KEEPERS:
-            assert client.ask(address, "Hold", body)["backup"] == body["backup"]
+        held = {address: client.ask(address, "Hold", body) for address in KEEPERS}
         for address in KEEPERS:  # a held agent still says who it is
             client.ask_once(address, "Info", {}, timeout=5)
         load.advance(200)
         for address in KEEPERS:
-            found = client.ask(address, "Resume", dict(backup=body["backup"]))
+            found = client.ask(address, "Resume", resume_of(held[address]))
             assert not found["held"], f"{address} says that it stood still"
             name, _ = client.outcome(address, "Hold", body)
             assert name == "wrong_state", f"{address} can be held twice for one backup: {name}"
@@ -136,8 +139,7 @@ def test_held_agents_take_nothing_and_lose_nothing():
         client = cluster.client()
         client.faucet("alice", 100 * SCALE, "f1")
         body = dict(backup=os.urandom(16), name="still", for_us=3000000)
-        for address in KEEPERS:
-            client.ask(address, "Hold", body)
+        held = {address: client.ask(address, "Hold", body) for address in KEEPERS}
         sent = [client.send("mock_usda.USDA", "Faucet", dict(account="alice", amount=b"\0" * 15 + b"\7",
                                                              request_id=f"held-{i}"), "alice") for i in range(50)]
         try:
@@ -146,7 +148,7 @@ def test_held_agents_take_nothing_and_lose_nothing():
         except NoAnswer:
             pass
         for address in KEEPERS:
-            found = client.ask(address, "Resume", dict(backup=body["backup"]))
+            found = client.ask(address, "Resume", resume_of(held[address]))
             assert found["held"] and found["held_us"] > 0, (address, found)
         balances = [number(client.answer(identity, 5)[1]["balance"]) for identity in sent]
         assert balances == sorted(balances), "what had to wait was not taken in its order"

@@ -10,6 +10,7 @@
 #include "network.h"
 #include "process.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ static struct {
     uint32_t number;
     uint64_t begun_us;
     bool answered[SIM_PROCESSES_MAX]; /* in this stage */
+    tim3_held_t held[SIM_PROCESSES_MAX];
 } s_making;
 
 static tim3_store_t *s_copies[SIM_PROCESSES_MAX]; /* of the last good one */
@@ -53,18 +55,26 @@ static void send (unsigned node, tim3_type_t type, const void *body)
     tim3_buffer_free (&buffer);
 }
 
+static void resume (unsigned node, bool drop)
+{
+    const tim3_held_t *held = &s_making.held[node];
+    tim3_resume_t body = {
+        .backup = id_of (s_making.number), .life = held->life, .number = held->number, .drop = drop};
+    send (node, TIM3_MSG_RESUME, &body);
+}
+
 /*  Asks all that have not answered in this stage.  */
 static void ask (bool drop)
 {
-    tim3_hold_t hold = {.backup = id_of (s_making.number), .name = "b"};
-    tim3_resume_t resume = {.backup = id_of (s_making.number), .drop = drop};
+    tim3_hold_t hold = {.backup = id_of (s_making.number)};
+    snprintf (hold.name, sizeof hold.name, "%u", s_making.number);
     for (unsigned i = 0; i < sim.process_count; i++) {
         if (!is_keeper (i) || s_making.answered[i])
             continue;
         if (s_making.stage == HOLDING && !drop)
             send (i, TIM3_MSG_HOLD, &hold);
         else
-            send (i, TIM3_MSG_RESUME, &resume);
+            resume (i, drop);
     }
 }
 
@@ -113,8 +123,10 @@ static void finish (void)
 {
     tim3_store_t *copies[SIM_PROCESSES_MAX] = {0};
     bool whole = true;
+    char path[32];
+    snprintf (path, sizeof path, "backup/%u/", s_making.number);
     for (unsigned i = 0; i < sim.process_count; i++) {
-        copies[i] = is_keeper (i) ? sim_disk_take_copy (sim.processes[i].store) : NULL;
+        copies[i] = is_keeper (i) ? sim_disk_take_copy (sim.processes[i].store, path) : NULL;
         whole = whole && (copies[i] || !is_keeper (i));
     }
     for (unsigned i = 0; i < sim.process_count; i++) {
@@ -141,11 +153,12 @@ static bool all_answered (void)
     return true;
 }
 
-static void take_held (unsigned node)
+static void take_held (unsigned node, const tim3_held_t *held)
 {
-    if (s_making.stage != HOLDING)
+    if (s_making.stage != HOLDING || s_making.answered[node])
         return;
     s_making.answered[node] = true;
+    s_making.held[node] = *held;
     if (!all_answered ())
         return;
     enter (RESUMING);
@@ -180,7 +193,7 @@ static void take_one (unsigned node, const tim3_envelope_t *envelope)
                                 &body, &none, &fault) == 0,
                "answers can be read", "backup %u", s_making.number);
     if (envelope->type == TIM3_MSG_HELD)
-        take_held (node);
+        take_held (node, &body.held);
     else if (envelope->type == TIM3_MSG_COPYING)
         take_copying (node, &body.copying);
     else if (tim3_result_advice ((unsigned) body.error.code) != TIM3_ADVICE_RETRY_SAME_ID)

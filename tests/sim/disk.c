@@ -1,6 +1,7 @@
 /*  disk.c - sorted rows per table, and two lists of how to undo: the open batch and the commit under way.  */
 #include "disk.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ typedef struct {
     bool fail_commit;
     uint64_t commits;
     tim3_store_t *copy;
+    char copy_path[128];
 } disk_t;
 
 /*  ----------------------------------------------------------------------------------------------- rows  */
@@ -268,10 +270,10 @@ static row_t *same_row (const row_t *row)
 static int copy_begin (tim3_store_t *base, const char *path, char *why, size_t why_size)
 {
     disk_t *self = (disk_t *) base;
-    (void) path;
     (void) why;
     (void) why_size;
     self->copy = sim_disk_new ();
+    snprintf (self->copy_path, sizeof self->copy_path, "%s", path);
     disk_t *copy = (disk_t *) self->copy;
     copy->commits = self->commits;
     for (int i = 0; i < TABLES; i++) {
@@ -297,9 +299,11 @@ static void copy_end (tim3_store_t *base, bool keep)
     tim3_store_close (&((disk_t *) base)->copy);
 }
 
-tim3_store_t *sim_disk_take_copy (tim3_store_t *store)
+tim3_store_t *sim_disk_take_copy (tim3_store_t *store, const char *path)
 {
     disk_t *self = (disk_t *) store;
+    if (strncmp (self->copy_path, path, strlen (path)) != 0)
+        return NULL;
     tim3_store_t *copy = self->copy;
     self->copy = NULL;
     return copy;

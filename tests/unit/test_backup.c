@@ -263,6 +263,7 @@ static uint64_t s_now;
 static unsigned s_out[256];
 static tim3_error_t s_error;
 static tim3_copying_t s_copying;
+static tim3_held_t s_held;
 static tim3_registered_t s_registered = {.generation = 1};
 
 static void start_host (bool wait)
@@ -320,6 +321,7 @@ static void note (const tim3_envelope_t *envelope)
     tim3_arena_t none = {0};
     void *body = envelope->type == TIM3_MSG_ERROR     ? (void *) &s_error
                  : envelope->type == TIM3_MSG_COPYING ? (void *) &s_copying
+                 : envelope->type == TIM3_MSG_HELD    ? (void *) &s_held
                                                       : NULL;
     s_out[envelope->type]++;
     if (body)
@@ -362,7 +364,7 @@ static void hold (uint8_t number)
 
 static void resume (uint8_t number, bool drop)
 {
-    tim3_resume_t body = {.backup = {{number}}, .drop = drop};
+    tim3_resume_t body = {.backup = {{number}}, .life = s_held.life, .number = s_held.number, .drop = drop};
     take (TIM3_MSG_RESUME, &body);
     turn (1);
 }
@@ -472,6 +474,22 @@ START_TEST (test_one_backup_at_a_time)
     ck_assert_uint_eq (s_out[TIM3_MSG_HELD], 1);
     resume (1, false);
     ck_assert_uint_eq (s_error.code, TIM3_NOT_FOUND);
+}
+END_TEST
+
+START_TEST (test_another_hold_is_not_the_one_that_counts)
+{
+    hold (1);
+    s_held.number++;
+    resume (1, false);
+    ck_assert (!s_copying.held);
+    s_held.number--;
+    s_held.life++;
+    resume (1, false);
+    ck_assert (!s_copying.held);
+    s_held.life--;
+    resume (1, false);
+    ck_assert (s_copying.held);
 }
 END_TEST
 
@@ -872,8 +890,9 @@ Suite *suite_backup (void)
     CASE ("hold", setup_host, teardown_host, test_hold_begins_a_copy_behind_the_commit,
           test_held_agent_tells_who_it_is_and_keeps_the_rest,
           test_what_comes_later_stays_behind_what_was_kept, test_hold_ends_by_itself_and_tells,
-          test_asking_twice_is_the_same, test_one_backup_at_a_time, test_dropping,
-          test_bad_names_and_failing_copies, test_full_store_holds_nobody, test_what_is_kept_is_bounded);
+          test_asking_twice_is_the_same, test_one_backup_at_a_time,
+          test_another_hold_is_not_the_one_that_counts, test_dropping, test_bad_names_and_failing_copies,
+          test_full_store_holds_nobody, test_what_is_kept_is_bounded);
     CASE ("accepted", setup_waiting, teardown_host, test_ledger_serves_when_it_was_accepted,
           test_held_agent_sends_nothing, test_accepted_once_is_enough, test_commits_are_told_soon,
           test_refusals_are_told);
