@@ -21,7 +21,7 @@
 /*  O (NAME, "name", KIND, "ARGUMENT", "help"). Kinds: FLAG takes no argument, TEXT any, NUMBER digits.  */
 #define TIM3CTL_OPTIONS(O)                                                                               \
     O (ENDPOINT, "endpoint", TEXT, "ENDPOINT",                                                           \
-       "router's front; default $TIM3_ENDPOINT, else ipc://$TIM3_DATA/run/front.sock")                   \
+       "router's front; default $TIM3_ENDPOINT, else ipc://DATA/run/front.sock")                   \
     O (ASSET, "asset", TEXT, "ASSET", "asset to act on; default $TIM3_ASSET, else TIM3")                 \
     O (REQUEST_ID, "request-id", TEXT, "ID", "permanent id of the request; default: random, printed")    \
     O (TIMEOUT, "timeout", NUMBER, "SECONDS", "give up after this long; default 10")                     \
@@ -54,7 +54,10 @@
     O (RATE, "rate", NUMBER, "N", "begin so many operations a second, whatever is answered meanwhile")   \
     O (ZIPF, "zipf", TEXT, "THETA", "draw accounts by Zipf's law, such as 0.99; default uniformly")      \
     O (FUND, "fund", FLAG, "", "only give the accounts what they need")                                  \
-    O (FUNDED, "funded", FLAG, "", "the accounts have what they need, by an earlier run with --fund")
+    O (FUNDED, "funded", FLAG, "", "the accounts have what they need, by an earlier run with --fund")  \
+    O (DATA, "data", TEXT, "DIR", "data folder; default $TIM3_DATA, else ./data")                        \
+    O (WITH_KEYS, "with-keys", FLAG, "", "copy the keys too: who has them and the stores can pay out")   \
+    O (AGENT, "agent", TEXT, "ADDRESS", "this agent alone")
 
 typedef enum {
 #define O(NAME, name, KIND, argument, help) TIM3CTL_OPTION_##NAME,
@@ -66,8 +69,8 @@ typedef enum {
 #define TIM3CTL_BIT(NAME) ((uint64_t) 1 << TIM3CTL_OPTION_##NAME)
 /*  Every command takes these.  */
 #define TIM3CTL_COMMON                                                                           \
-    (TIM3CTL_BIT (ENDPOINT) | TIM3CTL_BIT (ASSET) | TIM3CTL_BIT (TIMEOUT) | TIM3CTL_BIT (JSON) | \
-     TIM3CTL_BIT (HELP))
+    (TIM3CTL_BIT (ENDPOINT) | TIM3CTL_BIT (DATA) | TIM3CTL_BIT (ASSET) | TIM3CTL_BIT (TIMEOUT) | \
+     TIM3CTL_BIT (JSON) | TIM3CTL_BIT (HELP))
 
 typedef enum { TIM3CTL_FLAG, TIM3CTL_TEXT, TIM3CTL_NUMBER } tim3ctl_option_kind_t;
 
@@ -150,6 +153,9 @@ int tim3ctl_misused (const char *format, ...) __attribute__ ((format (printf, 1,
 /*  Set by Ctrl-C.  */
 bool tim3ctl_interrupted (void);
 void tim3ctl_interrupt_clear (void);
+
+/*  The data folder: --data, else $TIM3_DATA, else ./data.  */
+const char *tim3ctl_data (const tim3ctl_t *ctl);
 
 /*  ------------------------------------------------------------------------------------------ asking  */
 

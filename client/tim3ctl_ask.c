@@ -19,14 +19,19 @@ uint64_t tim3ctl_now_us (void)
 
 /*  -------------------------------------------------------------------------------------- connection  */
 
+const char *tim3ctl_data (const tim3ctl_t *ctl)
+{
+    const char *usual = getenv ("TIM3_DATA");
+    return tim3ctl_text (ctl, TIM3CTL_OPTION_DATA, usual && usual[0] ? usual : "./data");
+}
+
 const char *tim3ctl_endpoint (const tim3ctl_t *ctl, char *text, size_t size)
 {
     const char *given = tim3ctl_text (ctl, TIM3CTL_OPTION_ENDPOINT, getenv ("TIM3_ENDPOINT"));
-    const char *data = getenv ("TIM3_DATA");
     if (given && given[0])
         snprintf (text, size, "%s", given);
     else
-        snprintf (text, size, "ipc://%s/run/front.sock", data && data[0] ? data : "./data");
+        snprintf (text, size, "ipc://%s/run/front.sock", tim3ctl_data (ctl));
     return text;
 }
 

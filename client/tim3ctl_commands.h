@@ -34,6 +34,11 @@ int tim3ctl_config (tim3ctl_t *ctl);
 /*  tim3ctl_events.c  */
 int tim3ctl_events (tim3ctl_t *ctl);
 
+/*  tim3ctl_backup.c, tim3ctl_restore.c  */
+int tim3ctl_backup (tim3ctl_t *ctl);
+int tim3ctl_backup_list (tim3ctl_t *ctl);
+int tim3ctl_restore (tim3ctl_t *ctl);
+
 /*  tim3ctl_audit.c, tim3ctl_fsck.c, tim3ctl_replay.c, tim3ctl_import.c, tim3ctl_bench.c, tim3ctl_workload.c  */
 int tim3ctl_audit (tim3ctl_t *ctl);
 int tim3ctl_fsck (tim3ctl_t *ctl);

@@ -184,6 +184,8 @@ static void make_host (replay_t *self, uint64_t started_us, uint64_t incarnation
                                    .incarnation = incarnation,
                                    .started_us = started_us,
                                    .meta = self->meta,
+                                   .backup = "replay",
+                                   .wait_accepted = tim3_role_is_ledger (self->ledgers[0].core->role),
                                    .shared = self->ledger_count > 1,
                                    .runs_again = true};
     strcpy (options.name, self->ledgers[0].settings.name);
@@ -226,7 +228,7 @@ static void renew (replay_t *self, const tim3_cause_t *cause)
     else if (!self->host)
         make_host (self, cause->now_us, 0);
     if (cause->kind == TIM3_CAUSE_RENEW)
-        tim3_host_renew (self->host, cause->now_us, cause->number);
+        tim3_host_renew (self->host, cause->now_us, cause->number, cause->accepted);
     self->other_settings |= cause->digest != tim3_host_digest (self->host);
 }
 

@@ -1,6 +1,7 @@
 /*  core.c - the router's core: answers what is asked of the registry and of the event log.  */
 #include "core.h"
 #include "registry.h"
+#include "standings.h"
 #include "subscribers.h"
 
 #include <stdlib.h>
@@ -10,6 +11,7 @@ typedef struct {
     const tim3_settings_t *settings;
     bool started;
     tim3_registry_t registry;
+    tim3_standings_t standings;
     tim3_event_log_t log;
     tim3_subscribers_t subscribers;
 } router_t;
@@ -27,6 +29,7 @@ static void router_destroy (void **self)
     if (!router)
         return;
     tim3_registry_clear (&router->registry);
+    tim3_standings_clear (&router->standings);
     tim3_event_log_clear (&router->log);
     free (router);
     *self = NULL;
@@ -39,6 +42,7 @@ static router_t *started (void *self, tim3_env_t *env)
     if (!router->started) {
         tim3_registry_start (&router->registry, tim3_env_store (env), tim3_env_now (env),
                              router->settings->heartbeat_us);
+        tim3_standings_start (&router->standings, tim3_env_store (env));
         tim3_event_log_start (&router->log, tim3_env_store (env));
         router->started = true;
     }
@@ -71,30 +75,88 @@ static void answer_registered (router_t *router, tim3_env_t *env, tim3_result_t 
         tim3_env_reply (env, TIM3_MSG_REGISTERED, &registered);
 }
 
+/*  The members that tell a standing, out of a message that has them.  */
+#define STANDING(message, life)                                                                             \
+    ((tim3_standing_item_t){(message)->store, (message)->lineage, (message)->commits, (message)->event_seq, \
+                            (message)->acked, (life)})
+
+/*  False when the agent's store does not fit what is known of it: that has been answered then.  */
+static bool standing_fits (router_t *router, tim3_env_t *env, const char *name,
+                           const tim3_standing_item_t *given)
+{
+    char why[240];
+    tim3_result_t code = tim3_standings_check (&router->standings, tim3_env_store (env), name, given, why);
+    if (code == TIM3_OK)
+        return true;
+    /* what it was refused for must outlast this process */
+    tim3_standings_write (&router->standings, tim3_env_store (env), tim3_env_now (env));
+    tim3_env_refuse (env, code, NULL, "%s", why);
+    return false;
+}
+
+static bool all_fit (router_t *router, tim3_env_t *env, const tim3_register_t *given)
+{
+    const tim3_agent_t *agent = given->agents.items;
+    for (uint32_t i = 0; i < given->agents.count; i++) {
+        tim3_standing_item_t standing = STANDING (given, agent[i].incarnation);
+        if (!standing_fits (router, env, agent[i].name, &standing))
+            return false;
+    }
+    return true;
+}
+
+static void raise_all (router_t *router, tim3_env_t *env, const tim3_register_t *given)
+{
+    const tim3_agent_t *agent = given->agents.items;
+    for (uint32_t i = 0; i < given->agents.count; i++) {
+        tim3_standing_item_t standing = STANDING (given, agent[i].incarnation);
+        tim3_standings_raise (&router->standings, agent[i].name, &standing);
+    }
+    tim3_standings_write (&router->standings, tim3_env_store (env), tim3_env_now (env));
+}
+
 static void on_register (void *self, tim3_env_t *env, const void *body)
 {
     const tim3_register_t *given = body;
     router_t *router = started (self, env);
     const char *culprit = "";
+    if (!all_fit (router, env, given))
+        return;
     tim3_result_t code = tim3_registry_put (&router->registry, tim3_env_store (env), tim3_env_now (env),
                                             &given->agents, &culprit);
+    if (code == TIM3_OK)
+        raise_all (router, env, given);
     answer_registered (router, env, code, culprit);
 }
 
 static void on_heartbeat (void *self, tim3_env_t *env, const void *body)
 {
     const tim3_heartbeat_t *given = body;
+    const tim3_standing_item_t standing = STANDING (given, given->incarnation);
     router_t *router = started (self, env);
+    if (!standing_fits (router, env, given->name, &standing))
+        return;
     tim3_result_t code = tim3_registry_touch (&router->registry, tim3_env_now (env), given);
+    if (code == TIM3_OK)
+        tim3_standings_raise (&router->standings, given->name, &standing);
+    if (tim3_store_dirty (tim3_env_store (env))) /* it will be written to anyway */
+        tim3_standings_write (&router->standings, tim3_env_store (env), tim3_env_now (env));
     answer_registered (router, env, code, given->name);
 }
 
 static void on_deregister (void *self, tim3_env_t *env, const void *body)
 {
     const tim3_deregister_t *given = body;
+    const tim3_standing_item_t standing = STANDING (given, given->incarnation);
     router_t *router = started (self, env);
+    if (!standing_fits (router, env, given->name, &standing))
+        return;
     tim3_result_t code =
         tim3_registry_remove (&router->registry, tim3_env_store (env), given->name, given->incarnation);
+    if (code == TIM3_OK) {
+        tim3_standings_raise (&router->standings, given->name, &standing);
+        tim3_standings_write (&router->standings, tim3_env_store (env), tim3_env_now (env));
+    }
     answer_registered (router, env, code, given->name);
 }
 
@@ -145,6 +207,10 @@ static void on_publish (void *self, tim3_env_t *env, const void *body)
         tim3_env_refuse (env, TIM3_NOT_ALLOWED, NULL, "source must be the sender's own address");
         return;
     }
+    if (tim3_standings_log_behind (&router->standings)) {
+        tim3_env_refuse (env, TIM3_LOG_ROLLED_BACK, NULL, NULL);
+        return;
+    }
     tim3_result_t code = tim3_event_log_check (&router->log, publish, &source, tim3_env_arena (env));
     if (code) {
         tim3_env_refuse (env, code, NULL, "items must be events that %s may emit, numbered from 1, whole",
@@ -171,6 +237,7 @@ static void router_tick (void *self, tim3_env_t *env)
 {
     router_t *router = started (self, env);
     tim3_registry_tick (&router->registry, tim3_env_store (env), tim3_env_now (env));
+    tim3_standings_tick (&router->standings, tim3_env_store (env), tim3_env_now (env));
     tim3_subscribers_lapse (&router->subscribers, tim3_env_now (env));
     tim3_subscribers_pump (&router->subscribers, env, &router->log);
 }
@@ -179,6 +246,7 @@ static void router_health (void *self, tim3_env_t *env, tim3_report_t *report)
 {
     const tim3_registry_t *registry = &started (self, env)->registry;
     uint64_t now_us = tim3_env_now (env);
+    tim3_standings_health (&((const router_t *) self)->standings, report);
     for (unsigned i = 0; i < registry->count; i++) {
         const tim3_agent_t *entry = registry->entries[i];
         if (!entry->alive)

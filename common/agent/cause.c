@@ -10,8 +10,9 @@ static size_t numbers_of (tim3_cause_kind_t kind)
 {
     switch (kind) {
     case TIM3_CAUSE_LIFE:
-    case TIM3_CAUSE_RENEW:
         return 3;
+    case TIM3_CAUSE_RENEW:
+        return 4;
     case TIM3_CAUSE_BEGIN:
         return 1;
     default:
@@ -21,7 +22,7 @@ static size_t numbers_of (tim3_cause_kind_t kind)
 
 size_t tim3_cause_head (const tim3_cause_t *cause, uint8_t head[TIM3_CAUSE_HEAD_MAX])
 {
-    uint64_t numbers[3] = {cause->now_us, cause->number, cause->digest};
+    uint64_t numbers[4] = {cause->now_us, cause->number, cause->digest, cause->accepted};
     size_t size = numbers_of (cause->kind) * sizeof numbers[0];
     head[0] = (uint8_t) cause->kind;
     memcpy (head + 1, numbers, size);
@@ -52,7 +53,7 @@ static ssize_t read_frame (const uint8_t *data, size_t size, tim3_cause_t *cause
 
 ssize_t tim3_cause_read (const uint8_t *data, size_t size, tim3_cause_t *cause)
 {
-    uint64_t numbers[3] = {0};
+    uint64_t numbers[4] = {0};
     if (size == 0)
         return 0;
     *cause = (tim3_cause_t){.kind = (tim3_cause_kind_t) data[0]};
@@ -66,5 +67,6 @@ ssize_t tim3_cause_read (const uint8_t *data, size_t size, tim3_cause_t *cause)
     cause->now_us = numbers[0];
     cause->number = numbers[1];
     cause->digest = numbers[2];
+    cause->accepted = numbers[3];
     return (ssize_t) (1 + bytes);
 }

@@ -13,7 +13,8 @@
 typedef enum {
     TIM3_CAUSE_LIFE = 'L', /* a host was made: now, number (incarnation), digest of its settings */
     TIM3_CAUSE_RENEW =
-        'N', /* its core was made anew: now, number (id of the next message), digest of its settings */
+        'N', /* its core was made anew: now, number (id of the next message), digest of its settings,
+                               roles that the router has accepted, as a mask */
     TIM3_CAUSE_BEGIN = 'B', /* a batch began: now */
     TIM3_CAUSE_FRAME = 'F', /* answer, peer, data */
     TIM3_CAUSE_TICK = 'T',
@@ -25,6 +26,7 @@ typedef struct {
     uint64_t now_us;
     uint64_t number;
     uint64_t digest;
+    uint64_t accepted;
     bool answer;
     const uint8_t *peer;
     size_t peer_size; /* at most 255 */
@@ -33,7 +35,7 @@ typedef struct {
 } tim3_cause_t;
 
 /*  The bytes of a cause, without the peer and data of a frame, which follow it.  */
-#define TIM3_CAUSE_HEAD_MAX 25
+#define TIM3_CAUSE_HEAD_MAX 33
 size_t tim3_cause_head (const tim3_cause_t *cause, uint8_t head[TIM3_CAUSE_HEAD_MAX]);
 
 /*  Number of bytes taken; 0 at the end, -1 when it is not a cause. Pointers lead into data.  */

@@ -8,6 +8,7 @@
 */
 #include "agent/host.h"
 #include "agent/cause.h"
+#include "agent/hold.h"
 #include "agent/outbox.h"
 #include "agent/publisher.h"
 #include "agent/registrar.h"
@@ -76,14 +77,17 @@ struct tim3_host {
     tim3_arena_t arena;
     uint8_t *body;
     tim3_report_t *report;
+    tim3_holder_t holder;
+    unit_t *held_unit; /* that was told to hold: all cores do */
     tim3_host_counters_t counters;
     bool alive; /* its first batch has begun */
+    bool noted; /* that the batch has begun */
 };
 
 /*  ------------------------------------------------------------------------------------------- causes
     Everything that decides what a batch writes is noted in the store, so that it can be run again.  */
 
-static void note (tim3_host_t *self, const tim3_cause_t *cause)
+static void note_one (tim3_host_t *self, const tim3_cause_t *cause)
 {
     uint8_t head[TIM3_CAUSE_HEAD_MAX];
     tim3_store_note (self->store, head, tim3_cause_head (cause, head));
@@ -91,6 +95,21 @@ static void note (tim3_host_t *self, const tim3_cause_t *cause)
         tim3_store_note (self->store, cause->peer, cause->peer_size);
     if (cause->size > 0)
         tim3_store_note (self->store, cause->data, cause->size);
+}
+
+/*  That a batch began is noted with the first that happens in it: nothing happens in most of those of an agent that
+    is held, or idle.  */
+static void note_begin (tim3_host_t *self)
+{
+    if (!self->noted)
+        note_one (self, &(tim3_cause_t){.kind = TIM3_CAUSE_BEGIN, .now_us = self->now_us});
+    self->noted = true;
+}
+
+static void note (tim3_host_t *self, const tim3_cause_t *cause)
+{
+    note_begin (self);
+    note_one (self, cause);
 }
 
 /*  Of what the core was told, but its secrets.  */
@@ -342,7 +361,8 @@ clear_report (report);
             "the event log lacks %llu events that this agent no longer has; was it restored alone?",
             (unsigned long long) unit->publisher.lost);
     if (self->options.endpoint[0] && !unit->registrar.registered)
-        tim3_report_reason (report, "not_registered", 10, "the registry does not answer");
+        tim3_report_reason (report, "not_registered", 10, "%s",
+                            unit->registrar.refusal[0] ? unit->registrar.refusal : "the registry does not answer");
     if (unit->core->health)
         unit->core->health (unit->state, &self->env, report);
     for (uint32_t i = 0; i < report->reason_count; i++)
@@ -447,6 +467,13 @@ static bool handle_own (tim3_host_t *self, const tim3_envelope_t *envelope)
     case TIM3_MSG_CONFIG_GET:
         on_config_get (self);
         return true;
+    case TIM3_MSG_HOLD:
+        self->held_unit = self->env.unit;
+        tim3_hold_on_hold (&self->holder, &self->env, (const tim3_hold_t *) self->body);
+        return true;
+    case TIM3_MSG_RESUME:
+        tim3_hold_on_resume (&self->holder, &self->env, (const tim3_resume_t *) self->body);
+        return true;
     default:
         return is_from_router (self) && handle_router (self, envelope);
     }
@@ -493,6 +520,34 @@ static bool admit (tim3_host_t *self, const tim3_envelope_t *envelope, const tim
     return false;
 }
 
+static bool is_ready (const tim3_host_t *self, const unit_t *unit)
+{
+    return !self->options.wait_accepted || unit->core->keeps_nothing || unit->registrar.accepted;
+}
+
+bool tim3_host_ready (const tim3_host_t *self)
+{
+    for (unsigned i = 0; i < self->unit_count; i++)
+        if (!is_ready (self, &self->units[i]))
+            return false;
+    return true;
+}
+
+/*  A store that was restored alone may be older than what its peers rely on, and only the router can tell.  */
+static bool must_wait (tim3_host_t *self, const tim3_envelope_t *envelope)
+{
+    const unit_t *unit = self->env.unit;
+    if (is_ready (self, unit) || self->env.origin->answer)
+        return false;
+    if (tim3_hold_passes (envelope->type) && envelope->type != TIM3_MSG_HOLD)
+        return false;
+    self->counters.not_ready++;
+    tim3_env_refuse (&self->env, TIM3_NOT_READY, NULL, "%s",
+                     unit->registrar.refusal[0] ? unit->registrar.refusal
+                                                : "the router has not accepted this agent's store yet");
+    return true;
+}
+
 static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
@@ -500,7 +555,7 @@ static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 
     if (tim3_store_error (self->store))
         return; /* the whole batch will be refused */
-    if (!admit (self, envelope, message))
+    if (!admit (self, envelope, message) || must_wait (self, envelope))
         return;
     self->arena.used = 0;
     if (tim3_decode_map (envelope->body, envelope->body_size, message->shape, self->body, &self->arena,
@@ -540,9 +595,20 @@ static void refuse_rest (tim3_host_t *self, tim3_result_t code, const char *what
         tim3_env_refuse (&self->env, code, NULL, "the envelope's %s cannot be taken", what);
 }
 
+/*  While an agent is held its host is handed little, and of that only the word to go on makes a difference.  */
+static bool ends_hold (const uint8_t *data, size_t size)
+{
+    tim3_envelope_t envelope;
+    tim3_fault_t fault;
+    const uint8_t *at = data;
+    return tim3_envelope_read (&at, data + size, &envelope, &fault) > 0 && envelope.type == TIM3_MSG_RESUME;
+}
+
 static void note_frame (tim3_host_t *self, const uint8_t *data, size_t size)
 {
     const tim3_origin_t *origin = self->env.origin;
+    if (tim3_host_held (self) && !ends_hold (data, size))
+        return; /* it writes nothing */
     note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_FRAME,
                                 .answer = origin->answer,
                                 .peer = origin->peer,
@@ -669,12 +735,22 @@ uint64_t tim3_host_digest (const tim3_host_t *self)
     return digest;
 }
 
+static uint64_t accepted_roles (const tim3_host_t *self)
+{
+    uint64_t mask = 0;
+    for (unsigned i = 0; i < self->unit_count; i++)
+        if (self->units[i].registrar.accepted)
+            mask |= (uint64_t) 1 << self->units[i].core->role;
+    return mask;
+}
+
 static void note_renewal (tim3_host_t *self)
 {
-    note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_RENEW,
-                                .now_us = self->now_us,
-                                .number = self->next_id,
-                                .digest = tim3_host_digest (self)});
+    note_one (self, &(tim3_cause_t){.kind = TIM3_CAUSE_RENEW,
+                                    .now_us = self->now_us,
+                                    .number = self->next_id,
+                                    .digest = tim3_host_digest (self),
+                                    .accepted = accepted_roles (self)});
 }
 
 /*  From here on what is written must follow from the store and from what is noted.  */
@@ -690,16 +766,18 @@ static void begin_stretch (tim3_host_t *self)
     note_renewal (self);
 }
 
-void tim3_host_renew (tim3_host_t *self, uint64_t now_us, uint64_t next_id)
+void tim3_host_renew (tim3_host_t *self, uint64_t now_us, uint64_t next_id, uint64_t accepted)
 {
     self->now_us = now_us;
     self->next_id = next_id;
+    for (unsigned i = 0; i < self->unit_count; i++)
+        self->units[i].registrar.accepted = accepted >> self->units[i].core->role & 1;
     make_cores (self);
 }
 
 static void note_life (tim3_host_t *self)
 {
-    note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_LIFE,
+    note_one (self, &(tim3_cause_t){.kind = TIM3_CAUSE_LIFE,
                                 .now_us = self->options.started_us,
                                 .number = self->options.incarnation,
                                 .digest = tim3_host_digest (self)});
@@ -715,28 +793,42 @@ void tim3_host_begin (tim3_host_t *self, uint64_t now_us)
     tim3_buffer_clear (&self->local);
     tim3_buffer_clear (&self->asked);
     self->counters.batches++;
+    tim3_hold_begin (&self->holder, now_us);
+    self->noted = false;
     if (!self->alive)
         note_life (self);
     if (tim3_store_fresh (self->store))
         begin_stretch (self);
-    note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_BEGIN, .now_us = now_us});
+}
+
+/*  Until it is accepted, an agent tells what its store was when it was opened: what this life writes by itself must
+    not hide that it is an old one.  */
+static tim3_standing_t standing (const tim3_host_t *self, const unit_t *unit)
+{
+    return (tim3_standing_t){.store = self->options.meta.id,
+                             .lineage = self->options.meta.lineage,
+                             .commits = unit->registrar.accepted ? tim3_store_commits (self->store)
+                                                                 : self->options.commits,
+                             .event_seq = unit->publisher.last,
+                             .acked = unit->publisher.acked};
 }
 
 static void tick (tim3_host_t *self, unit_t *unit)
 {
     tim3_health_reply_t health = {0};
+    tim3_standing_t now = standing (self, unit);
     self->env.unit = unit;
-    if (unit->core->tick)
+    if (unit->core->tick && is_ready (self, unit))
         unit->core->tick (unit->state, &self->env);
-    if (tim3_registrar_due (&unit->registrar, self->now_us))
+    if (tim3_registrar_due (&unit->registrar, self->now_us, &now))
         judge (self, self->report, &health);
-    tim3_registrar_tick (&unit->registrar, &self->env, health.status);
+    tim3_registrar_tick (&unit->registrar, &self->env, health.status, &now);
     tim3_publisher_tick (&unit->publisher, self->now_us, &self->counters.events_resent);
 }
 
 void tim3_host_tick (tim3_host_t *self)
 {
-    if (tim3_store_error (self->store))
+    if (tim3_store_error (self->store) || tim3_host_held (self))
         return;
     note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_TICK});
     for (unsigned i = 0; i < self->unit_count; i++)
@@ -747,8 +839,9 @@ void tim3_host_leave (tim3_host_t *self)
 {
     note (self, &(tim3_cause_t){.kind = TIM3_CAUSE_LEAVE});
     for (unsigned i = 0; i < self->unit_count; i++) {
+        tim3_standing_t now = standing (self, &self->units[i]);
         self->env.unit = &self->units[i];
-        tim3_registrar_leave (&self->units[i].registrar, &self->env);
+        tim3_registrar_leave (&self->units[i].registrar, &self->env, &now);
     }
 }
 
@@ -761,6 +854,7 @@ static void refuse_batch (tim3_host_t *self)
         tim3_outbox_clear (self->outbox);
     tim3_buffer_clear (&self->local);
     make_cores (self);
+    tim3_hold_aborted (&self->holder);
     self->counters.storage_full++;
     tim3_error_fill (&error, TIM3_STORAGE_FULL, NULL);
     self->env.unit = &self->units[0];
@@ -776,22 +870,39 @@ static void refuse_batch (tim3_host_t *self)
 static void publish (tim3_host_t *self, unit_t *unit)
 {
     self->env.unit = unit;
-    if (self->options.endpoint[0])
+    if (self->options.endpoint[0] && is_ready (self, unit))
         tim3_publisher_send (&unit->publisher, &self->env, unit->name, self->options.meta.id);
     tim3_publisher_trim (&unit->publisher, unit->store, self->now_us);
 }
 
+/*  The batch is durable: begins the copy for a backup, if there is to be one.  */
+static void hold_if_asked (tim3_host_t *self)
+{
+    if (!self->held_unit)
+        return;
+    tim3_standing_t now = standing (self, self->held_unit);
+    now.commits = tim3_store_commits (self->store);
+    self->env.unit = self->held_unit;
+    tim3_hold_committed (&self->holder, &self->env, self->options.backup, self->held_unit->name,
+                         self->options.incarnation, &now);
+}
+
 int tim3_host_commit (tim3_host_t *self)
 {
+    bool moving = !tim3_host_held (self);
     deliver (self);
-    for (unsigned i = 0; i < self->unit_count; i++)
+    if (moving)
+        note_begin (self);
+    for (unsigned i = 0; i < self->unit_count && moving; i++)
         publish (self, &self->units[i]);
     if (tim3_store_dirty (self->store))
         self->counters.commits++;
     if (TIM3_CANARY_IS (1) && self->counters.batches % 4 != 0)
         return 0;
-    if (tim3_store_commit (self->store) == 0)
+    if (tim3_store_commit (self->store) == 0) {
+        hold_if_asked (self);
         return 0;
+    }
     if (tim3_store_error (self->store) != TIM3_STORE_FULL)
         return -1;
     refuse_batch (self);
@@ -905,6 +1016,19 @@ bool tim3_host_registered (const tim3_host_t *self)
     for (unsigned i = 0; i < self->unit_count; i++)
         registered &= self->units[i].registrar.registered;
     return registered;
+}
+
+const char *tim3_host_rolled_back (const tim3_host_t *self)
+{
+    for (unsigned i = 0; i < self->unit_count; i++)
+        if (self->units[i].registrar.rolled_back)
+            return self->units[i].registrar.refusal;
+    return NULL;
+}
+
+bool tim3_host_held (const tim3_host_t *self)
+{
+    return tim3_hold_held (&self->holder);
 }
 
 const tim3_host_counters_t *tim3_host_counters (const tim3_host_t *self)

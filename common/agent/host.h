@@ -25,6 +25,7 @@
     C (malformed, "frames or envelopes that cannot be decoded")                                              \
     C (not_allowed, "messages refused by the allow matrix")                                                  \
     C (stray_answers, "answers that came where none was asked for")                                          \
+    C (not_ready, "requests refused because the router has not accepted the store yet")                      \
     C (storage_full, "batches refused because the store was full")                                           \
     C (events_emitted, "events emitted")                                                                     \
     C (events_published, "events known to be durable on the bus")                                            \
@@ -42,6 +43,9 @@ typedef struct {
     uint64_t incarnation;
     uint64_t started_us;
     tim3_store_meta_t meta;      /* of the store */
+    uint64_t commits;            /* of the store, as it was found: before this life changed anything */
+    const char *backup;          /* folder that backups go to; NULL: there is none */
+    bool wait_accepted;          /* a ledger serves nobody until the router has accepted its store */
     const tim3_setting_t *list;  /* what ConfigGet answers */
     uint32_t list_count;
     uint64_t pid;
@@ -84,8 +88,8 @@ void tim3_host_destroy (tim3_host_t **self);
 uint64_t tim3_host_digest (const tim3_host_t *self);
 
 /*  Makes the core anew from the store, as the host does itself where a stretch of the journal begins; its next message gets
-    that id. For one who runs such a stretch again.  */
-void tim3_host_renew (tim3_host_t *self, uint64_t now_us, uint64_t next_id);
+    that id, and the router has accepted those roles. For one who runs such a stretch again.  */
+void tim3_host_renew (tim3_host_t *self, uint64_t now_us, uint64_t next_id, uint64_t accepted);
 void tim3_host_begin (tim3_host_t *self, uint64_t now_us);
 void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8_t *data, size_t size);
 void tim3_host_tick (tim3_host_t *self);
@@ -102,6 +106,12 @@ const tim3_agents_t *tim3_host_directory (const tim3_host_t *self, uint64_t *ver
 /*  A newer incarnation has taken this agent's name: the process must end.  */
 bool tim3_host_superseded (const tim3_host_t *self);
 bool tim3_host_registered (const tim3_host_t *self);
+/*  The agent serves: it need not be accepted by the router, or was in this life.  */
+bool tim3_host_ready (const tim3_host_t *self);
+/*  Why the router refuses this agent's store for good: the process must end. NULL when it does not.  */
+const char *tim3_host_rolled_back (const tim3_host_t *self);
+/*  Stands still for a backup; see kept.h for what to do with frames.  */
+bool tim3_host_held (const tim3_host_t *self);
 const tim3_host_counters_t *tim3_host_counters (const tim3_host_t *self);
 
 #endif

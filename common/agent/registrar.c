@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define LIST_RETRY_US 500000
+#define NEWS_US 100000 /* a ledger that has committed reports no later than this */
 static const char s_router[] = "router.-.0";
 
 void tim3_registrar_init (tim3_registrar_t *self, const tim3_core_t *core, const tim3_settings_t *settings,
@@ -37,20 +38,35 @@ void tim3_registrar_free (tim3_registrar_t *self)
     self->directory.items = (tim3_list_t){0};
 }
 
-bool tim3_registrar_due (const tim3_registrar_t *self, uint64_t now_us)
+/*  What the registry does not know of a ledger cannot be missed in an older copy of it.  */
+static bool has_news (const tim3_registrar_t *self, uint64_t now_us, const tim3_standing_t *standing)
 {
-    return self->enabled && now_us >= self->next_us;
+    return self->registered && tim3_role_is_ledger (self->entry.role) && standing->commits != self->told &&
+           now_us - self->told_us >= NEWS_US;
 }
 
-static void report (tim3_registrar_t *self, tim3_env_t *env, uint8_t health)
+bool tim3_registrar_due (const tim3_registrar_t *self, uint64_t now_us, const tim3_standing_t *standing)
+{
+    return self->enabled && (now_us >= self->next_us || has_news (self, now_us, standing));
+}
+
+/*  The members of a standing, in a message that has them among its own.  */
+#define STANDING(standing)                                                                                   \
+    .store = (standing)->store, .lineage = (standing)->lineage, .commits = (standing)->commits,              \
+    .event_seq = (standing)->event_seq, .acked = (standing)->acked
+
+static void report (tim3_registrar_t *self, tim3_env_t *env, uint8_t health, const tim3_standing_t *standing)
 {
     self->entry.health = health;
+    self->told = standing->commits;
+    self->told_us = tim3_env_now (env);
     if (self->registered) {
-        tim3_heartbeat_t heartbeat = {.incarnation = self->entry.incarnation, .health = health};
+        tim3_heartbeat_t heartbeat = {
+            .incarnation = self->entry.incarnation, .health = health, STANDING (standing)};
         strcpy (heartbeat.name, self->entry.name);
         tim3_env_send (env, s_router, TIM3_MSG_HEARTBEAT, &heartbeat);
     } else {
-        tim3_register_t registration = {.agents = {&self->entry, 1}};
+        tim3_register_t registration = {.agents = {&self->entry, 1}, STANDING (standing)};
         tim3_env_send (env, s_router, TIM3_MSG_REGISTER, &registration);
     }
 }
@@ -64,24 +80,25 @@ static void ask_for_list (tim3_registrar_t *self, tim3_env_t *env)
     self->list_id = tim3_env_send (env, s_router, TIM3_MSG_LIST, "");
 }
 
-void tim3_registrar_tick (tim3_registrar_t *self, tim3_env_t *env, uint8_t health)
+void tim3_registrar_tick (tim3_registrar_t *self, tim3_env_t *env, uint8_t health,
+                          const tim3_standing_t *standing)
 {
     uint64_t now = tim3_env_now (env);
     if (!self->enabled)
         return;
     if (self->registered && now - self->heard_us > 3 * self->heartbeat_us)
         self->registered = false;
-    if (tim3_registrar_due (self, now)) {
-        report (self, env, health);
+    if (tim3_registrar_due (self, now, standing)) {
+        report (self, env, health, standing);
         self->next_us = now + (self->registered ? self->heartbeat_us : self->retry_us);
     }
     if (self->registered)
         ask_for_list (self, env);
 }
 
-void tim3_registrar_leave (tim3_registrar_t *self, tim3_env_t *env)
+void tim3_registrar_leave (tim3_registrar_t *self, tim3_env_t *env, const tim3_standing_t *standing)
 {
-    tim3_deregister_t farewell = {.incarnation = self->entry.incarnation};
+    tim3_deregister_t farewell = {.incarnation = self->entry.incarnation, STANDING (standing)};
     if (!self->registered)
         return;
     strcpy (farewell.name, self->entry.name);
@@ -92,6 +109,8 @@ void tim3_registrar_leave (tim3_registrar_t *self, tim3_env_t *env)
 static void on_registered (tim3_registrar_t *self, tim3_env_t *env, const tim3_registered_t *answer)
 {
     self->registered = true;
+    self->accepted = true;
+    self->refusal[0] = '\0';
     self->heard_us = tim3_env_now (env);
     self->generation = answer->generation;
     ask_for_list (self, env);
@@ -117,7 +136,12 @@ static bool on_error (tim3_registrar_t *self, const tim3_error_t *error)
     if (error->code == TIM3_SUPERSEDED)
         self->superseded = true;
     self->registered = false;
-    self->next_us = 0;
+    if (error->code == TIM3_STORE_ROLLED_BACK || error->code == TIM3_LOG_ROLLED_BACK) {
+        self->rolled_back = self->rolled_back || error->code == TIM3_STORE_ROLLED_BACK;
+        memcpy (self->refusal, error->text, sizeof error->text);
+    } else {
+        self->next_us = 0;
+    }
     return true;
 }
 

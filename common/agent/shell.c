@@ -6,6 +6,7 @@
 */
 #include "agent/shell.h"
 #include "agent/host.h"
+#include "agent/kept.h"
 #include "agent/settings.h"
 #include "base/log.h"
 
@@ -58,6 +59,7 @@ typedef struct {
     tim3_host_options_t options;
     tim3_store_t *store;
     tim3_host_t *host;
+    tim3_kept_t kept; /* frames that wait for the end of a hold */
     void *companion;
     void *context;
     void *inbox; /* ROUTER */
@@ -69,6 +71,8 @@ typedef struct {
     uint64_t next_tick_us;
     uint64_t directory_version;
     uint64_t batch_messages;
+    bool told_ready;
+    char backup[512];
     char endpoint[201];
     char front[201];
     /* C (name): counters of the shell itself */
@@ -111,6 +115,7 @@ static void process_stats (tim3_report_t *report)
     tim3_report_metric (report, "answers_dropped", s_shell.answers_dropped);
     tim3_report_metric (report, "sends_dropped", s_shell.sends_dropped);
     tim3_report_metric (report, "unrouted", s_shell.unrouted);
+    tim3_report_metric (report, "kept_dropped", s_shell.kept.dropped);
 }
 
 /*  ---------------------------------------------------------------------------------------------- sockets  */
@@ -268,7 +273,8 @@ static bool receive_inbox (shell_t *self)
         if (zmq_msg_more (&payload))
             drain (self->inbox);
         else
-            tim3_host_take (self->host, &origin, zmq_msg_data (&payload), zmq_msg_size (&payload));
+            tim3_kept_take (&self->kept, self->host, &origin, zmq_msg_data (&payload),
+                            zmq_msg_size (&payload));
     }
     zmq_msg_close (&payload);
     zmq_msg_close (&peer);
@@ -284,7 +290,7 @@ static bool receive_peer (shell_t *self, const peer_t *peer)
     if (got && zmq_msg_more (&payload))
         drain (peer->socket);
     else if (got)
-        tim3_host_take (self->host, &origin, zmq_msg_data (&payload), zmq_msg_size (&payload));
+        tim3_kept_take (&self->kept, self->host, &origin, zmq_msg_data (&payload), zmq_msg_size (&payload));
     zmq_msg_close (&payload);
     return got;
 }
@@ -295,6 +301,9 @@ static void receive_all (shell_t *self)
     const tim3_host_counters_t *counters = tim3_host_counters (self->host);
     uint64_t most = counters->messages_in + self->batch_messages;
     int frames = 0;
+    while (counters->messages_in < most && frames++ < FRAMES_PER_BATCH
+           && tim3_kept_ready (&self->kept, self->host))
+        tim3_kept_give (&self->kept, self->host);
     for (size_t i = 0; i < self->peer_count; i++)
         while (counters->messages_in < most && frames++ < FRAMES_PER_BATCH &&
                receive_peer (self, &self->peers[i]))
@@ -340,6 +349,19 @@ static bool stop_asked (shell_t *self)
     return self->items[0].revents && read (self->signals, &info, sizeof info) > 0;
 }
 
+/*  A ledger is ready once the router has accepted its store; the others at once.  */
+static void say_ready (shell_t *self)
+{
+    self->told_ready = true;
+    tim3_log (TIM3_INFO, "ready", "endpoint=%s version=%s incarnation=%llu", self->endpoint, TIM3_VERSION,
+              (unsigned long long) self->options.incarnation);
+    if (self->arguments.ready_fd < 0)
+        return;
+    ssize_t ignored = write (self->arguments.ready_fd, "\n", 1);
+    (void) ignored;
+    close (self->arguments.ready_fd);
+}
+
 static void run_batch (shell_t *self)
 {
     uint64_t time = now (self);
@@ -354,6 +376,10 @@ static void run_batch (shell_t *self)
     if (tim3_host_superseded (self->host))
         tim3_fatal (TIM3_EXIT_PERMANENT, "a newer process has registered as %s; only one may run",
                     self->settings.name);
+    if (tim3_host_rolled_back (self->host))
+        tim3_fatal (TIM3_EXIT_PERMANENT, "%s", tim3_host_rolled_back (self->host));
+    if (!self->told_ready && tim3_host_ready (self->host))
+        say_ready (self);
 }
 
 static void run (shell_t *self)
@@ -361,6 +387,8 @@ static void run (shell_t *self)
     for (;;) {
         uint64_t time = now (self);
         long wait = time >= self->next_tick_us ? 0 : (long) ((self->next_tick_us - time) / 1000 + 1);
+        if (tim3_kept_ready (&self->kept, self->host))
+            wait = 0;
         if (zmq_poll (self->items, (int) self->peer_count + 2, wait) < 0 && errno != EINTR)
             tim3_fatal (TIM3_EXIT_RETRY, "cannot wait for messages: %s", zmq_strerror (errno));
         if (stop_asked (self))
@@ -604,7 +632,11 @@ static void make_host (shell_t *self)
     tim3_host_options_t *options = &self->options;
     strcpy (options->name, self->settings.name);
     strcpy (options->endpoint, self->endpoint);
+    options->commits = tim3_store_commits (self->store);
     options->incarnation = next_incarnation (self);
+    snprintf (self->backup, sizeof self->backup, "%s/backup", self->arguments.data);
+    options->backup = self->backup;
+    options->wait_accepted = tim3_role_is_ledger (self->program->core->role) || self->hosted_count > 0;
     options->started_us = now (self);
     options->list_count = tim3_settings_list (self->config, self->list);
     options->list = self->list;
@@ -661,17 +693,6 @@ static void read_crash_point (shell_t *self)
     tim3_log (TIM3_WARN, "will crash", "at=%s", text);
 }
 
-static void say_ready (shell_t *self)
-{
-    tim3_log (TIM3_INFO, "ready", "endpoint=%s version=%s incarnation=%llu", self->endpoint, TIM3_VERSION,
-              (unsigned long long) self->options.incarnation);
-    if (self->arguments.ready_fd < 0)
-        return;
-    ssize_t ignored = write (self->arguments.ready_fd, "\n", 1);
-    (void) ignored;
-    close (self->arguments.ready_fd);
-}
-
 static void stop (shell_t *self)
 {
     tim3_host_begin (self->host, now (self));
@@ -683,6 +704,7 @@ static void stop (shell_t *self)
         zmq_close (self->peers[i].socket);
     zmq_close (self->inbox);
     zmq_ctx_term (self->context);
+    tim3_kept_clear (&self->kept);
     tim3_host_destroy (&self->host);
     tim3_store_close (&self->store);
     tim3_config_destroy (&self->config);
@@ -713,7 +735,6 @@ int tim3_agent_main (int argc, char **argv, const tim3_program_t *program)
         self->companion = program->companion_new (&place);
     }
     set_items (self);
-    say_ready (self);
     run (self);
     stop (self);
     return TIM3_EXIT_OK;

@@ -31,7 +31,9 @@
     C (19, "late_answer_taken", "an answer to an earlier flight is taken for one to this")                   \
     C (20, "due_row_left", "a settled burn keeps its row in the index of the sweep")                         \
     C (21, "release_counts_twice", "a released burn is taken out of what is locked at every asking")         \
-    C (22, "unconfirmed_bounded", "what is not settled is thought to be no more than there is")
+    C (22, "unconfirmed_bounded", "what is not settled is thought to be no more than there is")              \
+    C (23, "held_goes_on", "an agent that is held for a backup goes on all the same")                        \
+    C (24, "break_not_told", "a hold that ended by itself is not told to whoever makes the backup")
 
 #ifdef TIM3_CANARY
 #define TIM3_CANARY_IS(number) (TIM3_CANARY == (number))

@@ -44,6 +44,9 @@
     R (43, NOT_READY, "not_ready", RETRY_SAME_ID, "the agent is not ready yet")                              \
     R (44, SUPERSEDED, "superseded", FINAL, "a newer incarnation of this agent has registered")              \
     R (45, NO_ANSWER, "no_answer", UNKNOWN, "no answer came in time; the outcome is unknown")                \
+    R (46, STORE_ROLLED_BACK, "store_rolled_back", FINAL, "the agent's store is older than what its peers rely on") \
+    R (47, LOG_ROLLED_BACK, "log_rolled_back", RETRY_SAME_ID,                                                \
+       "the router's event log lacks events that were told to be durable")                                   \
     R (50, INTERNAL, "internal", UNKNOWN, "the agent failed in a way that it should not")
 
 typedef enum {

@@ -2,6 +2,7 @@
 #include "store/store.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -209,6 +210,32 @@ bool tim3_store_fresh (tim3_store_t *self)
 void tim3_store_usage (tim3_store_t *self, uint64_t *used, uint64_t *most)
 {
     self->ops->usage (self, used, most);
+}
+
+uint64_t tim3_store_commits (tim3_store_t *self)
+{
+    return self->ops->commits ? self->ops->commits (self) : 0;
+}
+
+int tim3_store_copy_begin (tim3_store_t *self, const char *path, char *why, size_t why_size)
+{
+    if (self->ops->copy_begin && !self->error)
+        return self->ops->copy_begin (self, path, why, why_size);
+    snprintf (why, why_size, "this store cannot be copied");
+    return -1;
+}
+
+void tim3_store_copy_look (tim3_store_t *self, tim3_store_copy_t *copy)
+{
+    memset (copy, 0, sizeof *copy);
+    if (self->ops->copy_look)
+        self->ops->copy_look (self, copy);
+}
+
+void tim3_store_copy_end (tim3_store_t *self, bool keep)
+{
+    if (self->ops->copy_end)
+        self->ops->copy_end (self, keep);
 }
 
 void tim3_store_close (tim3_store_t **self)

@@ -43,7 +43,8 @@
     T (42, LOG_CURSOR, "log_cursor", "state_manager", log_cursor, "\"cursor\"")                            \
     T (50, REGISTRY, "registry", "router", agent, "address")                                               \
     T (51, LOG, "log", "router", event_item, "offset")                                                     \
-    T (52, LOG_SOURCE, "log_source", "router", log_source, "source, store id")
+    T (52, LOG_SOURCE, "log_source", "router", log_source, "source, store id")                             \
+    T (53, STANDING, "standing", "router", standing_item, "address")
 
 typedef enum {
 #define T(number, NAME, name, owner, record, key) TIM3_TABLE_##NAME = number,
@@ -103,6 +104,14 @@ typedef enum { TIM3_SEEK_GE, TIM3_SEEK_GT, TIM3_SEEK_LE, TIM3_SEEK_LT } tim3_see
 
 typedef struct tim3_store tim3_store_t;
 
+/*  How far a copy is.  */
+typedef struct {
+    int state; /* TIM3_COPY_STATE_*, 0 for none */
+    uint64_t rows;
+    uint64_t rows_total;
+    char why[240]; /* when it failed */
+} tim3_store_copy_t;
+
 /*  What an implementation provides. Values are valid until the next put, delete, commit or abort.  */
 typedef struct {
     bool (*get) (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const uint8_t **value,
@@ -119,6 +128,13 @@ typedef struct {
     /* bytes used and bytes at most, for health */
     void (*usage) (tim3_store_t *self, uint64_t *used, uint64_t *most);
     void (*close) (tim3_store_t *self);
+    /* commits that changed something and are durable, counted over the store's whole life and that of the stores
+       which it was copied from */
+    uint64_t (*commits) (tim3_store_t *self);
+    /* all three NULL in a store that cannot be copied; see tim3_store_copy_begin */
+    int (*copy_begin) (tim3_store_t *self, const char *path, char *why, size_t why_size);
+    void (*copy_look) (tim3_store_t *self, tim3_store_copy_t *copy);
+    void (*copy_end) (tim3_store_t *self, bool keep);
     /* both NULL where nothing is kept of the past */
     void (*note) (tim3_store_t *self, const void *data, size_t size);
     bool (*fresh) (tim3_store_t *self);
@@ -153,6 +169,19 @@ void tim3_store_note (tim3_store_t *self, const void *data, size_t size);
 bool tim3_store_fresh (tim3_store_t *self);
 void tim3_store_usage (tim3_store_t *self, uint64_t *used, uint64_t *most);
 void tim3_store_close (tim3_store_t **self);
+
+/*  0 in a store that does not count.  */
+uint64_t tim3_store_commits (tim3_store_t *self);
+
+/*  Begins a copy of what the last commit left, in a directory that is made for it; between batches only. It takes no
+    longer than beginning a transaction: the copy is made in the background, while the store is used. -1 with why
+    filled when there is such a directory, or another copy is not ended; all else tim3_store_copy_look tells. The copy is
+    refused by agents, as every copy is, until tim3_store_restore_lmdb has put it in its place.  */
+int tim3_store_copy_begin (tim3_store_t *self, const char *path, char *why, size_t why_size);
+void tim3_store_copy_look (tim3_store_t *self, tim3_store_copy_t *copy);
+/*  Waits until it has stopped. Unless it is complete and to be kept, its directory is deleted. Closing the store
+    does so too.  */
+void tim3_store_copy_end (tim3_store_t *self, bool keep);
 
 /*  ---------------------------------------------------------------------------------------------- opening  */
 
@@ -192,5 +221,9 @@ tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_
 /*  One agent's sight of a store that several share: its own tables, and of those that all agents have what is its own. Closing it
     leaves the shared one, which must outlive it, as it is.  */
 tim3_store_t *tim3_store_view (tim3_store_t *shared, tim3_role_t role);
+/*  Puts a copy that was made by tim3_store_copy_begin into a directory of its own, as the store which it is a copy
+    of, with the same identity and count of commits: nothing has happened to it since. The directory is made, and
+    must not be there. 0, or -1 with why filled.  */
+int tim3_store_restore_lmdb (const char *from, const char *path, char *why, size_t why_size);
 
 #endif

@@ -14,11 +14,12 @@
 */
 #include "store/store_lmdb.h"
 #include "base/log.h"
+#include "store/copier.h"
+#include "store/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <limits.h>
 #include <lmdb.h>
 #include <stdarg.h>
@@ -44,6 +45,8 @@ typedef struct {
     bool told_full; /* logged once, until a commit succeeds again */
     int directory;  /* descriptor, -1 when not open */
     int lock;       /* descriptor of LOCK, -1 when not open */
+    uint64_t commits_before; /* what the record says to add to LMDB's count */
+    tim3_copier_t *copier;   /* NULL when there is no copy to tell of */
     pid_t pid;      /* process that opened it */
 } lmdb_t;
 
@@ -298,6 +301,7 @@ static void lmdb_close (tim3_store_t *base)
     lmdb_t *self = (lmdb_t *) base;
     check_process (self);
     lmdb_abort (base);
+    tim3_copier_end (&self->copier, true);
     if (self->env && !self->shared)
         mdb_env_close (self->env);
     close_descriptor (self->directory);
@@ -305,9 +309,59 @@ static void lmdb_close (tim3_store_t *base)
     free (self);
 }
 
-static const tim3_store_ops_t s_ops = {lmdb_get,    lmdb_put,   lmdb_delete, lmdb_seek,
-                                       lmdb_commit, lmdb_abort, lmdb_dirty,  lmdb_usage,
-                                       lmdb_close,  NULL,       NULL};
+/*  ------------------------------------------------------------------------------------- counting, copying  */
+
+/*  LMDB numbers its transactions, and keeps the number of the last one that got through.  */
+static uint64_t lmdb_commits (tim3_store_t *base)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    MDB_envinfo info;
+    mdb_env_info (self->env, &info);
+    return self->commits_before + info.me_last_txnid;
+}
+
+int tim3_store_lmdb_copy_begin (tim3_store_t *base, const char *path, uint64_t commits, char *why, size_t why_size)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    check_process (self);
+    if (self->copier || self->txn) {
+        snprintf (why, why_size, "%s", self->copier ? "another copy is not ended" : "a batch is open");
+        return -1;
+    }
+    self->copier = tim3_copier_begin (self->env, path, commits, why, why_size);
+    return self->copier ? 0 : -1;
+}
+
+static int lmdb_copy_begin (tim3_store_t *base, const char *path, char *why, size_t why_size)
+{
+    return tim3_store_lmdb_copy_begin (base, path, lmdb_commits (base), why, why_size);
+}
+
+static void lmdb_copy_look (tim3_store_t *base, tim3_store_copy_t *copy)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    if (self->copier)
+        tim3_copier_look (self->copier, copy);
+}
+
+static void lmdb_copy_end (tim3_store_t *base, bool keep)
+{
+    tim3_copier_end (&((lmdb_t *) base)->copier, keep);
+}
+
+static const tim3_store_ops_t s_ops = {.get = lmdb_get,
+                                       .put = lmdb_put,
+                                       .del = lmdb_delete,
+                                       .seek = lmdb_seek,
+                                       .commit = lmdb_commit,
+                                       .abort = lmdb_abort,
+                                       .dirty = lmdb_dirty,
+                                       .usage = lmdb_usage,
+                                       .close = lmdb_close,
+                                       .commits = lmdb_commits,
+                                       .copy_begin = lmdb_copy_begin,
+                                       .copy_look = lmdb_copy_look,
+                                       .copy_end = lmdb_copy_end};
 
 tim3_store_t *tim3_store_lmdb_share (tim3_store_t *store)
 {
@@ -346,38 +400,10 @@ __attribute__ ((format (printf, 2, 3))) static int refuse (const opening_t *self
     return -1;
 }
 
-static int sync_directory (const char *path)
-{
-    int directory = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0)
-        return -1;
-    int rc = fsync (directory);
-    close (directory);
-    return rc;
-}
-
-/*  Makes path and what is missing above it. A new entry lasts only once the directory that it is in is
-    synced.  */
-static int make_directory (const char *path)
-{
-    char *copy = strdup (path);
-    TIM3_ASSERT (copy);
-    const char *parent = dirname (copy);
-    int rc = mkdir (path, 0700);
-    if (rc && errno == ENOENT && make_directory (parent) == 0)
-        rc = mkdir (path, 0700);
-    if (rc == 0)
-        rc = sync_directory (parent);
-    else if (errno == EEXIST)
-        rc = 0;
-    free (copy);
-    return rc;
-}
-
 static int open_directory (opening_t *self)
 {
     const char *path = self->options->path;
-    if (make_directory (path))
+    if (tim3_directory_make (path))
         return refuse (self, "cannot make the directory %s: %s; make it, or give this agent the right to",
                        path, strerror (errno));
     self->store->directory = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -479,7 +505,7 @@ static int open_environment (opening_t *self)
     if (rc == 0)
         rc = mdb_env_set_mapsize (self->store->env, round_to_pages (self->options->map_size));
     if (rc == 0)
-        rc = mdb_env_open (self->store->env, self->options->path, 0, 0600);
+        rc = mdb_env_open (self->store->env, self->options->path, MDB_NOTLS, 0600);
     if (rc == 0)
         rc = mdb_reader_check (self->store->env, &dead);
     if (rc == 0 && fsync (self->store->directory))
@@ -527,7 +553,8 @@ static int create (opening_t *self, uint64_t inode)
                                 .shared = self->options->shared,
                                 .schema = TIM3_SCHEMA_VERSION,
                                 .inode = inode,
-                                .created_us = self->options->now_us};
+                                .created_us = self->options->now_us,
+                                .lineage = self->options->fresh_id};
     snprintf (meta->name, sizeof meta->name, "%s", self->options->name);
     return write_meta (self);
 }
@@ -561,6 +588,7 @@ static int check_copy (opening_t *self, uint64_t inode)
                        self->options->path, self->meta->name);
     self->meta->inode = inode;
     self->meta->id = self->options->fresh_id;
+    self->meta->commits--; /* so that this one does not count: peers must find what they know, or less */
     return write_meta (self);
 }
 
@@ -593,7 +621,10 @@ static int open_meta (opening_t *self)
                        "the record of the store in %s cannot be read; restore a backup into an empty "
                        "directory",
                        self->options->path);
+    if (there && tim3_id_is_zero (&self->meta->lineage))
+        self->meta->lineage = self->meta->id;
     int rc = there ? check_meta (self, inode) : create (self, inode);
+    self->store->commits_before = self->meta->commits;
     tim3_store_abort (base);
     return rc;
 }
@@ -660,6 +691,9 @@ static int read_meta (opening_t *self)
 {
     tim3_key_t key = tim3_key_text ("store");
     bool there = tim3_store_read (&self->store->base, TIM3_TABLE_META, &key, self->meta);
+    self->store->commits_before = self->meta->commits;
+    if (tim3_id_is_zero (&self->meta->lineage))
+        self->meta->lineage = self->meta->id;
     if (there && tim3_store_error (&self->store->base) == TIM3_STORE_OK)
         return check_schema (self);
     return refuse (self,
@@ -684,4 +718,84 @@ tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_
         read_meta (&self))
         tim3_store_close (&base);
     return base;
+}
+
+/*  ------------------------------------------------------------------------------------------- restoring  */
+
+/*  Where agents were is no longer true, and another set may be there: nobody of this one must be sent to it.  */
+static int forget_registry (MDB_txn *txn, MDB_dbi dbi)
+{
+    const uint8_t first = TIM3_TABLE_REGISTRY;
+    MDB_val key;
+    MDB_val value;
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open (txn, dbi, &cursor);
+    if (rc)
+        return rc;
+    do {
+        key = (MDB_val){1, (void *) (uintptr_t) &first};
+        rc = mdb_cursor_get (cursor, &key, &value, MDB_SET_RANGE);
+        if (rc == 0 && *(const uint8_t *) key.mv_data != first)
+            rc = MDB_NOTFOUND;
+        if (rc == 0)
+            rc = mdb_cursor_del (cursor, 0);
+    } while (rc == 0);
+    mdb_cursor_close (cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/*  The copy becomes the original: it tells the inode that it has from now on.  */
+static int claim (MDB_env *env)
+{
+    struct stat stat;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    int file;
+    if (mdb_env_get_fd (env, &file) || fstat (file, &stat))
+        return errno;
+    int rc = mdb_txn_begin (env, NULL, 0, &txn);
+    if (rc)
+        return rc;
+    rc = mdb_dbi_open (txn, NULL, 0, &dbi);
+    if (rc == 0)
+        rc = tim3_copier_mark (txn, dbi, NULL, stat.st_ino);
+    if (rc == 0)
+        rc = forget_registry (txn, dbi);
+    if (rc == 0)
+        return mdb_txn_commit (txn);
+    mdb_txn_abort (txn);
+    return rc;
+}
+
+static int claim_file (const char *path)
+{
+    MDB_env *env;
+    int rc = mdb_env_create (&env);
+    if (rc)
+        return rc;
+    rc = mdb_env_open (env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+    if (rc == 0)
+        rc = claim (env);
+    if (rc == 0)
+        rc = mdb_env_sync (env, 1);
+    mdb_env_close (env);
+    return rc;
+}
+
+int tim3_store_restore_lmdb (const char *from, const char *path, char *why, size_t why_size)
+{
+    char source[PATH_MAX];
+    char fresh[PATH_MAX];
+    char target[PATH_MAX];
+    snprintf (source, sizeof source, "%s/" DATA_FILE, from);
+    snprintf (fresh, sizeof fresh, "%s/" NEW_FILE, path);
+    snprintf (target, sizeof target, "%s/" DATA_FILE, path);
+    int rc = mkdir (path, 0700) || tim3_file_copy (source, fresh) ? errno : 0;
+    if (rc == 0)
+        rc = claim_file (fresh);
+    if (rc == 0 && (rename (fresh, target) || tim3_directory_sync (path)))
+        rc = errno;
+    if (rc)
+        snprintf (why, why_size, "cannot restore %s to %s: %s", source, path, mdb_strerror (rc));
+    return rc ? -1 : 0;
 }

@@ -15,6 +15,7 @@
 #include "store/journal.h"
 #include "store/memtable.h"
 #include "store/record.h"
+#include "store/store_lmdb.h"
 #include "store/undo.h"
 #include "base/log.h"
 
@@ -46,9 +47,9 @@ typedef struct {
     tim3_memtable_t *active;
     tim3_memtable_t *frozen;
     tim3_buffer_t record; /* the next one: heads, then notes of batches so far */
-    size_t kept;          /* bytes of it that are notes of earlier batches */
-    uint64_t digest;
-    uint64_t appended; /* bytes in the journal since the last freeze */
+    size_t kept;          /* bytes of it that are notes of earlier batches */    uint64_t digest;
+    uint64_t read_number; /* of the last record, in a store that is only read */
+uint64_t appended; /* bytes in the journal since the last freeze */
     bool fresh;        /* a stretch of the journal has begun */
     bool has_journal;  /* the environment said so when it was opened */
     /* Below the active table no key of a table comes after this one, so that a row past it can be forgotten
@@ -67,6 +68,11 @@ typedef struct {
     tim3_checkpoint_t checkpoint; /* what the environment holds */
     uint64_t retry_us;
     pid_t pid; /* process that opened it */
+    /* a copy that waits for the checkpoint that it will be made from */
+    bool copy_waits;
+    char copy_path[4096];
+    uint64_t copy_commits;
+    char copy_why[240]; /* it could not be begun */
     /* of a store that has no journal: who looks at commits */
     tim3_tiers_judge_fn *judge;
     void *context;
@@ -454,6 +460,17 @@ static void thaw (tiers_t *self)
     tim3_memtable_destroy (&self->frozen);
 }
 
+/*  The environment holds what is to be copied, and goes on holding it for a reader that begins now.  */
+static void begin_copy (tiers_t *self, tim3_store_error_t outcome)
+{
+    self->copy_waits = false;
+    if (outcome)
+        snprintf (self->copy_why, sizeof self->copy_why, "the store has no room for what is to be copied");
+    else
+        tim3_store_lmdb_copy_begin (self->reader, self->copy_path, self->copy_commits, self->copy_why,
+                                    sizeof self->copy_why);
+}
+
 static void take_outcome (tiers_t *self)
 {
     pthread_mutex_lock (&self->lock);
@@ -466,7 +483,11 @@ static void take_outcome (tiers_t *self)
         return;
     if (outcome == TIM3_STORE_OK)
         thaw (self);
-    else if (outcome == TIM3_STORE_FULL)
+    if (self->copy_waits)
+        begin_copy (self, outcome);
+    if (outcome == TIM3_STORE_OK)
+        return;
+    if (outcome == TIM3_STORE_FULL)
         self->retry_us = clock_us (CLOCK_MONOTONIC) + RETRY_US;
     else
         self->base.error = outcome;
@@ -504,6 +525,69 @@ static bool wait_for_room (tiers_t *self)
     return !(self->frozen && is_crowded (self));
 }
 
+/*  --------------------------------------------------------------------------------- counting, copying  */
+
+static uint64_t tiers_commits (tim3_store_t *base)
+{
+    const tiers_t *self = (const tiers_t *) base;
+    uint64_t number = self->journal ? tim3_journal_last (self->journal).number : self->read_number;
+    return tim3_store_commits (self->reader) + number;
+}
+
+/*  What is in memory alone goes into a checkpoint, and the copy is made of that: the agent waits for no more than one that is under
+    way already.  */
+static int tiers_copy_begin (tim3_store_t *base, const char *path, char *why, size_t why_size)
+{
+    tiers_t *self = (tiers_t *) base;
+    tim3_store_copy_t last = {0};
+    tim3_store_copy_look (self->reader, &last);
+    const char *reason = NULL;
+    if (self->options.read_only || self->judge || tiers_dirty (base))
+        reason = "a batch is open";
+    else if (self->copy_waits || last.state)
+        reason = "another copy is not ended";
+    else if (access (path, F_OK) == 0)
+        reason = "there is such a copy already";
+    if (!reason)
+        wait_for_work (self);
+    if (!reason && (self->frozen || base->error))
+        reason = "the store has no room for a checkpoint";
+    if (reason) {
+        snprintf (why, why_size, "%s", reason);
+        return -1;
+    }
+    snprintf (self->copy_path, sizeof self->copy_path, "%s", path);
+    self->copy_commits = tiers_commits (base);
+    self->copy_why[0] = '\0';
+    if (tim3_memtable_rows (self->active) > 0) {
+        self->copy_waits = true;
+        freeze (self);
+        return 0;
+    }
+    tim3_store_abort (self->reader);
+    return tim3_store_lmdb_copy_begin (self->reader, path, self->copy_commits, why, why_size);
+}
+
+static void tiers_copy_look (tim3_store_t *base, tim3_store_copy_t *copy)
+{
+    tiers_t *self = (tiers_t *) base;
+    if (self->copy_waits)
+        copy->state = TIM3_COPY_STATE_COPYING;
+    else if (self->copy_why[0]) {
+        copy->state = TIM3_COPY_STATE_FAILED;
+        snprintf (copy->why, sizeof copy->why, "%s", self->copy_why);
+    } else
+        tim3_store_copy_look (self->reader, copy);
+}
+
+static void tiers_copy_end (tim3_store_t *base, bool keep)
+{
+    tiers_t *self = (tiers_t *) base;
+    self->copy_waits = false;
+    self->copy_why[0] = '\0';
+    tim3_store_copy_end (self->reader, keep);
+}
+
 bool tim3_store_tiers_checkpoint (tim3_store_t *store)
 {
     tiers_t *self = (tiers_t *) store;
@@ -522,9 +606,13 @@ bool tim3_store_tiers_checkpoint (tim3_store_t *store)
 bool tim3_store_tiers_leave (tim3_store_t *store)
 {
     tiers_t *self = (tiers_t *) store;
+    tim3_store_meta_t meta;
+    tim3_key_t meta_key = tim3_key_text ("store");
     tim3_key_t key = checkpoint_key ();
-    TIM3_ASSERT (!self->frozen && tim3_memtable_rows (self->active) == 0);
-    tim3_store_abort (self->reader);
+    TIM3_ASSERT (!self->frozen && tim3_memtable_rows (self->active) == 0);    tim3_store_abort (self->reader);
+    tim3_store_read (self->writer, TIM3_TABLE_META, &meta_key, &meta);
+    meta.commits += self->checkpoint.number; /* which is no longer counted elsewhere */
+    tim3_store_write (self->writer, TIM3_TABLE_META, &meta_key, &meta);
     tim3_store_delete (self->writer, TIM3_TABLE_CHECKPOINT, &key);
     return tim3_store_commit (self->writer) == 0;
 }
@@ -645,9 +733,21 @@ static void tiers_close (tim3_store_t *base)
     free (self);
 }
 
-static const tim3_store_ops_t s_ops = {tiers_get,    tiers_put,   tiers_delete, tiers_seek,
-                                       tiers_commit, tiers_abort, tiers_dirty,  tiers_usage,
-                                       tiers_close,  tiers_note,  tiers_fresh};
+static const tim3_store_ops_t s_ops = {.get = tiers_get,
+                                       .put = tiers_put,
+                                       .del = tiers_delete,
+                                       .seek = tiers_seek,
+                                       .commit = tiers_commit,
+                                       .abort = tiers_abort,
+                                       .dirty = tiers_dirty,
+                                       .usage = tiers_usage,
+                                       .close = tiers_close,
+                                       .commits = tiers_commits,
+                                       .copy_begin = tiers_copy_begin,
+                                       .copy_look = tiers_copy_look,
+                                       .copy_end = tiers_copy_end,
+                                       .note = tiers_note,
+                                       .fresh = tiers_fresh};
 
 static bool row_valid (const tim3_memrow_t *row)
 {
@@ -684,8 +784,8 @@ static bool replay_record (void *context, uint64_t number, const uint8_t *payloa
     if (!apply_effects (self, &record)) {
         snprintf (why, why_size, "record %" PRIu64 " changes a table that this build does not know", number);
         return false;
-    }
-    self->digest = record.digest;
+    }    self->digest = record.digest;
+    self->read_number = number;
     self->appended += size;
     return true;
 }
@@ -702,8 +802,8 @@ static bool has_what_it_should (tiers_t *self, char *why, size_t why_size)
 {
     size_t count;
     tim3_key_t key = checkpoint_key ();
-    self->has_journal = tim3_store_read (self->reader, TIM3_TABLE_CHECKPOINT, &key, &self->checkpoint);
-    self->digest = self->checkpoint.digest;
+    self->has_journal = tim3_store_read (self->reader, TIM3_TABLE_CHECKPOINT, &key, &self->checkpoint);    self->digest = self->checkpoint.digest;
+    self->read_number = self->checkpoint.number;
     free (tim3_journal_segments (self->options.directory, &count));
     if (!self->has_journal || count > 0)
         return !self->reader->error;

@@ -115,13 +115,44 @@ static void view_usage (tim3_store_t *base, uint64_t *used, uint64_t *most)
     tim3_store_usage (((view_t *) base)->shared, used, most);
 }
 
+static uint64_t view_commits (tim3_store_t *base)
+{
+    return tim3_store_commits (((view_t *) base)->shared);
+}
+
+static int view_copy_begin (tim3_store_t *base, const char *path, char *why, size_t why_size)
+{
+    return tim3_store_copy_begin (((view_t *) base)->shared, path, why, why_size);
+}
+
+static void view_copy_look (tim3_store_t *base, tim3_store_copy_t *copy)
+{
+    tim3_store_copy_look (((view_t *) base)->shared, copy);
+}
+
+static void view_copy_end (tim3_store_t *base, bool keep)
+{
+    tim3_store_copy_end (((view_t *) base)->shared, keep);
+}
+
 static void view_close (tim3_store_t *base)
 {
     free (base);
 }
 
-static const tim3_store_ops_t s_ops = {view_get,   view_put,   view_delete, view_seek, view_commit, view_abort,
-                                       view_dirty, view_usage, view_close,  NULL,      NULL};
+static const tim3_store_ops_t s_ops = {.get = view_get,
+                                       .put = view_put,
+                                       .del = view_delete,
+                                       .seek = view_seek,
+                                       .commit = view_commit,
+                                       .abort = view_abort,
+                                       .dirty = view_dirty,
+                                       .usage = view_usage,
+                                       .close = view_close,
+                                       .commits = view_commits,
+                                       .copy_begin = view_copy_begin,
+                                       .copy_look = view_copy_look,
+                                       .copy_end = view_copy_end};
 
 tim3_store_t *tim3_store_view (tim3_store_t *shared, tim3_role_t role)
 {

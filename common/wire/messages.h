@@ -59,6 +59,7 @@
 #define TIM3_VALUES_collateral_op(V)                                                                         \
     V (1, FAUCET, "faucet")                                                                                  \
     V (2, TRANSFER, "transfer") V (3, LOCK, "lock") V (4, UNLOCK_VOID, "unlock_void") V (5, UNLOCK_BURN, "unlock_burn")
+#define TIM3_VALUES_copy_state(V) V (1, COPYING, "copying") V (2, COMPLETE, "complete") V (3, FAILED, "failed")
 #define TIM3_VALUES_health(V) V (1, OK, "ok") V (2, DEGRADED, "degraded") V (3, FAILING, "failing")
 
 #define TIM3_ENUMERATIONS(X)                                                                                 \
@@ -68,7 +69,8 @@
     X (receipt_kind, RECEIPT_KIND)                                                                           \
     X (release_reason, RELEASE_REASON)                                                                       \
     X (control, CONTROL)                                                                                     \
-    X (entry_kind, ENTRY_KIND) X (collateral_op, COLLATERAL_OP) X (health, HEALTH)
+    X (entry_kind, ENTRY_KIND)                                                                               \
+    X (collateral_op, COLLATERAL_OP) X (copy_state, COPY_STATE) X (health, HEALTH)
 
 /*  ------------------------------------------------------------------------------------------- records
     Parts of messages, and what the stores hold. In the store a record is an array in this order.  */
@@ -249,6 +251,8 @@
     F (S, U64, schema, REQUIRED, 0, none, "schema version")                                                  \
     F (S, U64, inode, REQUIRED, 0, none, "inode of the data file: a copy has another")                       \
     F (S, U64, created_us, REQUIRED, 0, none, "when it was made")                                            \
+    F (S, ID, lineage, OPTIONAL, 0, none, "identity it was made with: adopting changes id, never this")      \
+    F (S, U64, commits, OPTIONAL, 0, none, "what to add to the file's own count of commits, modulo 2^64")                     \
     F (S, BOOL, shared, OPTIONAL, 0, none, "it holds several agents' tables")
 #define TIM3_FIELDS_counter(F, S) F (S, U64, value, REQUIRED, 0, none, "value")
 #define TIM3_FIELDS_checkpoint(F, S)                                                                         \
@@ -262,6 +266,17 @@
     F (S, ID, log, REQUIRED, 0, none, "identity of the event log")                                           \
     F (S, U64, next, REQUIRED, 0, none, "offset to read next")                                               \
     F (S, U64, gaps, OPTIONAL, 0, none, "numbers of a source that never came")
+
+/*  How far a store has come: agents tell it, and the router keeps the most that it was told.  */
+#define TIM3_FIELDS_standing(F, S)                                                                           \
+    F (S, ID, store, OPTIONAL, 0, none, "identity of the agent's store")                                     \
+    F (S, ID, lineage, OPTIONAL, 0, none, "identity that the store was made with, before any was adopted")   \
+    F (S, U64, commits, OPTIONAL, 0, none, "commits that changed the store, over its whole life")            \
+    F (S, U64, event_seq, OPTIONAL, 0, none, "number of the last event emitted")                             \
+    F (S, U64, acked, OPTIONAL, 0, none, "all events up to this number were told to be durable on the bus")
+#define TIM3_FIELDS_standing_item(F, S)                                                                      \
+    TIM3_FIELDS_standing (F, S)                                                                              \
+    F (S, U64, incarnation, OPTIONAL, 0, none, "life that told it")
 
 #define TIM3_RECORDS(X)                                                                                      \
     X (reason)                                                                                               \
@@ -280,7 +295,7 @@
     X (collateral_record)                                                                                    \
     X (collateral_totals)                                                                                    \
     X (position)                                                                                             \
-    X (asset_metrics) X (store_meta) X (checkpoint) X (counter) X (mark) X (log_source) X (log_cursor)
+    X (asset_metrics) X (store_meta) X (checkpoint) X (counter) X (mark) X (log_source) X (log_cursor) X (standing) X (standing_item)
 
 /*  ---------------------------------------------------------------------------------- fields of messages  */
 
@@ -315,6 +330,29 @@
     F (S, LIST, reasons, REQUIRED, 64, reason, "what took from the score")
 #define TIM3_FIELDS_stats_reply(F, S) F (S, LIST, metrics, REQUIRED, 256, metric, "counters and gauges since start")
 #define TIM3_FIELDS_config_reply(F, S) F (S, LIST, settings, REQUIRED, 256, setting, "settings in force")
+
+#define TIM3_FIELDS_hold(F, S)                                                                               \
+    F (S, ID, backup, REQUIRED, 0, none, "the caller's own id of this backup")                               \
+    F (S, STR, name, REQUIRED, 64, none, "folder to make below DATA/backup: letters, digits, . _ -")         \
+    F (S, U64, for_us, OPTIONAL, 10000000, none, "how long to hold at most; 0 for two seconds")
+#define TIM3_FIELDS_held(F, S)                                                                               \
+    F (S, ID, backup, REQUIRED, 0, none, "which backup")                                                     \
+    F (S, U64, life, REQUIRED, 0, none, "incarnation of the process that is held")                           \
+    F (S, U64, number, REQUIRED, 0, none, "of this hold, within that life")                                  \
+    TIM3_FIELDS_standing (F, S)
+#define TIM3_FIELDS_resume(F, S)                                                                             \
+    F (S, ID, backup, REQUIRED, 0, none, "which backup")                                                     \
+    F (S, U64, life, OPTIONAL, 0, none, "as in Held: another hold, of a later life, is not the one that counts") \
+    F (S, U64, number, OPTIONAL, 0, none, "as in Held")                                                      \
+    F (S, BOOL, drop, OPTIONAL, 0, none, "delete the copy: the backup has failed elsewhere")
+#define TIM3_FIELDS_copying(F, S)                                                                            \
+    F (S, ID, backup, REQUIRED, 0, none, "which backup")                                                     \
+    F (S, BOOL, held, REQUIRED, 0, none, "this hold lasted from Held until the first Resume: the copy fits the others") \
+    F (S, U64, held_us, REQUIRED, 0, none, "how long it was held")                                           \
+    F (S, ENUM, state, REQUIRED, 0, copy_state, "of the copy; complete: it is on the disk")                  \
+    F (S, U64, rows, REQUIRED, 0, none, "rows copied")                                                       \
+    F (S, U64, rows_total, REQUIRED, 0, none, "rows there are")                                              \
+    F (S, STR, text, OPTIONAL, 240, none, "why it failed")
 
 #define TIM3_FIELDS_mint(F, S)                                                                               \
     F (S, STR, account, REQUIRED, 64, none, "holder: its collateral is locked, its balance credited")        \
@@ -464,15 +502,18 @@
 #define TIM3_FIELDS_metrics(F, S) F (S, LIST, items, REQUIRED, 64, asset_metrics, "metrics by asset")
 
 #define TIM3_FIELDS_register(F, S)                                                                           \
-    F (S, LIST, agents, REQUIRED, 16, agent, "the agents at this endpoint")
+    F (S, LIST, agents, REQUIRED, 16, agent, "the agents at this endpoint")                                  \
+    TIM3_FIELDS_standing (F, S)
 #define TIM3_FIELDS_heartbeat(F, S)                                                                          \
     F (S, STR, name, REQUIRED, 40, none, "address")                                                          \
     F (S, U64, incarnation, REQUIRED, 0, none, "as registered")                                              \
-    F (S, ENUM, health, OPTIONAL, 0, health, "what it says of itself")
+    F (S, ENUM, health, OPTIONAL, 0, health, "what it says of itself")                                       \
+    TIM3_FIELDS_standing (F, S)
 #define TIM3_FIELDS_registered(F, S) F (S, U64, generation, REQUIRED, 0, none, "changes when the registry changes")
 #define TIM3_FIELDS_deregister(F, S)                                                                         \
     F (S, STR, name, REQUIRED, 40, none, "address")                                                          \
-    F (S, U64, incarnation, REQUIRED, 0, none, "as registered")
+    F (S, U64, incarnation, REQUIRED, 0, none, "as registered")                                              \
+    TIM3_FIELDS_standing (F, S)
 #define TIM3_FIELDS_discover(F, S)                                                                           \
     F (S, ENUM, role, OPTIONAL, 0, role, "only this role")                                                   \
     F (S, STR, asset, OPTIONAL, 16, none, "only this asset")                                                 \
@@ -553,6 +594,10 @@
 #define TIM3_FROM_MOCK_USDA (1u << TIM3_ROLE_MOCK_USDA)
 #define TIM3_FROM_ANY ((1u << TIM3_ROLE_COUNT) - 1)
 #define TIM3_FROM_AGENT (TIM3_FROM_ANY & ~TIM3_FROM_CLIENT)
+/*  Agents whose stores belong together: what a backup is made of.  */
+#define TIM3_FROM_KEEPER                                                                                     \
+    (TIM3_FROM_ROUTER | TIM3_FROM_LOCK_MANAGER | TIM3_FROM_TOKEN_MANAGER | TIM3_FROM_STATE_MANAGER |         \
+     TIM3_FROM_MOCK_USDA)
 #define TIM3_FROM_NONE 0u
 
 /*  --------------------------------------------------------------------------------------- messages  */
@@ -567,6 +612,12 @@
     M (7, STATS_REPLY, stats_reply, "StatsReply", REPLY, NONE, NONE, ERROR, "answers Stats")                 \
     M (8, CONFIG_GET, empty, "ConfigGet", REQUEST, ANY, AGENT, CONFIG_REPLY, "settings in force")            \
     M (9, CONFIG_REPLY, config_reply, "ConfigReply", REPLY, NONE, NONE, ERROR, "answers ConfigGet")          \
+    M (10, HOLD, hold, "Hold", REQUEST, CLIENT, KEEPER, HELD,                                                \
+       "begin a copy of the store as it is now, and stand still until Resume")                               \
+    M (11, HELD, held, "Held", REPLY, NONE, NONE, ERROR, "answers Hold: the copy has begun")                 \
+    M (12, RESUME, resume, "Resume", REQUEST, CLIENT, KEEPER, COPYING,                                       \
+       "go on, and tell how the copy is coming on; may be asked again and again")                            \
+    M (13, COPYING, copying, "Copying", REPLY, NONE, NONE, ERROR, "answers Resume: the state of the copy")   \
     /* coordinator */                                                                                        \
     M (20, MINT, mint, "Mint", REQUEST, CLIENT, COORDINATOR, TRANSACTION, "lock collateral and mint tokens") \
     M (21, REDEEM, redeem, "Redeem", REQUEST, CLIENT, COORDINATOR, TRANSACTION,                              \
@@ -738,6 +789,10 @@ typedef enum {
     X (health_reply)                                                                                         \
     X (stats_reply)                                                                                          \
     X (config_reply)                                                                                         \
+    X (hold)                                                                                                 \
+    X (held)                                                                                                 \
+    X (resume)                                                                                               \
+    X (copying)                                                                                              \
     X (mint)                                                                                                 \
     X (redeem)                                                                                               \
     X (transfer)                                                                                             \
@@ -833,6 +888,11 @@ enum {
 enum {
 #define V(number, NAME, name) TIM3_COLLATERAL_OP_##NAME = number,
     TIM3_VALUES_collateral_op (V)
+#undef V
+};
+enum {
+#define V(number, NAME, name) TIM3_COPY_STATE_##NAME = number,
+    TIM3_VALUES_copy_state (V)
 #undef V
 };
 enum {

@@ -23,7 +23,7 @@ GOOD, FOUND, USAGE, NOT_OPENED = 0, 1, 2, 3
 
 # Fields that nothing else in the stores tells; fsck says so, or they are no part of the ledgers.
 FREE = {
-    "meta": {"id", "inode", "created_us"},
+    "meta": {"id", "inode", "created_us", "commits"},
     "lock": {"available", "needed", "created_us", "changed_us", "attempts"},
     "release": {"available", "needed", "created_us", "changed_us", "attempts"},
     "record": {"available", "needed", "attempts"},
@@ -217,7 +217,7 @@ def test_every_table_has_rows():
     wanted = {TOKENS: "account record history failed_by_account burn_due ledger outbox counter meta",
               LOCKS: "lock lock_by_account release lock_due lock_totals",
               USDA: "holding collateral_record vault collateral_totals",
-              STATE: "position asset_metrics log_cursor", ROUTER: "registry log log_source"}
+              STATE: "position asset_metrics log_cursor", ROUTER: "registry log log_source standing"}
     for store, tables in wanted.items():
         for table in tables.split():
             assert rows(Worked.get(), store, table), f"{store} has no {table}"
@@ -311,6 +311,15 @@ def test_records_are_named():
     broken(STATE, "position", anything, ("bump", "minted"), "asset {asset}, account {account}: minted is")
     broken(ROUTER, "log", lambda r: r["offset"] == 5, ("bump", "topic"), "offset 5: topic is")
     broken(ROUTER, "registry", anything, ("bump", "role"), "address {name}: role is")
+
+
+def test_an_older_copy_is_found():
+    for field, value in (("commits", 10 ** 9), ("event_seq", 10 ** 9), ("acked", 10 ** 9), ("lineage", "00" * 16)):
+        with Copy(ROUTER) as data:
+            wanted = LOCKS.encode() + b"\0"
+            key = next(key for key, _ in rows(data, ROUTER, "standing") if bytes.fromhex(key) == wanted)
+            poke(data, ROUTER, "standing", key, f"{field}={value}")
+            must_find(data, f"standing, address {LOCKS}: {field} is")
 
 
 def test_ledgers_that_agree_with_themselves_alone():

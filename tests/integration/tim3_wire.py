@@ -15,6 +15,7 @@ VERSION = 1
 # Numbers as docs/PROTOCOL.md lists them.
 TYPES = dict(
     Error=1, Info=2, InfoReply=3, Health=4, HealthReply=5, Stats=6, StatsReply=7, ConfigGet=8, ConfigReply=9,
+    Hold=10, Held=11, Resume=12, Copying=13,
     Mint=20, Redeem=21, Transfer=22, Transaction=23, GetTransaction=24, ListTransactions=25, Transactions=26,
     Lock=40, Locked=41, LockRefused=42, Settle=43, Settled=44, Release=45, Released=46, GetLock=47,
     LockItem=48, ListLocks=49, Locks=50, GetLockTotals=51, LockTotals=52, TokenMint=60, Minted=61, Voided=62,

@@ -23,4 +23,10 @@ const char *sim_audit_unrest (void);
 /*  All that must be equal once nothing is under way.  */
 void sim_audit_end (void);
 
+/*  All stores were exchanged for those of a backup: the first rule must hold between them at once. From now on the
+    model is not told of events.  */
+void sim_audit_restored (void);
+/*  All that must be equal, without the model.  */
+void sim_audit_restored_end (void);
+
 #endif

@@ -38,6 +38,8 @@ typedef struct {
     bool again;   /* asked once more during the faults */
     bool decided; /* its answer was there when it was looked up */
     bool verified;
+    bool marked;    /* completed when the backup that is being made began */
+    bool backed_up; /* completed when the last good backup began */
     answer_t answer;
 } operation_t;
 
@@ -682,4 +684,33 @@ void sim_client_end (void)
     for (unsigned i = 0; i < s_count; i++)
         check_answer (&s_operations[i], &s_operations[i].answer);
     check_holdings ();
+}
+
+/*  ---------------------------------------------------------------------------------------------- backups  */
+
+void sim_client_mark (void)
+{
+    for (unsigned i = 0; i < s_count; i++)
+        s_operations[i].marked = s_operations[i].answer.final && s_operations[i].answer.code == TIM3_OK;
+}
+
+void sim_client_keep_marks (void)
+{
+    for (unsigned i = 0; i < s_count; i++)
+        s_operations[i].backed_up = s_operations[i].marked;
+}
+
+void sim_client_check_marks (void)
+{
+    for (unsigned i = 0; i < s_count; i++) {
+        const sim_payload_t *payload = &s_operations[i].payload;
+        if (!s_operations[i].backed_up || payload->asset == OF_COLLATERAL)
+            continue;
+        tim3_key_t key = tim3_key_id (&payload->tx);
+        const sim_process_t *ledger = &sim.processes[sim.assets[payload->asset].token_manager];
+        SIM_CHECK (tim3_store_has (ledger->store, TIM3_TABLE_RECORD, &key),
+                   "what was completed before a backup is in it", "%s of %s", s_operations[i].request_id,
+                   payload->account);
+        sim.counters.found_in_backups++;
+    }
 }

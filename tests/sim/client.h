@@ -25,4 +25,10 @@ unsigned sim_client_open (void);
 /*  Holds all answers against the model and the stores. When all is quiet.  */
 void sim_client_end (void);
 
+/*  A backup begins: whatever is completed now has to be in it. It is good: so it must be in the last good one. At the
+    end: is it?  */
+void sim_client_mark (void);
+void sim_client_keep_marks (void);
+void sim_client_check_marks (void);
+
 #endif

@@ -1,6 +1,7 @@
 /*  disk.c - sorted rows per table, and two lists of how to undo: the open batch and the commit under way.  */
 #include "disk.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,9 @@ typedef struct {
     batch_t committing;
     bool full;
     bool fail_commit;
+    uint64_t commits;
+    tim3_store_t *copy;
+    char copy_path[128];
 } disk_t;
 
 /*  ----------------------------------------------------------------------------------------------- rows  */
@@ -204,6 +208,7 @@ static int commit (tim3_store_t *base)
     if (self->open.count == 0)
         return 0;
     forget (&self->committing);
+    self->commits++;
     batch_t done = self->committing;
     self->committing = self->open;
     self->open = done;
@@ -242,11 +247,81 @@ static void close_disk (tim3_store_t *base)
     }
     free (self->open.items);
     free (self->committing.items);
+    tim3_store_close (&self->copy);
     free (self);
 }
 
-static const tim3_store_ops_t s_ops = {get,   put,   delete,     seek, commit, abort_batch,
-                                       dirty, usage, close_disk, NULL, NULL};
+static uint64_t commits (tim3_store_t *base)
+{
+    return ((disk_t *) base)->commits;
+}
+
+static row_t *same_row (const row_t *row)
+{
+    size_t size = sizeof *row + row->key_size + row->value_size;
+    row_t *copy = malloc (size);
+    if (!copy)
+        abort ();
+    memcpy (copy, row, size);
+    return copy;
+}
+
+/*  Done at once. The commit that is under way is in it: if it is lost, nobody hears of the copy.  */
+static int copy_begin (tim3_store_t *base, const char *path, char *why, size_t why_size)
+{
+    disk_t *self = (disk_t *) base;
+    (void) why;
+    (void) why_size;
+    self->copy = sim_disk_new ();
+    snprintf (self->copy_path, sizeof self->copy_path, "%s", path);
+    disk_t *copy = (disk_t *) self->copy;
+    copy->commits = self->commits;
+    for (int i = 0; i < TABLES; i++) {
+        const table_t *from = &self->tables[i];
+        table_t *to = &copy->tables[i];
+        for (; to->count < from->count; to->count++) {
+            to->rows = grow (to->rows, to->count, &to->capacity, sizeof *to->rows);
+            to->rows[to->count] = same_row (from->rows[to->count]);
+        }
+    }
+    return 0;
+}
+
+static void copy_look (tim3_store_t *base, tim3_store_copy_t *copy)
+{
+    if (((disk_t *) base)->copy)
+        copy->state = TIM3_COPY_STATE_COMPLETE;
+}
+
+static void copy_end (tim3_store_t *base, bool keep)
+{
+    (void) keep;
+    tim3_store_close (&((disk_t *) base)->copy);
+}
+
+tim3_store_t *sim_disk_take_copy (tim3_store_t *store, const char *path)
+{
+    disk_t *self = (disk_t *) store;
+    if (strncmp (self->copy_path, path, strlen (path)) != 0)
+        return NULL;
+    tim3_store_t *copy = self->copy;
+    self->copy = NULL;
+    return copy;
+}
+
+static const tim3_store_ops_t s_ops = {.get = get,
+                                       .put = put,
+                                       .del = delete,
+                                       .seek = seek,
+                                       .commit = commit,
+                                       .abort = abort_batch,
+                                       .dirty = dirty,
+                                       .usage = usage,
+                                       .close = close_disk,
+                                       .commits = commits,
+                                       .copy_begin = copy_begin,
+                                       .copy_look = copy_look,
+                                       .copy_end = copy_end};
 
 tim3_store_t *sim_disk_new (void)
 {
@@ -276,8 +351,11 @@ void sim_disk_crash (tim3_store_t *store, bool got_through)
     undo (self, &self->open);
     if (got_through)
         forget (&self->committing);
-    else
+    else {
+        self->commits -= self->committing.count > 0;
         undo (self, &self->committing);
+    }
+    tim3_store_close (&self->copy);
     store->error = TIM3_STORE_OK;
     self->fail_commit = false;
 }

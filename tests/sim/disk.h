@@ -20,6 +20,9 @@ void sim_disk_settle (tim3_store_t *store);
 /*  Power is gone: open changes are lost; so is the commit that was under way unless it had got through.  */
 void sim_disk_crash (tim3_store_t *store, bool got_through);
 
+/*  The copy that was begun last, as a store of its own; NULL when it is not the one below that path.  */
+tim3_store_t *sim_disk_take_copy (tim3_store_t *store, const char *path);
+
 size_t sim_disk_count (const tim3_store_t *store, tim3_table_t table);
 
 #endif

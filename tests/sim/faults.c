@@ -1,5 +1,6 @@
 /*  faults.c - one small function for each way in which the world can be unkind.  */
 #include "faults.h"
+#include "backup.h"
 #include "disk.h"
 #include "forger.h"
 #include "network.h"
@@ -159,6 +160,12 @@ static void reconnect (uint32_t node)
 
 static void fill_disk (uint32_t node);
 
+static void back_up (uint32_t node)
+{
+    (void) node;
+    sim_backup_begin ();
+}
+
 static void forge (uint32_t node)
 {
     (void) node;
@@ -182,6 +189,7 @@ static const struct {
     {clog_links, offsetof (sim_options_t, clogs)},
     {reconnect, offsetof (sim_options_t, reconnects)},
     {forge, offsetof (sim_options_t, forgeries)},
+    {back_up, offsetof (sim_options_t, backups)},
     {empty_disk, 0},
 };
 
@@ -202,8 +210,9 @@ void sim_faults_draw (void)
     for (unsigned kind = 0; kind < FAULTS - 1; kind++) {
         const char *options = (const char *) &sim.options;
         uint64_t count = *(const uint64_t *) (const void *) (options + s_faults[kind].option);
+        sim_random_t *random = s_faults[kind].happen == back_up ? &sim.backup_random : &sim.process_random;
         for (uint64_t i = 0; i < count; i++)
-            sim_after (below (sim.options.window_us), SIM_EVENT_FAULT, kind, 0);
+            sim_after (sim_random_below (random, sim.options.window_us), SIM_EVENT_FAULT, kind, 0);
     }
 }
 

@@ -68,6 +68,9 @@ void sim_process_start (unsigned node)
     self->life++;
     start_clock (&self->clock);
     self->options.incarnation = read_clock (&self->clock);
+    self->options.commits = tim3_store_commits (self->disk);
+    self->options.wait_accepted = tim3_role_is_ledger (self->core->role) || self->hosted_count > 0;
+    self->options.backup = "backup";
     self->host = tim3_host_new (self->core, &self->settings, self->disk, &self->options);
     for (unsigned i = 0; i < self->hosted_count; i++) {
         sim_process_t *hosted = &sim.processes[self->hosted[i]];
@@ -85,6 +88,7 @@ static void bury (sim_process_t *self)
     unsigned node = (unsigned) (self - sim.processes);
     sim.counters.events_resent += tim3_host_counters (self->host)->events_resent;
     tim3_host_destroy (&self->host);
+    tim3_kept_clear (&self->kept);
     sim_queue_clear (&self->inbox);
     sim_queue_clear (&self->out);
     sim_network_break (node);
@@ -93,6 +97,32 @@ static void bury (sim_process_t *self)
     uint64_t down =
         sim.settling ? 100 * SIM_MS : 20 * SIM_MS + sim_random_delay (&sim.process_random, SIM_SECOND);
     sim_after (down, SIM_EVENT_START, node, 0);
+}
+
+void sim_process_share (unsigned node, unsigned hosted)
+{
+    sim_process_t *self = &sim.processes[hosted];
+    if (self->store != self->disk)
+        tim3_store_close (&self->store); /* the sight of another disk */
+    self->hosted_by = node;
+    self->disk = sim.processes[node].disk;
+    self->store = tim3_store_view (self->disk, self->core->role);
+}
+
+void sim_process_replace (unsigned node, tim3_store_t *store)
+{
+    sim_process_t *self = &sim.processes[node];
+    tim3_host_destroy (&self->host);
+    tim3_kept_clear (&self->kept);
+    sim_queue_clear (&self->inbox);
+    sim_queue_clear (&self->out);
+    sim_network_break (node);
+    self->committing = false;
+    self->wanted = true;
+    tim3_store_close (&self->disk);
+    self->store = self->disk = store;
+    for (unsigned i = 0; i < self->hosted_count; i++)
+        sim_process_share (node, self->hosted[i]);
 }
 
 /*  A commit that was under way got through or did not; either way its frames never left.  */
@@ -174,12 +204,14 @@ static void take_frame (sim_process_t *self, const sim_frame_t *frame)
         const char *asked = sim_node_name (frame->from);
         origin = (tim3_origin_t){true, (const uint8_t *) asked, strlen (asked)};
     }
-    tim3_host_take (self->host, &origin, frame->data, frame->size);
+    tim3_kept_take (&self->kept, self->host, &origin, frame->data, frame->size);
 }
 
 static void take_all (sim_process_t *self)
 {
     sim_frame_t *frame;
+    while (tim3_kept_ready (&self->kept, self->host))
+        tim3_kept_give (&self->kept, self->host);
     for (int i = 0; i < FRAMES_PER_BATCH && (frame = sim_queue_take (&self->inbox)); i++) {
         take_frame (self, frame);
         free (frame);
@@ -271,6 +303,8 @@ void sim_process_stop (unsigned node)
 
 static void check_superseded (sim_process_t *self)
 {
+    const char *rolled_back = tim3_host_rolled_back (self->host);
+    SIM_CHECK (!rolled_back, "no store is taken for an older copy", "%s: %s", self->name, rolled_back);
     if (!tim3_host_superseded (self->host))
         return;
     sim.counters.superseded++;
@@ -289,7 +323,7 @@ void sim_process_flush (unsigned node, uint32_t life)
     sim_disk_settle (self->disk);
     sim_audit_durable (node);
     let_out (self);
-    wake_at (self, self->inbox.first ? sim.now_us : self->next_tick_us);
+    wake_at (self, self->inbox.first || tim3_kept_ready (&self->kept, self->host) ? sim.now_us : self->next_tick_us);
     check_superseded (self);
 }
 

@@ -9,6 +9,10 @@
 bool sim_process_find (const char *address, unsigned *node);
 
 void sim_process_start (unsigned node);
+/*  The core of a process runs in another one, and sees its own of what is on that one's disk.  */
+void sim_process_share (unsigned node, unsigned hosted);
+/*  Ends a process and gives it another store; it is not started.  */
+void sim_process_replace (unsigned node, tim3_store_t *store);
 /*  Kills a process now. What it was committing is on the disk or not, as it happens.  */
 void sim_process_kill (unsigned node);
 /*  Has a process end by itself, as on SIGTERM.  */

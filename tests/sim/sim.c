@@ -3,6 +3,7 @@
     The first part of its time is full of faults. Then all of them stop, and everything has to become final,
     and agree, within a bounded time.
 */
+#include "backup.h"
 #include "sim.h"
 #include "audit.h"
 #include "client.h"
@@ -53,6 +54,8 @@ const char *sim_node_name (unsigned node)
         return "client";
     if (node == sim.forger)
         return "forger";
+    if (node == sim.backup)
+        return "backup";
     return node < sim.process_count ? sim.processes[node].name : "?";
 }
 
@@ -240,6 +243,7 @@ static void draw_options (sim_options_t *options)
     options->retry_us = draw (200, 2000) * SIM_MS;
     options->heartbeat_us = draw (1000, 5000) * SIM_MS;
     options->in_flight = draw (0, 4) == 0 ? draw (2, 6) : 100;
+    options->backups = sim_random_below (&sim.backup_random, 12);
 }
 
 static tim3_key_secret_t draw_key (void)
@@ -332,9 +336,8 @@ static void host (sim_process_t *process, unsigned node)
 {
     sim_process_t *hosted = &sim.processes[node];
     tim3_store_close (&hosted->disk);
-    hosted->hosted_by = (unsigned) (process - sim.processes);
-    hosted->disk = process->disk;
-    hosted->store = tim3_store_view (process->disk, hosted->core->role);
+    hosted->store = NULL;
+    sim_process_share ((unsigned) (process - sim.processes), node);
     process->hosted[process->hosted_count++] = node;
 }
 
@@ -386,12 +389,24 @@ static void build (void)
         add_asset (i);
     sim.front = sim.process_count;
     sim.forger = sim.process_count + 1;
+    sim.backup = sim.process_count + 2;
 }
 
 /*  ---------------------------------------------------------------------------------------------- running  */
 
+/*  What was under way when all was exchanged for a backup belongs to another world.  */
+static bool is_of_this_world (const sim_frame_t *frame)
+{
+    return !sim.restored ||
+           (frame->from < sim.process_count && frame->from_life == sim.processes[frame->from].life);
+}
+
 static void deliver (sim_frame_t *frame)
 {
+    if (!is_of_this_world (frame)) {
+        free (frame);
+        return;
+    }
     if (!sim_network_arrive (frame))
         return;
     sim.digest = tim3_hash64 (frame->data, frame->size, sim.digest);
@@ -399,13 +414,23 @@ static void deliver (sim_frame_t *frame)
         sim_process_take (frame->to, frame);
         return;
     }
-    if (frame->to == sim.front)
+    if (frame->to == sim.front && !sim.restored)
         sim_client_take (frame);
+    if (frame->to == sim.backup)
+        sim_backup_take (frame);
     free (frame);
+}
+
+static bool is_of_clients (const sim_event_t *event)
+{
+    return event->kind == SIM_EVENT_CALL || event->kind == SIM_EVENT_LOOK || event->kind == SIM_EVENT_QUERY ||
+           event->kind == SIM_EVENT_TIMEOUT;
 }
 
 static void dispatch (const sim_event_t *event)
 {
+    if (sim.restored && is_of_clients (event))
+        return;
     switch (event->kind) {
     case SIM_EVENT_DELIVER:
         deliver (event->frame);
@@ -433,6 +458,9 @@ static void dispatch (const sim_event_t *event)
         break;
     case SIM_EVENT_TIMEOUT:
         sim_client_timeout (event->a, event->b);
+        break;
+    case SIM_EVENT_BACKUP:
+        sim_backup_push (event->b);
         break;
     }
 }
@@ -468,10 +496,27 @@ static void settle (void)
     sim.counters.settling_us = sim.now_us - from;
 }
 
+/*  The last good backup, too, must be a world in which everything adds up and becomes final.  */
+static void go_on_from_backup (void)
+{
+    uint64_t from = sim.now_us;
+    if (!sim_backup_restore ())
+        return;
+    sim.counters.backups_restored++;
+    do {
+        run_until (sim.now_us + LOOK_US);
+        if (sim.now_us - from > SETTLE_MOST_US)
+            sim_fail (SIM_STUCK, "everything restored becomes final", "%s", sim_audit_unrest ());
+    } while (!sim_audit_quiet ());
+    sim_audit_restored_end ();
+    sim_client_check_marks ();
+}
+
 static void seed_all (uint64_t seed)
 {
     sim_random_t *streams[] = {&sim.topology_random, &sim.network_random, &sim.process_random,
-                               &sim.disk_random,     &sim.client_random,  &sim.forger_random};
+                               &sim.disk_random,     &sim.client_random,  &sim.forger_random,
+                               &sim.backup_random};
     for (unsigned i = 0; i < sizeof streams / sizeof streams[0]; i++)
         sim_random_init (streams[i], seed, i + 1);
 }
@@ -493,6 +538,7 @@ void sim_run (uint64_t seed, bool verbose, sim_outcome_t *outcome)
     settle ();
     sim_audit_end ();
     sim_client_end ();
+    go_on_from_backup ();
     sim.counters.simulated_us = sim.now_us - SIM_START;
     outcome->verdict = SIM_OK;
     outcome->digest = sim.digest;

@@ -7,6 +7,7 @@
 #define TIM3_TESTS_SIM_SIM_H
 
 #include "agent/host.h"
+#include "agent/kept.h"
 #include "random.h"
 
 #define SIM_MS 1000u
@@ -16,7 +17,7 @@
 #define SIM_ASSETS_MAX 3
 #define SIM_COORDINATORS_MAX 4
 #define SIM_PROCESSES_MAX 24
-#define SIM_NODES_MAX (SIM_PROCESSES_MAX + 2)
+#define SIM_NODES_MAX (SIM_PROCESSES_MAX + 3)
 
 /*  O (name): what is drawn for a seed, and printed when it fails.  */
 #define SIM_OPTIONS(O)     \
@@ -56,7 +57,8 @@
     O (sweep_most_us)      \
     O (retry_us)           \
     O (heartbeat_us)       \
-    O (in_flight)
+    O (in_flight)          \
+    O (backups)
 
 typedef struct {
 #define O(name) uint64_t name;
@@ -108,6 +110,11 @@ typedef struct {
     C (swept_burns)            \
     C (events_resent)          \
     C (full_checks)            \
+    C (backups_begun)          \
+    C (backups_broken)         \
+    C (backups_good)           \
+    C (backups_restored)       \
+    C (found_in_backups)       \
     C (commits)                \
     C (frames)                 \
     C (steps)
@@ -174,6 +181,7 @@ typedef struct {
     unsigned hosted[TIM3_HOST_CORES_MAX]; /* whose cores it runs besides its own */
     unsigned hosted_count;
     tim3_host_t *host; /* NULL: down */
+    tim3_kept_t kept;  /* while it is held */
     uint32_t life;
     bool committing; /* frames wait in out until the disk is done */
     bool wanted;     /* the supervisor starts it again */
@@ -208,6 +216,7 @@ typedef enum {
     SIM_EVENT_LOOK,
     SIM_EVENT_QUERY,
     SIM_EVENT_TIMEOUT,
+    SIM_EVENT_BACKUP,
 } sim_event_kind_t;
 
 typedef struct {
@@ -228,6 +237,7 @@ typedef struct {
     bool verbose;
     uint64_t now_us;
     bool settling; /* the faults are over */
+    bool restored; /* all go on from a backup; nobody asks for anything any more */
     sim_options_t options;
     sim_counters_t counters;
     uint64_t digest;
@@ -237,12 +247,14 @@ typedef struct {
     sim_random_t disk_random;
     sim_random_t client_random;
     sim_random_t forger_random;
+    sim_random_t backup_random;
     sim_asset_t assets[SIM_ASSETS_MAX];
     unsigned asset_count;
     sim_process_t processes[SIM_PROCESSES_MAX];
     unsigned process_count;
     unsigned front;  /* node of the clients */
     unsigned forger; /* node of a hostile coordinator */
+    unsigned backup; /* node of whoever makes backups */
 } sim_t;
 
 extern sim_t sim;

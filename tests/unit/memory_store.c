@@ -1,6 +1,7 @@
 /*  memory_store.c - a sorted array of rows, and a log of how to undo what is not committed.  */
 #include "memory_store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,10 @@ typedef struct {
     tim3_store_error_t fail_commit;
     uint64_t used;
     uint64_t most;
+    uint64_t commits;
+    char copy_path[512];
+    int copy_state;
+    bool fail_copy;
 } memory_store_t;
 
 static int compare (const row_t *row, tim3_table_t table, const tim3_key_t *key)
@@ -178,6 +183,7 @@ static int commit (tim3_store_t *base)
     if (error)
         return -1;
     forget_undo (self);
+    self->commits++;
     return 0;
 }
 
@@ -213,8 +219,64 @@ static void close_store (tim3_store_t *base)
     free (self);
 }
 
-static const tim3_store_ops_t s_ops = {get,   put,   delete,      seek, commit, undo_all,
-                                       dirty, usage, close_store, NULL, NULL};
+static uint64_t commits (tim3_store_t *base)
+{
+    return ((memory_store_t *) base)->commits;
+}
+
+static int copy_begin (tim3_store_t *base, const char *path, char *why, size_t why_size)
+{
+    memory_store_t *self = (memory_store_t *) base;
+    if (self->fail_copy || self->copy_state || self->undo_count > 0) {
+        snprintf (why, why_size, "no copy can begin");
+        return -1;
+    }
+    snprintf (self->copy_path, sizeof self->copy_path, "%s", path);
+    self->copy_state = TIM3_COPY_STATE_COPYING;
+    return 0;
+}
+
+static void copy_look (tim3_store_t *base, tim3_store_copy_t *copy)
+{
+    copy->state = ((memory_store_t *) base)->copy_state;
+}
+
+static void copy_end (tim3_store_t *base, bool keep)
+{
+    memory_store_t *self = (memory_store_t *) base;
+    if (!keep)
+        self->copy_path[0] = '\0';
+    self->copy_state = 0;
+}
+
+static const tim3_store_ops_t s_ops = {.get = get,
+                                       .put = put,
+                                       .del = delete,
+                                       .seek = seek,
+                                       .commit = commit,
+                                       .abort = undo_all,
+                                       .dirty = dirty,
+                                       .usage = usage,
+                                       .close = close_store,
+                                       .commits = commits,
+                                       .copy_begin = copy_begin,
+                                       .copy_look = copy_look,
+                                       .copy_end = copy_end};
+
+const char *memory_store_copy_path (const tim3_store_t *store)
+{
+    return ((const memory_store_t *) store)->copy_path;
+}
+
+void memory_store_set_copy (tim3_store_t *store, int state)
+{
+    ((memory_store_t *) store)->copy_state = state;
+}
+
+void memory_store_fail_copy (tim3_store_t *store)
+{
+    ((memory_store_t *) store)->fail_copy = true;
+}
 
 tim3_store_t *memory_store_new (void)
 {

@@ -20,4 +20,10 @@ void memory_store_set_usage (tim3_store_t *store, uint64_t used, uint64_t most);
 uint64_t memory_store_digest (const tim3_store_t *store);
 size_t memory_store_count (const tim3_store_t *store, tim3_table_t table);
 
+/*  Of the copy that was begun last: where to, "" when there is none; and its state, which is copying until told.  */
+const char *memory_store_copy_path (const tim3_store_t *store);
+void memory_store_set_copy (tim3_store_t *store, int state);
+/*  The next copy cannot begin.  */
+void memory_store_fail_copy (tim3_store_t *store);
+
 #endif

@@ -17,7 +17,9 @@
     X (host)           \
     X (mock_usda)      \
     X (token_manager)  \
-    X (lock_manager) X (coordinator) X (state_manager) X (router) X (client) X (csv) X (draw) X (world)
+    X (lock_manager)   \
+    X (coordinator)    \
+    X (state_manager) X (router) X (backup) X (client) X (csv) X (draw) X (world)
 
 #define X(name) Suite *suite_##name (void);
 TIM3_SUITES (X)

@@ -1,0 +1,18 @@
+/*  files.h - folders and files that must outlast a power failure.
+
+    All return 0, or -1 with errno.
+*/
+#ifndef TIM3_FILES_H
+#define TIM3_FILES_H
+
+#include <stdint.h>
+
+/*  Makes path and what is missing above it, mode 0700. A new entry lasts only once the directory that it is in is
+    synced, so each is.  */
+int tim3_directory_make (const char *path);
+int tim3_directory_sync (const char *path);
+
+/*  Copies a file to one that is not there yet, mode 0600, and syncs it.  */
+int tim3_file_copy (const char *from, const char *to);
+
+#endif

@@ -1,0 +1,49 @@
+/*  standings.h - how far each ledger's store had come when it last told, kept so that an older copy of it is found out.
+
+    A ledger tells its standing when it registers, with every heartbeat and when it leaves: which store it has, how many
+    commits it counts, and the number of its last event. All of them only ever grow. A process that
+    begins with less than the one before it had told was given an older copy, and its peers rely on what that no
+    longer knows. Event numbers are also those of the log, which are exact; the count of commits is written every
+    few seconds. Within one life a lower number is only a late message.
+
+    The other way round, a ledger tells up to where its events were said to be durable. A log that lacks some of them
+    is itself an older copy.
+*/
+#ifndef TIM3_ROUTER_STANDINGS_H
+#define TIM3_ROUTER_STANDINGS_H
+
+#include "agent/core.h"
+
+#define TIM3_STANDINGS_MAX 512
+
+typedef struct {
+    char name[TIM3_ADDRESS_MAX + 1];
+    tim3_standing_item_t most; /* that it told */
+    bool dirty;                /* more than is in the store */
+    bool rolled_back;          /* told less, last time */
+    bool ahead;                /* told of more events in the log than there are, last time */
+} tim3_standing_entry_t;
+
+typedef struct {
+    tim3_standing_entry_t *entries;
+    unsigned count;
+    uint64_t written_us;
+} tim3_standings_t;
+
+void tim3_standings_start (tim3_standings_t *self, tim3_store_t *store);
+void tim3_standings_clear (tim3_standings_t *self);
+
+/*  TIM3_OK for agents that are no ledgers; else TIM3_STORE_ROLLED_BACK, TIM3_LOG_ROLLED_BACK, or TIM3_OVERLOADED, with
+    why filled: what to do about it.  */
+tim3_result_t tim3_standings_check (tim3_standings_t *self, tim3_store_t *store, const char *name,
+                                    const tim3_standing_item_t *given, char why[240]);
+/*  The log lacks events that were durable, by what some ledger told last: nothing must be appended behind the hole.  */
+bool tim3_standings_log_behind (const tim3_standings_t *self);
+/*  Takes note of what was found good.  */
+void tim3_standings_raise (tim3_standings_t *self, const char *name, const tim3_standing_item_t *given);
+void tim3_standings_write (tim3_standings_t *self, tim3_store_t *store, uint64_t now_us);
+/*  Writes once in a while.  */
+void tim3_standings_tick (tim3_standings_t *self, tim3_store_t *store, uint64_t now_us);
+void tim3_standings_health (const tim3_standings_t *self, tim3_report_t *report);
+
+#endif
