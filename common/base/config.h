@@ -24,6 +24,12 @@
     K ("agents", "map_size_mb", U64, 1, 4194304, "65536",                                                    \
        "address space of each store: the most it can grow to; costs no disk until used")                     \
     K ("agents", "batch_messages", U64, 1, 65536, "4096", "most messages in one commit")                     \
+    K ("agents", "transport", CHOICE, 0, 0, "ipc",                                                           \
+       "ipc|tcp: how agents reach each other; tcp stays on the loopback address, for nothing is encrypted")  \
+    K ("agents", "listen", TEXT, 1, 64, "127.0.0.1:17300",                                                   \
+       "with tcp: HOST:PORT of the router; the other agents have the ports after it")                        \
+    K ("agents", "advertise", TEXT, 0, 64, "",                                                               \
+       "with tcp: what others are told instead of agents/listen, when a forwarder is in between")            \
     K ("router", "front", TEXT, 0, 200, "", "endpoint for clients; empty for DATA/run/front.sock")           \
     K ("router", "queue_messages", U64, 16, 1000000, "2000",                                                 \
        "most messages waiting for one agent or client; more are told overloaded")                            \
@@ -35,6 +41,9 @@
     K ("asset/*", "decimals", U64, 0, 30, "6", "decimals of the asset's minor unit")                         \
     K ("asset/*", "coordinators", U64, 1, 64, "2", "coordinators started for the asset")                     \
     K ("asset/*", "cap", AMOUNT, 0, 0, "none", "first supply cap; changed later with tim3ctl cap")
+
+/*  Ports kept for the agents of one configuration, from that of agents/listen on.  */
+#define TIM3_PORTS_MAX 2200
 
 typedef enum {
     TIM3_KEY_U64,
