@@ -32,8 +32,8 @@
 #define AGENT_FRAME_MAX (8 * 1024 * 1024)
 #define FRAMES_PER_BATCH 2048
 /*  A connection whose other end has gone without a word is given up after that.  */
-#define HEARTBEAT_MS 5000
-#define HEARTBEAT_TIMEOUT_MS 15000
+#define HEARTBEAT_MS 2000
+#define HEARTBEAT_TIMEOUT_MS 6000
 
 typedef struct {
     char address[TIM3_ADDRESS_MAX + 1];
@@ -526,7 +526,9 @@ static void open_store (shell_t *self)
     char path[512];
     char why[512];
     tim3_store_options_t options = {.path = path, .name = self->settings.name};
+    bool full = false;
     options.adopt = self->arguments.adopt;
+    options.full = &full;
 
     snprintf (path, sizeof path, "%s/run", self->arguments.data);
     if (mkdir (path, 0700) != 0 && errno != EEXIST)
@@ -537,7 +539,7 @@ static void open_store (shell_t *self)
     randombytes_buf (options.fresh_id.bytes, sizeof options.fresh_id.bytes);
     self->store = tim3_store_open_lmdb (&options, &self->options.meta, why, sizeof why);
     if (!self->store)
-        tim3_fatal (TIM3_EXIT_PERMANENT, "%s", why);
+        tim3_fatal (full ? TIM3_EXIT_RETRY : TIM3_EXIT_PERMANENT, "%s", why);
 }
 
 /*  Start time, but always more than that of the life before: a clock that was set back in between must not make

@@ -153,6 +153,7 @@ typedef struct {
     uint64_t now_us;
     tim3_id_t fresh_id;  /* identity to give to a store that is made now */
     bool adopt;          /* take over a copy: a restore says so */
+    bool *full; /* may be NULL; tells after a failure whether the disk is full, so that it may pass */
 } tim3_store_options_t;
 
 /*  NULL with why filled (a sentence that says what to do) when it is locked by another process, belongs to

@@ -4,6 +4,11 @@
     open, and holds its pid. LMDB runs with full sync: a commit that has returned is on the disk. data.new is
     a store that is being made; what is left of one is thrown away.
 
+    A full disk shows in three ways: ENOSPC when nothing could be written, EIO when LMDB could write a part of what it
+    wanted, and EIO from a sync. LMDB tells the last two by the same number. So after EIO with no room left on the disk
+    the transaction counts as refused, and the environment is opened anew before anything else is done with it, as a
+    restart would; every other EIO ends the process.
+
     A write transaction begins with the first operation, reads too, and lasts until commit or abort: there is
     one writer, and it must see its own changes. Nothing is kept open between batches.
 
@@ -27,10 +32,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define DATA_FILE "data.mdb"
 #define NEW_FILE "data.new"
+/*  Less than that is no room: more than LMDB writes with one call.  */
+#define ROOM_LEAST (1024 * 1024)
 
 typedef struct {
     tim3_store_t base; /* first: the interface's pointer is ours */
@@ -41,6 +49,9 @@ typedef struct {
     bool dirty;     /* something was put or deleted in txn */
     bool read_only;
     bool told_full; /* logged once, until a commit succeeds again */
+    bool doubtful;  /* the environment must be opened anew before it is used */
+    size_t map_size;
+    char *path;
     int directory;  /* descriptor, -1 when not open */
     int lock;       /* descriptor of LOCK, -1 when not open */
     pid_t pid;      /* process that opened it */
@@ -68,6 +79,12 @@ static bool is_full (int error)
            error == EFBIG;
 }
 
+static bool lacks_room (const lmdb_t *self)
+{
+    struct statvfs space;
+    return fstatvfs (self->directory, &space) == 0 && (uint64_t) space.f_bavail * space.f_frsize < ROOM_LEAST;
+}
+
 /*  A full store fails batch after batch, and its log may be on the same disk: once is enough.  */
 static void tell_full (lmdb_t *self, const char *doing, int error)
 {
@@ -80,7 +97,9 @@ static void tell_full (lmdb_t *self, const char *doing, int error)
 
 static void latch (lmdb_t *self, const char *doing, int error)
 {
-    if (is_full (error)) {
+    bool partly = error == EIO && lacks_room (self);
+    self->doubtful = self->doubtful || partly;
+    if (is_full (error) || partly) {
         self->base.error = TIM3_STORE_FULL;
         tell_full (self, doing, error);
         return;
@@ -98,10 +117,27 @@ static void check_process (const lmdb_t *self)
         tim3_panic (__FILE__, __LINE__, "a store is used by a process that did not open it");
 }
 
+/*  The lock stays ours meanwhile.  */
+static int renew (lmdb_t *self)
+{
+    mdb_env_close (self->env);
+    self->env = NULL;
+    int rc = mdb_env_create (&self->env);
+    if (rc == 0)
+        rc = mdb_env_set_mapsize (self->env, self->map_size);
+    if (rc == 0)
+        rc = mdb_env_open (self->env, self->path, 0, 0600);
+    self->doubtful = rc != 0;
+    return rc;
+}
+
 static int begin (lmdb_t *self)
 {
     check_process (self);
-    int rc = mdb_txn_begin (self->env, NULL, self->read_only ? MDB_RDONLY : 0, &self->txn);
+    int rc = self->doubtful ? renew (self) : 0;
+    if (rc)
+        return rc;
+    rc = mdb_txn_begin (self->env, NULL, self->read_only ? MDB_RDONLY : 0, &self->txn);
     if (rc) {
         self->txn = NULL;
         return rc;
@@ -301,6 +337,7 @@ static void lmdb_close (tim3_store_t *base)
         mdb_env_close (self->env);
     close_descriptor (self->directory);
     close_descriptor (self->lock);
+    free (self->path);
     free (self);
 }
 
@@ -382,14 +419,15 @@ static int refuse_locked (const opening_t *self, int lock)
                    self->options->path);
 }
 
-/*  The pid is only for people to read: what counts is the lock, which ends with its process.  */
+/*  The pid is only for people to read: what counts is the lock, which ends with its process. Always of one length, so
+    that it takes no more room than the last did.  */
 static int write_pid (int lock)
 {
     char text[24];
-    int size = snprintf (text, sizeof text, "%ld\n", (long) getpid ());
-    if (ftruncate (lock, 0))
-        return -1;
-    return pwrite (lock, text, (size_t) size, 0) == size ? 0 : -1;
+    int size = snprintf (text, sizeof text, "%-20ld\n", (long) getpid ());
+    if (pwrite (lock, text, (size_t) size, 0) == size)
+        return 0;
+    return is_full (errno) ? 0 : -1;
 }
 
 /*  Comes before LMDB touches a file: LMDB opens one environment twice without a word, and the second close
@@ -406,7 +444,7 @@ static int take_lock (opening_t *self)
                                     : refuse (self, "cannot lock %s/LOCK: %s; use a local file system",
                                               self->options->path, strerror (errno));
     if (write_pid (store->lock))
-        return refuse (self, "cannot write %s/LOCK: %s; make room on the disk", self->options->path,
+        return refuse (self, "cannot write %s/LOCK: %s; check the disk", self->options->path,
                        strerror (errno));
     return 0;
 }
@@ -456,8 +494,9 @@ static int open_environment (opening_t *self)
 {
     int dead;
     int rc = mdb_env_create (&self->store->env);
+    self->store->map_size = round_to_pages (self->options->map_size);
     if (rc == 0)
-        rc = mdb_env_set_mapsize (self->store->env, round_to_pages (self->options->map_size));
+        rc = mdb_env_set_mapsize (self->store->env, self->store->map_size);
     if (rc == 0)
         rc = mdb_env_open (self->store->env, self->options->path, 0, 0600);
     if (rc == 0)
@@ -580,9 +619,14 @@ tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_st
     base->ops = &s_ops;
     store->pid = getpid ();
     store->directory = store->lock = -1;
+    store->path = strdup (options->path);
+    TIM3_ASSERT (store->path);
     if (open_directory (&self) || take_lock (&self) || make_data_file (&self) || open_environment (&self) ||
-        open_meta (&self))
+        open_meta (&self)) {
+        if (options->full)
+            *options->full = store->directory >= 0 && lacks_room (store);
         tim3_store_close (&base);
+    }
     return base;
 }
 
