@@ -63,14 +63,12 @@ class Bank(Load):
         super().__init__(cluster, seed=seed, accounts=accounts, outstanding=outstanding, plan=bank)
         self.record = record
         self.moods = random.Random(seed + 1)
-        self.shards_most = 2  # coordinators that there may be
         self.gap = 1.0 / rate
         self.next_at = time.monotonic()
         self.op_of = {}  # number of an operation, while it is open
         self.told = {}  # refusals that decided nothing, by name
         self.outcomes = {"ok": 0, "refused": 0, "unknown": 0}
         self.answered_ns = 0  # when the operation was asked that was asked last of all that were answered
-        self.answered_questions = 0
         self.invoked_ns = {}
         self.given_up = []
         record.write("header", asset=self.asset, scale=self.scale, seed=seed)
@@ -95,7 +93,6 @@ class Bank(Load):
         invoked = self.invoked_ns.pop(op)
         if outcome != "unknown":
             self.answered_ns = max(self.answered_ns, invoked)
-            self.answered_questions += isinstance(request, Question)
 
     def take(self, request, kind, body):
         if request not in self.op_of and request.answer is None:
@@ -131,7 +128,7 @@ class Bank(Load):
         if request.kind not in ENTRY_KINDS:
             route = None
         elif request.sent > 1 and self.moods.random() < 0.5:
-            route = f"coordinator.{self.asset}.{self.moods.randrange(self.shards_most)}"
+            route = f"coordinator.{self.asset}.{self.moods.randrange(self.cluster.shards)}"
         super().send(request, route)
 
     def fill(self):

@@ -35,7 +35,7 @@ RESULTS = {GOOD: "good", BROKEN: "a rule is broken", LIVENESS: "something never 
            CRASH: "a crash"}
 DISK_MB = 3072
 SMALL_MAP_MB = 1
-ISSUES = 0.25  # of the time: how often the next fault comes before the last is over
+OVERLAPS = 0.25  # of the faults: the next comes before the set has recovered
 
 
 class Wrong(Exception):
@@ -113,11 +113,10 @@ class Run:
             fault = self.strike(kind)
             if fault is None:
                 continue
-            overlaps = number >= least and self.rng.random() < ISSUES
+            overlaps = number >= least and self.rng.random() < OVERLAPS
             if self.options.verbose:
                 print(f"{time.strftime('%H:%M:%S')} {fault['kind']}: {fault['text']}", flush=True)
-            if overlaps and kind is not faults.disk_full:
-                fault["overlapped"] = True
+            if overlaps:
                 continue
             self.recover(fault)
             time.sleep(self.rng.uniform(0.0, 0.5))
@@ -205,7 +204,6 @@ class Run:
         try:
             with self.cluster:
                 self.bank = Bank(self.cluster, self.record, self.options.seed, self.options.rate)
-                self.bank.shards_most = faults.SHARDS_MOST
                 self.bank.start()
                 self.wreak()
                 lookups = self.settle()

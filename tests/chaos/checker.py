@@ -27,14 +27,15 @@ What must hold:
   order      the ledger's order of all transactions, and of each account's entries, puts nothing after what was only
              asked once it had been answered. With the values in the answers that makes the ledger linearizable: this
              order is the proof. The collateral ledger tells no order; one is looked for, account by account.
-  reads      what a question was answered fits a place between all that was answered before it was asked and all that
-             was asked after it was answered
-  refusals   for lack of funds: at some place within its time the account had what the refusal says, and that was too
-             little; others only where their reason exists
+  reads      what a question was answered fits a place between all that was answered before it was asked (questions
+             too, about whatever account) and all that was asked after it was answered
+  refusals   for lack of funds: at the refusal's own place the account had what it says, and that was too little;
+             others only where their reason exists
 
 Exit codes: 0 it holds, 1 it does not, 2 the file cannot be used.
 """
 import argparse
+import bisect
 import collections
 import heapq
 import json
@@ -123,14 +124,16 @@ class Places:
     """Steps of one ledger in their order, each with the operation behind it and the value that it left. Place 0 is
     the beginning, place n what there is after step n."""
 
-    def __init__(self, what, first=0):
+    def __init__(self, what):
         self.what = what
-        self.values = [first]
+        self.values = [0]
         self.ops = [None]
+        self.at = [0]  # of an account's entries: their places in the order of all transactions
 
-    def add(self, op, value):
+    def add(self, op, value, at=0):
         self.ops.append(op)
         self.values.append(value)
+        self.at.append(at)
 
     def __len__(self):
         return len(self.values)
@@ -178,8 +181,10 @@ class Checker:
         """The token manager's own numbering is the order of all transactions."""
         self.order = Places("supply")
         supply, last, seen = 0, 0, {}
+        self.place_of = {}
         for event in self.history.final["events"]:
             where = f"event {event['seq']}"
+            self.place_of.setdefault(event["tx"], len(self.order))
             if event["seq"] != last + 1:
                 self.wrong("gap", f"after event {last} of the token manager comes {event['seq']}")
             last = event["seq"]
@@ -242,7 +247,10 @@ class Checker:
             if op:
                 self.check_value(op, "to_balance" if account == op.to else "balance", balance)
                 self.effect[entry["tx"]] = op
-            places.add(op, balance)
+            at = self.place_of.get(entry["tx"], places.at[-1])
+            if at < places.at[-1]:
+                self.wrong("order", f"{where}: by the events it comes before the entry above it")
+            places.add(op, balance, max(at, places.at[-1]))
         self.check_order(places)
 
     @staticmethod
@@ -300,35 +308,38 @@ class Checker:
             self.checked["steps in order"] += 1
 
     def check_reads(self):
-        by_account = collections.defaultdict(list)
-        for op in self.history.of("GetBalance"):
-            if op.outcome == "ok":
-                by_account[op.account].append(op)
-        for account, reads in by_account.items():
-            places = self.places.get(account) or Places(f"account {account}")
-            self.fit_reads(places, reads, "balance", lambda op: op.answer.get("entries"))
-        supplies = [op for op in self.history.of("GetSupply") if op.outcome == "ok"]
-        self.fit_reads(self.order, supplies, "supply", lambda op: op.answer.get("event_seq"))
-
-    def fit_reads(self, places, reads, name, told):
-        """Gives each read the first place that is possible; that leaves most room to those after it. told: the place
-        that the answer itself names, or None."""
-        begin, end = self.bounds(places)
+        """Each read gets the first place in the order of all transactions that is possible; that leaves most room to
+        those after it, whatever account they are about."""
+        reads = [op for op in self.history.of("GetBalance", "GetSupply") if op.outcome == "ok"]
+        begin, end = self.bounds(self.order)
         chosen, before = [], 0  # a heap of (ended, place); the last place of those that had ended
         for op in sorted(reads, key=lambda op: op.invoked):
             self.checked["reads"] += 1
             while chosen and chosen[0][0] < op.invoked:
                 before = max(before, heapq.heappop(chosen)[1])
             low, high = max(begin(op), before), end(op)
-            wanted = told(op)
-            fits = [place for place in range(low, high + 1) if places.values[place] == op.answer[name]
-                    and (wanted is None or wanted == place)]
-            if fits:
-                heapq.heappush(chosen, (op.ended, fits[0]))
+            place = self.first_place(op, low, high)
+            if place is not None:
+                heapq.heappush(chosen, (op.ended, place))
                 continue
-            rule = "stale read" if any(value == op.answer[name] for value in places.values[:low]) else "wrong read"
-            self.wrong(rule, f"{places.what}: {op} was answered {op.answer}, but within its time (places {low} to {high})"
-                             f" it was one of {sorted(set(places.values[low:high + 1]))[:8]}")
+            rule = "stale read" if self.first_place(op, 0, low - 1) is not None else "wrong read"
+            self.wrong(rule, f"{op} was answered {op.answer}, which is not true at any place from {low} to {high}, its time")
+
+    def first_place(self, op, low, high):
+        """Where in the order of all transactions what was answered is true; None for nowhere."""
+        if op.kind == "GetSupply":
+            steps, values, name, told = range(len(self.order)), self.order.values, "supply", op.answer.get("event_seq")
+        else:
+            account = self.places.get(op.account) or Places(op.account)
+            steps, values, name, told = account.at, account.values, "balance", op.answer.get("entries")
+        first = max(0, bisect.bisect_right(steps, low) - 1)
+        for step in range(first, len(values)):
+            if steps[step] > high:
+                return None
+            until = steps[step + 1] if step + 1 < len(values) else len(self.order)
+            if values[step] == op.answer[name] and told in (None, step) and max(low, steps[step]) < until:
+                return max(low, steps[step])
+        return None
 
     def bounds(self, places):
         """For an operation: the last place that must be before it, and the last that may be."""
@@ -345,29 +356,28 @@ class Checker:
             first_after[i] = (invokes[i][0], least)
 
         def begin(op):
-            i = bisect(last_before, op.invoked)
+            i = bisect.bisect_left(last_before, (op.invoked, 0))
             return last_before[i - 1][1] if i else 0
 
         def end(op):
-            i = bisect(first_after, op.ended + 1)
+            i = bisect.bisect_left(first_after, (op.ended + 1, 0))
             return first_after[i][1] - 1 if i < len(first_after) else len(places) - 1
         return begin, end
 
     # ------------------------------------------------------------------------------------------------ refusals
     def check_refusals(self):
-        bounds = {account: self.bounds(places) for account, places in self.places.items()}
         for op in self.history.of(*MONEY, "Faucet"):
             if op.outcome == "refused":
                 self.checked["refusals"] += 1
-                if not self.refusal_right(op, bounds):
+                if not self.refusal_right(op):
                     self.wrong("phantom refusal", f"{op}: {op.refusal['name']}, "
                                                   f"available {op.refusal.get('available')}, "
                                                   f"needed {op.refusal.get('needed')}")
 
-    def refusal_right(self, op, bounds):
+    def refusal_right(self, op):
         name = op.refusal["name"]
         if name == "insufficient_funds":
-            return op.kind == "Mint" or self.lacked_funds(op, bounds)
+            return op.kind == "Mint" or self.lacked_funds(op)
         if name == "invalid_amount":
             return op.units == 0
         if name == "same_account":
@@ -378,16 +388,16 @@ class Checker:
                        for other in self.by_tx[False, op.tx])
         return name == "voided" and op.kind == "Mint"
 
-    def lacked_funds(self, op, bounds):
-        """Mints lack collateral; that is looked at with the collateral's own order."""
-        refusal = op.refusal
-        if refusal["needed"] != op.units or refusal["available"] >= op.units:
+    def lacked_funds(self, op):
+        """At the place where the ledger recorded the refusal. Mints lack collateral; that is looked at with the
+        collateral's own order."""
+        if op.refusal["needed"] != op.units or op.refusal["available"] >= op.units:
             return False
-        if op.account not in self.places:
-            return refusal["available"] == 0
-        begin, end = bounds[op.account]
-        values = self.places[op.account].values
-        return refusal["available"] in values[begin(op):end(op) + 1]
+        if op.tx not in self.place_of:
+            return False
+        places = self.places.get(op.account) or Places(op.account)
+        step = bisect.bisect_right(places.at, self.place_of[op.tx]) - 1
+        return op.refusal["available"] == places.values[step]
 
     # ---------------------------------------------------------------------------------------------- collateral
     def check_collateral(self):
@@ -485,18 +495,6 @@ class Checker:
             if wanted[account] != found.get(account, 0):
                 self.wrong("wrong balance", f"{what} of {account} is {found.get(account, 0)} in the end, but "
                                             f"{wanted[account]} by the operations")
-
-
-def bisect(pairs, value):
-    """How many pairs, which are sorted, begin with less than value."""
-    low, high = 0, len(pairs)
-    while low < high:
-        middle = (low + high) // 2
-        if pairs[middle][0] < value:
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 class Search:

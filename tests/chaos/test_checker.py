@@ -243,6 +243,51 @@ def reads_that_go_back(p):
     return "stale read"
 
 
+def reads_of_two_accounts_that_cross(p):
+    """While a slow transfer is under way, one side is seen with it, and then the other without."""
+    ledger = Ledger()
+    fund = dict(e="invoke", op=0, t=0, kind="Faucet", account="a", to="", units=100, id="f", tx="00")
+    mint = dict(fund, op=1, t=20, kind="Mint", units=5, id="m", tx="11")
+    move = dict(fund, op=2, t=40, kind="Transfer", to="b", units=2, id="t", tx="22")
+    answers = [dict(e=outcome, answer=answer) for outcome, answer in map(ledger.decide, (fund, mint, move))]
+    p.lines = [dict(e="header", scale=SCALE), fund, dict(answers[0], op=0, t=10), mint, dict(answers[1], op=1, t=30), move,
+               dict(e="invoke", op=3, t=50, kind="GetBalance", account="b"),
+               dict(e="ok", op=3, t=60, answer=dict(balance=2, entries=1)),
+               dict(e="invoke", op=4, t=70, kind="GetBalance", account="a"),
+               dict(e="ok", op=4, t=80, answer=dict(balance=5, entries=1)),
+               dict(answers[2], op=2, t=90), ledger.final()]
+    return "stale read"
+
+
+def funded():
+    """The lines of an account that got collateral, and its ledger."""
+    ledger = Ledger()
+    fund = dict(e="invoke", op=0, t=0, kind="Faucet", account="a", to="", units=1000, id="f", tx="00")
+    _, answer = ledger.decide(fund)
+    return ledger, [dict(e="header", scale=SCALE), fund, dict(e="ok", op=0, t=5, answer=answer)]
+
+
+def stale_read_before_any_other(p):
+    ledger, p.lines = funded()
+    mint = dict(p.lines[1], op=1, t=20, kind="Mint", units=5, id="m", tx="11")
+    outcome, answer = ledger.decide(mint)
+    p.lines += [mint, dict(e=outcome, op=1, t=30, answer=answer),
+                dict(e="invoke", op=2, t=40, kind="GetBalance", account="a"),
+                dict(e="ok", op=2, t=50, answer=dict(balance=0, entries=0)), ledger.final()]
+    return "stale read"
+
+
+def decided_in_the_wrong_order(p):
+    """The ledger agrees with itself and with the answers, but it took the later one first."""
+    ledger, p.lines = funded()
+    first = dict(p.lines[1], op=1, t=20, kind="Mint", units=5, id="m", tx="11")
+    second = dict(first, op=2, t=40, units=7, id="n", tx="22")
+    told = {op["op"]: ledger.decide(op) for op in (second, first)}
+    p.lines += [first, dict(e="ok", op=1, t=30, answer=told[1][1]), second, dict(e="ok", op=2, t=50, answer=told[2][1]),
+                ledger.final()]
+    return "order"
+
+
 def reordered_pair(p):
     """Two entries of one account, the first long answered before the second was asked, change their places."""
     for entries in p.final["histories"].values():
@@ -345,6 +390,7 @@ def wrong_lookup(p):
 
 PLANTED = [lost_effect, half_a_transfer, doubled_effect, doubled_event, phantom_effect, other_amount,
            effect_of_a_refusal, stale_read, stale_read_without_its_place, read_of_the_future, reads_that_go_back,
+           reads_of_two_accounts_that_cross, stale_read_before_any_other, decided_in_the_wrong_order,
            reordered_pair, reordered_events, phantom_refusal, refusal_with_wrong_operands,
            refusal_of_a_mint_with_wrong_operands, refusal_without_a_reason, wrong_answer, wrong_answer_of_the_faucet,
            wrong_supply, gap_of_events, not_backed, wrong_balance, lost_collateral, reordered_collateral, wrong_lookup]
