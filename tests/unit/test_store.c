@@ -823,6 +823,24 @@ static bool mount_small_disk (void)
            mount ("tmpfs", s_root, "tmpfs", 0, "size=4m") == 0;
 }
 
+/*  Fills what is left by way of a file; a store that is made then is refused, and it is told why.  */
+static bool new_store_finds_no_room (int file)
+{
+    static const char page[4096];
+    bool full = false;
+    char path[320];
+    char why[512];
+    tim3_store_meta_t meta;
+    tim3_store_options_t options = s_options;
+    lseek (file, 0, SEEK_END);
+    while (write (file, page, sizeof page) == sizeof page)
+        ;
+    snprintf (path, sizeof path, "%s/other", s_root);
+    options.path = path;
+    options.full = &full;
+    return !tim3_store_open_lmdb (&options, &meta, why, sizeof why) && full;
+}
+
 /*  In a child: commits until the disk is full, then again when there is room. LMDB often writes a part of what it wants,
     and then does not say that the disk is full.  */
 static int fill_a_disk (void)
@@ -854,7 +872,7 @@ static int fill_a_disk (void)
         refused++;
         tim3_store_abort (s_store);
     }
-    if (refused == 0 || ftruncate (file, 0))
+    if (refused == 0 || !new_store_finds_no_room (file) || ftruncate (file, 0))
         return 5;
     put ("a", 1000);
     put_large (50000);
