@@ -34,6 +34,11 @@ struct tim3_env {
     const tim3_origin_t *origin;
 };
 
+typedef struct {
+    tim3_return_t to;
+    tim3_id_t tx; /* zeros when it is about none */
+} asked_t;
+
 struct tim3_host {
     const tim3_core_t *core;
     const tim3_settings_t *settings;
@@ -49,7 +54,8 @@ struct tim3_host {
     size_t handed_out;
     tim3_frame_t frame;
     char frame_address[TIM3_OUTBOX_KEY_MAX + 1];
-    tim3_buffer_t asked; /* tim3_return_t of every request of the batch, in case it has to be refused */
+    tim3_buffer_t asked; /* asked_t of every request of the batch, in case it has to be refused */
+    const tim3_field_t *tx_fields[HANDLERS]; /* of the core's messages: which field is the tx, if one is */
     uint32_t rows;       /* that may still be looked at in this batch */
     tim3_arena_t arena;
     uint8_t *body;
@@ -394,13 +400,21 @@ static bool admit (tim3_host_t *self, const tim3_envelope_t *envelope, const tim
     return false;
 }
 
+/*  Notes what the request at hand is about, so that a coordinator knows which one is refused.  */
+static void remember_tx (tim3_host_t *self, const tim3_envelope_t *envelope)
+{
+    const tim3_field_t *field = self->tx_fields[envelope->type];
+    if (!field || self->env.origin->answer)
+        return;
+    asked_t *asked = (asked_t *) (void *) (self->asked.data + self->asked.size - sizeof *asked);
+    memcpy (&asked->tx, (const uint8_t *) self->body + field->offset, sizeof asked->tx);
+}
+
 static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
     tim3_fault_t fault;
 
-    if (tim3_store_error (self->store))
-        return; /* the whole batch will be refused */
     if (!admit (self, envelope, message))
         return;
     self->arena.used = 0;
@@ -412,6 +426,9 @@ static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
                              fault.field);
         return;
     }
+    remember_tx (self, envelope);
+    if (tim3_store_error (self->store))
+        return; /* the whole batch will be refused */
     if (handle_own (self, envelope))
         return;
     if (self->handlers[envelope->type])
@@ -426,8 +443,8 @@ static void remember (tim3_host_t *self)
     const tim3_message_t *message = tim3_message (self->env.message->type);
     if (self->env.origin->answer || (message && message->class != TIM3_CLASS_REQUEST))
         return;
-    tim3_return_t to = tim3_env_return (&self->env);
-    tim3_buffer_append (&self->asked, &to, sizeof to);
+    asked_t asked = {.to = tim3_env_return (&self->env)};
+    tim3_buffer_append (&self->asked, &asked, sizeof asked);
 }
 
 /*  The rest of a frame is not looked at; who sent it is told with the first envelope that was not taken.  */
@@ -516,11 +533,12 @@ static void refuse_batch (tim3_host_t *self)
     make_core (self);
     self->counters.storage_full++;
     tim3_error_fill (&error, TIM3_STORAGE_FULL, NULL);
-    for (size_t at = 0; at < self->asked.size; at += sizeof (tim3_return_t)) {
-        tim3_return_t to;
-        memcpy (&to, self->asked.data + at, sizeof to);
-        error.request = to.type;
-        tim3_env_refuse_to (&self->env, &to, &error);
+    for (size_t at = 0; at < self->asked.size; at += sizeof (asked_t)) {
+        asked_t asked;
+        memcpy (&asked, self->asked.data + at, sizeof asked);
+        error.request = asked.to.type;
+        error.tx = asked.tx;
+        tim3_env_refuse_to (&self->env, &asked.to, &error);
     }
 }
 
@@ -561,6 +579,14 @@ const tim3_frame_t *tim3_host_next (tim3_host_t *self)
 
 /*  --------------------------------------------------------------------------------------- life and death  */
 
+static const tim3_field_t *tx_field (const tim3_shape_t *shape)
+{
+    for (unsigned i = 0; i < shape->count; i++)
+        if (shape->fields[i].kind == TIM3_KIND_ID && strcmp (shape->fields[i].name, "tx") == 0)
+            return &shape->fields[i];
+    return NULL;
+}
+
 tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *settings, tim3_store_t *store,
                             const tim3_host_options_t *options)
 {
@@ -576,8 +602,10 @@ tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *sett
     self->arena = (tim3_arena_t){tim3_alloc (ARENA_SIZE), ARENA_SIZE, 0};
     self->body = tim3_alloc (tim3_body_size_max ());
     self->report = tim3_alloc (sizeof *self->report);
-    for (const tim3_handler_t *handler = core->handlers; handler->handle; handler++)
+    for (const tim3_handler_t *handler = core->handlers; handler->handle; handler++) {
         self->handlers[handler->type] = handler->handle;
+        self->tx_fields[handler->type] = tx_field (tim3_message (handler->type)->shape);
+    }
     tim3_registrar_init (&self->registrar, core, settings, options);
     make_core (self);
     return self;
