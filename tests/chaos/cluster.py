@@ -286,10 +286,6 @@ class Chaos(Supervised):
                 with open(os.path.join(folder, name), errors="replace") as file:
                     yield from file
 
-    def complaints(self, event):
-        """How often agents have logged an event."""
-        return sum(f'event="{event}"' in line for address in PLACES for line in self.log_lines(address))
-
     def check_ends(self):
         """That every start of an agent is explained: by a clean end, a reason it gave, or a kill of ours. Returns
         the reasons that were given, with counts."""
