@@ -4,8 +4,8 @@
     chaos.py [--seconds N] [--seed N] [--rate N] [--keep DIR] [--report FILE]
 
 A bank works on a supervised set while faults are drawn from the seed; at the end everything must be final, audited and
-in order. Every operation is recorded as it is seen from outside, and checker.py judges the record. What is drawn follows
-from the seed; when it strikes does not, for these are real processes.
+in order. Every operation is recorded as it is seen from outside, and checker.py judges the record. What is drawn
+follows from the seed; when it strikes does not, for these are real processes.
 
 A run that fails keeps its data, history and logs. A report is printed, and written as JSON next to them, or to FILE.
 

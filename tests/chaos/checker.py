@@ -12,11 +12,12 @@ asset is scale units of collateral, and collateral comes in whole such units:
     {"e": "ok", "op": N, "t": T, "answer": {...}}           what it answered
     {"e": "refused", "op": N, "t": T, "name": NAME, "available": N, "needed": N}
     {"e": "unknown", "op": N, "t": T}                        given up: it may still happen
-    {"e": "final", "histories": {ACCOUNT: [ENTRY, ...]}, "events": [EVENT, ...], "collateral": {ACCOUNT: [RECORD, ...]},
-     "balances": {ACCOUNT: N}, "holdings": {ACCOUNT: N}, "supply": N, "vault": N, "lookups": {OP: STATUS}}
+    {"e": "final", "histories": {ACCOUNT: [ENTRY, ...]}, "events": [EVENT, ...],
+     "collateral": {ACCOUNT: [RECORD, ...]}, "balances": {ACCOUNT: N}, "holdings": {ACCOUNT: N},
+     "supply": N, "vault": N, "lookups": {OP: STATUS}}
 
-KIND is Mint, Redeem, Transfer, Faucet, or a question: GetBalance, GetHolding, GetSupply. An operation without any of the three
-ends is unknown.
+KIND is Mint, Redeem, Transfer, Faucet, or a question: GetBalance, GetHolding, GetSupply. An operation without any of
+the three ends is unknown.
 
 What must hold:
 
@@ -323,7 +324,7 @@ class Checker:
                 heapq.heappush(chosen, (op.ended, place))
                 continue
             rule = "stale read" if self.first_place(op, 0, low - 1) is not None else "wrong read"
-            self.wrong(rule, f"{op} was answered {op.answer}, which is not true at any place from {low} to {high}, its time")
+            self.wrong(rule, f"{op} was answered {op.answer}, which is true at no place of its time, {low} to {high}")
 
     def first_place(self, op, low, high):
         """Where in the order of all transactions what was answered is true; None for nowhere."""

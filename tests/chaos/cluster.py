@@ -1,4 +1,4 @@
-"""The set under test: supervised by s6, on tcp through proxies, with clocks that can be changed and a disk of its own."""
+"""The set under test: supervised by s6, on tcp through proxies, with clocks that can be changed and its own disk."""
 import errno
 import json
 import os

@@ -250,8 +250,8 @@ def reads_of_two_accounts_that_cross(p):
     mint = dict(fund, op=1, t=20, kind="Mint", units=5, id="m", tx="11")
     move = dict(fund, op=2, t=40, kind="Transfer", to="b", units=2, id="t", tx="22")
     answers = [dict(e=outcome, answer=answer) for outcome, answer in map(ledger.decide, (fund, mint, move))]
-    p.lines = [dict(e="header", scale=SCALE), fund, dict(answers[0], op=0, t=10), mint, dict(answers[1], op=1, t=30), move,
-               dict(e="invoke", op=3, t=50, kind="GetBalance", account="b"),
+    p.lines = [dict(e="header", scale=SCALE), fund, dict(answers[0], op=0, t=10), mint, dict(answers[1], op=1, t=30),
+               move, dict(e="invoke", op=3, t=50, kind="GetBalance", account="b"),
                dict(e="ok", op=3, t=60, answer=dict(balance=2, entries=1)),
                dict(e="invoke", op=4, t=70, kind="GetBalance", account="a"),
                dict(e="ok", op=4, t=80, answer=dict(balance=5, entries=1)),
