@@ -181,6 +181,19 @@ bench: ## measure beside PostgreSQL and Redis: SECTIONS="mints recovery scale" A
 bench-docs: ## write the results in JSON=FILE into docs/PERFORMANCE.md, and the plot
 	@tests/bench/report.py $(JSON) --docs
 
+# Chaos: a library that lies to agents about the time.
+$(BUILD)/bin/tim3-chaos-clock.so: tests/chaos/clock.c
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -fPIC -shared -o $@ $<
+
+.PHONY: chaos chaos-tools
+chaos-tools: $(BUILD)/bin/tim3-chaos-clock.so $(BUILD)/bin/tim3-poke
+
+chaos: all chaos-tools ## real processes under every fault at once, for TIME seconds (600), from SEED (1)
+	TIM3_BIN=$(abspath $(BUILD)/bin) /usr/bin/python3 tests/chaos/chaos.py --verbose --seconds $(or $(TIME),600) \
+	    --seed $(or $(SEED),1) --report $(BUILD)/chaos-report.json
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 .PHONY: deps check unit memcheck crash-tools crash-images demo docs format lint clean help
@@ -190,7 +203,7 @@ deps: ## install what is missing to build, run and test (Debian packages)
 
 check: deps ## build and run all tests; the last line counts them
 	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit $(BUILD)/bin/tim3-poke crash-tools sim-tools \
-	    fuzz-replay $(BUILD)/bin/tim3ctl-canary-17
+	    chaos-tools fuzz-replay $(BUILD)/bin/tim3ctl-canary-17
 	@$(if $(SAN),CK_FORK=no )tests/run $(BUILD)
 
 unit: $(BUILD)/bin/tim3-unit ## run the unit tests alone

@@ -425,11 +425,23 @@ static bool refuses_stage (const flight_t *flight, uint64_t request)
     return requests[flight->stage] == request;
 }
 
+/*  Before that no ledger has decided the transaction: its client can be sent away to ask again.  */
+static bool is_undecided (const flight_t *flight)
+{
+    return flight->stage == LOCKING || flight->stage == MINTING || flight->stage == BURNING ||
+           flight->stage == MOVING;
+}
+
 static void fail_stage (self_t *self, tim3_env_t *env, flight_t *flight, const tim3_error_t *error)
 {
     tim3_advice_t advice = tim3_result_advice ((unsigned) error->code);
     if (!refuses_stage (flight, error->request))
         return;
+    if (error->code == TIM3_STORAGE_FULL && is_undecided (flight)) {
+        /* it may last, and the client should know; asked again under the same id it goes on where it was */
+        fail (self, env, flight, TIM3_STORAGE_FULL);
+        return;
+    }
     if (advice == TIM3_ADVICE_RETRY_SAME_ID || advice == TIM3_ADVICE_UNKNOWN)
         return; /* it will be asked again */
     if (flight->stage == RELEASING)

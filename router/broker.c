@@ -11,6 +11,7 @@
 #include "routes.h"
 #include "sockets.h"
 #include "base/log.h"
+#include "base/loopback.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -102,15 +103,9 @@ static void log_drops (broker_t *self, uint64_t now_us)
 /*  -------------------------------------------------------------------------------------------- sockets  */
 
 /*  Clients are not authenticated, so the front never listens beyond this host.  */
-static bool stays_here (const char *endpoint)
-{
-    return strncmp (endpoint, "ipc://", 6) == 0 || strncmp (endpoint, "tcp://127.", 10) == 0 ||
-           strncmp (endpoint, "tcp://[::1]:", 12) == 0;
-}
-
 static void bind_front (broker_t *self, const char *endpoint)
 {
-    if (!stays_here (endpoint))
+    if (!tim3_endpoint_stays_here (endpoint))
         tim3_fatal (TIM3_EXIT_PERMANENT,
                     "router/front: %s could be reached from other hosts without authentication; "
                     "use ipc:// or tcp://127.0.0.1:PORT",

@@ -61,8 +61,8 @@ static const char *why_not (tim3_result_t code)
     case TIM3_NOT_FOUND:
         return "this incarnation is not registered; register it";
     default:
-        return "name must be role.asset.shard and agree with role, asset and shard; endpoint and incarnation "
-               "must be given";
+        return "name must be role.asset.shard and agree with role, asset and shard; incarnation must be given, "
+               "and an endpoint of this host";
     }
 }
 

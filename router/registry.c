@@ -1,6 +1,7 @@
 /*  registry.c - who is there: the agents that have registered, and which of them are alive.  */
 #include "registry.h"
 #include "base/log.h"
+#include "base/loopback.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +86,7 @@ static bool entry_valid (const tim3_agent_t *agent)
     tim3_address_format (address.role, address.asset, address.shard, canonical);
     return strcmp (canonical, agent->name) == 0 && address.role == agent->role &&
            strcmp (address.asset, agent->asset) == 0 && (uint64_t) address.shard == agent->shard &&
-           strstr (agent->endpoint, "://") && agent->incarnation > 0;
+           tim3_endpoint_stays_here (agent->endpoint) && agent->incarnation > 0;
 }
 
 static tim3_result_t check (const tim3_registry_t *self, const tim3_agent_t *agent, unsigned *newcomers)

@@ -13,7 +13,7 @@ failed=0
 cores="router/core router/registry router/standings router/event_log router/subscribers coordinator/core lock_manager/core
        token_manager/core state_manager/core mock_usda/core"
 shared="agent/host agent/hold agent/kept agent/page agent/publisher agent/registrar agent/rules agent/due agent/waiters
-        agent/outbox agent/cause base/amount base/bytes base/address base/result store/store store/store_view"
+        agent/outbox agent/cause base/amount base/bytes base/address base/loopback base/result store/store store/store_view"
 
 # memory and text; formatting into memory; hashing and MACs; what a compiler puts in by itself (checks, sanitizers);
 # exit, which uthash calls when memory is used up. Of TIM3 itself: everything that these objects define.

@@ -45,6 +45,7 @@ typedef struct {
     char name[TIM3_ADDRESS_MAX + 1];
     const char *role;
     tim3_handler_fn *handlers[HANDLERS];
+    const tim3_field_t *tx_fields[HANDLERS]; /* of its messages: which field is the tx, if one is */
     tim3_publisher_t publisher;
     tim3_registrar_t registrar;
     uint64_t digest; /* of the settings */
@@ -56,6 +57,11 @@ struct tim3_env {
     const tim3_envelope_t *message;
     const tim3_origin_t *origin;
 };
+
+typedef struct {
+    tim3_return_t to;
+    tim3_id_t tx; /* zeros when it is about none */
+} asked_t;
 
 struct tim3_host {
     unit_t units[TIM3_HOST_CORES_MAX];
@@ -72,7 +78,7 @@ struct tim3_host {
     size_t handed_out;
     tim3_frame_t frame;
     char frame_address[TIM3_OUTBOX_KEY_MAX + 1];
-    tim3_buffer_t asked; /* tim3_return_t of every request of the batch, in case it has to be refused */
+    tim3_buffer_t asked; /* asked_t of every request of the batch, in case it has to be refused */
     uint32_t rows;       /* that may still be looked at in this batch */
     tim3_arena_t arena;
     uint8_t *body;
@@ -163,9 +169,15 @@ typedef struct {
     that ZeroMQ makes (five bytes) nor of those that peers choose (no zero in front).  */
 #define LOCAL_PEER_SIZE 2
 
-static bool is_local_peer (const tim3_host_t *self, const tim3_return_t *to)
+static bool is_local_peer (const tim3_host_t *self, const uint8_t *peer, size_t size)
 {
-    return to->peer_size == LOCAL_PEER_SIZE && to->peer[0] == 0 && to->peer[1] < self->unit_count;
+    return size == LOCAL_PEER_SIZE && peer[0] == 0 && peer[1] < self->unit_count;
+}
+
+/*  Whether the message at hand came from another core of this host.  */
+static bool is_local (const tim3_host_t *self)
+{
+    return is_local_peer (self, self->env.origin->peer, self->env.origin->peer_size);
 }
 
 /*  The core here that has the address; NULL when it is elsewhere.  */
@@ -200,7 +212,7 @@ void tim3_env_reply_to (tim3_env_t *env, const tim3_return_t *to, tim3_type_t ty
     envelope.trace = to->trace;
     envelope.via_size = to->via_size;
     memcpy (envelope.via, to->via, to->via_size);
-    if (is_local_peer (self, to))
+    if (is_local_peer (self, to->peer, to->peer_size))
         say_locally (env, to->peer[1], true, &envelope, body);
     else
         tim3_envelope_write (open_frame (self, 'P', to->peer, to->peer_size), &envelope, body);
@@ -548,13 +560,21 @@ static bool must_wait (tim3_host_t *self, const tim3_envelope_t *envelope)
     return true;
 }
 
+/*  Notes what the request at hand is about, so that a coordinator knows which one is refused.  */
+static void remember_tx (tim3_host_t *self, const tim3_envelope_t *envelope)
+{
+    const tim3_field_t *field = self->env.unit->tx_fields[envelope->type];
+    if (!field || self->env.origin->answer || is_local (self))
+        return;
+    asked_t *asked = (asked_t *) (void *) (self->asked.data + self->asked.size - sizeof *asked);
+    memcpy (&asked->tx, (const uint8_t *) self->body + field->offset, sizeof asked->tx);
+}
+
 static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
     tim3_fault_t fault;
 
-    if (tim3_store_error (self->store))
-        return; /* the whole batch will be refused */
     if (!admit (self, envelope, message) || must_wait (self, envelope))
         return;
     self->arena.used = 0;
@@ -566,6 +586,9 @@ static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
                              fault.field);
         return;
     }
+    remember_tx (self, envelope);
+    if (tim3_store_error (self->store))
+        return; /* the whole batch will be refused */
     if (handle_own (self, envelope))
         return;
     const unit_t *unit = self->env.unit;
@@ -581,10 +604,10 @@ static void remember (tim3_host_t *self)
     const tim3_message_t *message = tim3_message (self->env.message->type);
     if (self->env.origin->answer || (message && message->class != TIM3_CLASS_REQUEST))
         return;
-    tim3_return_t to = tim3_env_return (&self->env);
-    if (is_local_peer (self, &to))
+    if (is_local (self))
         return; /* forgotten together with who asked */
-    tim3_buffer_append (&self->asked, &to, sizeof to);
+    asked_t asked = {.to = tim3_env_return (&self->env)};
+    tim3_buffer_append (&self->asked, &asked, sizeof asked);
 }
 
 /*  The rest of a frame is not looked at; who sent it is told with the first envelope that was not taken.  */
@@ -858,11 +881,12 @@ static void refuse_batch (tim3_host_t *self)
     self->counters.storage_full++;
     tim3_error_fill (&error, TIM3_STORAGE_FULL, NULL);
     self->env.unit = &self->units[0];
-    for (size_t at = 0; at < self->asked.size; at += sizeof (tim3_return_t)) {
-        tim3_return_t to;
-        memcpy (&to, self->asked.data + at, sizeof to);
-        error.request = to.type;
-        tim3_env_refuse_to (&self->env, &to, &error);
+    for (size_t at = 0; at < self->asked.size; at += sizeof (asked_t)) {
+        asked_t asked;
+        memcpy (&asked, self->asked.data + at, sizeof asked);
+        error.request = asked.to.type;
+        error.tx = asked.tx;
+        tim3_env_refuse_to (&self->env, &asked.to, &error);
     }
     note_renewal (self);
 }
@@ -929,6 +953,14 @@ const tim3_frame_t *tim3_host_next (tim3_host_t *self)
 
 /*  --------------------------------------------------------------------------------------- life and death  */
 
+static const tim3_field_t *tx_field (const tim3_shape_t *shape)
+{
+    for (unsigned i = 0; i < shape->count; i++)
+        if (shape->fields[i].kind == TIM3_KIND_ID && strcmp (shape->fields[i].name, "tx") == 0)
+            return &shape->fields[i];
+    return NULL;
+}
+
 static void add_unit (tim3_host_t *self, const tim3_core_t *core, const tim3_settings_t *settings, const char *name)
 {
     TIM3_ASSERT (self->unit_count < TIM3_HOST_CORES_MAX && !self->alive);
@@ -940,8 +972,10 @@ static void add_unit (tim3_host_t *self, const tim3_core_t *core, const tim3_set
     snprintf (unit->name, sizeof unit->name, "%s", name);
     unit->has_view = self->options.shared;
     unit->store = unit->has_view ? tim3_store_view (self->store, core->role) : self->store;
-    for (const tim3_handler_t *handler = core->handlers; handler->handle; handler++)
+    for (const tim3_handler_t *handler = core->handlers; handler->handle; handler++) {
         unit->handlers[handler->type] = handler->handle;
+        unit->tx_fields[handler->type] = tx_field (tim3_message (handler->type)->shape);
+    }
     tim3_registrar_init (&unit->registrar, core, settings, name, &self->options);
     make_core (unit);
 }

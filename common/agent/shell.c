@@ -5,10 +5,12 @@
     of it has been sent.
 */
 #include "agent/shell.h"
+#include "agent/endpoint.h"
 #include "agent/host.h"
 #include "agent/kept.h"
 #include "agent/settings.h"
 #include "base/log.h"
+#include "base/loopback.h"
 
 #include <czmq.h>
 #include <errno.h>
@@ -30,10 +32,13 @@
 #define QUEUE_MESSAGES 20000
 #define AGENT_FRAME_MAX (8 * 1024 * 1024)
 #define FRAMES_PER_BATCH 2048
+/*  A connection whose other end has gone without a word is given up after that.  */
+#define HEARTBEAT_MS 2000
+#define HEARTBEAT_TIMEOUT_MS 6000
 
 typedef struct {
     char address[TIM3_ADDRESS_MAX + 1];
-    char endpoint[201];
+    char endpoint[TIM3_ENDPOINT_MAX + 1];
     void *socket;
 } peer_t;
 
@@ -73,8 +78,8 @@ typedef struct {
     uint64_t batch_messages;
     bool told_ready;
     char backup[512];
-    char endpoint[201];
-    char front[201];
+    char endpoint[TIM3_ENDPOINT_MAX + 1]; /* where it listens */
+    char front[TIM3_ENDPOINT_MAX + 1];
     /* C (name): counters of the shell itself */
     uint64_t answers_dropped;
     uint64_t sends_dropped;
@@ -135,6 +140,8 @@ static void *new_socket (shell_t *self, int type)
     set_int (socket, ZMQ_LINGER, 300);
     set_int (socket, ZMQ_SNDHWM, QUEUE_MESSAGES);
     set_int (socket, ZMQ_RCVHWM, QUEUE_MESSAGES);
+    set_int (socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
+    set_int (socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
     zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
     return socket;
 }
@@ -144,7 +151,8 @@ static void bind_inbox (shell_t *self)
     self->inbox = new_socket (self, ZMQ_ROUTER);
     set_int (self->inbox, ZMQ_ROUTER_MANDATORY, 1);
     if (zmq_bind (self->inbox, self->endpoint) != 0)
-        tim3_fatal (TIM3_EXIT_RETRY, "cannot bind %s: %s; is the folder there, the path below 108 bytes?",
+        tim3_fatal (TIM3_EXIT_RETRY,
+                    "cannot bind %s: %s; is the folder there, the path below 108 bytes, the port free?",
                     self->endpoint, zmq_strerror (errno));
 }
 
@@ -161,7 +169,9 @@ static void connect_peer (shell_t *self, peer_t *peer)
     peer->socket = new_socket (self, ZMQ_DEALER);
     set_int (peer->socket, ZMQ_RECONNECT_IVL, 20);
     set_int (peer->socket, ZMQ_RECONNECT_IVL_MAX, 500);
-    if (zmq_connect (peer->socket, peer->endpoint) != 0)
+    if (!tim3_endpoint_stays_here (peer->endpoint))
+        tim3_log (TIM3_ERROR, "cannot connect", "endpoint=%s error=\"it is on another host\"", peer->endpoint);
+    else if (zmq_connect (peer->socket, peer->endpoint) != 0)
         tim3_log (TIM3_ERROR, "cannot connect", "endpoint=%s error=\"%s\"", peer->endpoint,
                   zmq_strerror (errno));
     set_items (self);
@@ -217,17 +227,17 @@ static void follow_directory (shell_t *self)
     }
 }
 
-/*  An agent that the registry has not told of yet is looked for where all agents of this folder have their socket;
-    ZeroMQ connects as soon as it is there.  */
+/*  An agent that the registry has not told of yet is looked for where the configuration puts it; ZeroMQ connects as
+    soon as it is there.  */
 static peer_t *reach (shell_t *self, const char *address)
 {
-    char usual[201];
+    char usual[TIM3_ENDPOINT_MAX + 1];
     const char *endpoint = find_endpoint (self, address);
-    if (!endpoint) {
-        snprintf (usual, sizeof usual, "ipc://%s/run/%s.sock", self->arguments.data, address);
-        endpoint = usual;
-    }
-    return add_peer (self, address, endpoint);
+    if (endpoint)
+        return add_peer (self, address, endpoint);
+    if (!tim3_endpoint_told (self->config, self->arguments.data, address, usual))
+        return NULL;
+    return add_peer (self, address, usual);
 }
 
 static void send_to_address (shell_t *self, const tim3_frame_t *frame)
@@ -557,8 +567,9 @@ static void fill_settings (shell_t *self)
     refuse_merged (self);
     fill_hosted (self);
     self->batch_messages = tim3_config_u64 (self->config, "agents", "batch_messages", NULL);
-    snprintf (self->endpoint, sizeof self->endpoint, "ipc://%s/run/%s.sock", arguments->data,
-              self->settings.name);
+    if (!tim3_endpoint_bound (self->config, arguments->data, self->settings.name, self->endpoint))
+        tim3_fatal (TIM3_EXIT_PERMANENT, "there is no port for %s; with tcp, shards go up to 63",
+                    self->settings.name);
     const char *front = tim3_config_text (self->config, "router", "front", NULL);
     if (front[0])
         snprintf (self->front, sizeof self->front, "%s", front);
@@ -589,7 +600,9 @@ static void open_store (shell_t *self)
     /* ledgers that are hosted keep the name of the first of them */
     const char *name = self->hosted_count > 0 ? self->hosted[0].name : self->settings.name;
     tim3_store_options_t options = {.path = path, .name = name};
+    bool full = false;
     options.adopt = self->arguments.adopt;
+    options.full = &full;
 
     snprintf (path, sizeof path, "%s/run", self->arguments.data);
     if (mkdir (path, 0700) != 0 && errno != EEXIST)
@@ -606,7 +619,7 @@ static void open_store (shell_t *self)
     randombytes_buf (options.fresh_id.bytes, sizeof options.fresh_id.bytes);
     self->store = tim3_store_open (&options, &self->options.meta, why, sizeof why);
     if (!self->store)
-        tim3_fatal (TIM3_EXIT_PERMANENT, "%s", why);
+        tim3_fatal (full ? TIM3_EXIT_RETRY : TIM3_EXIT_PERMANENT, "%s", why);
 }
 
 /*  Start time, but always more than that of the life before: a clock that was set back in between must not make
@@ -631,7 +644,7 @@ static void make_host (shell_t *self)
 {
     tim3_host_options_t *options = &self->options;
     strcpy (options->name, self->settings.name);
-    strcpy (options->endpoint, self->endpoint);
+    TIM3_ASSERT (tim3_endpoint_told (self->config, self->arguments.data, options->name, options->endpoint));
     options->commits = tim3_store_commits (self->store);
     options->incarnation = next_incarnation (self);
     snprintf (self->backup, sizeof self->backup, "%s/backup", self->arguments.data);

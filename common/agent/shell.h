@@ -5,7 +5,7 @@
     requests out and takes their answers. Peers are found through the registry and remembered.
 
     Data under the folder given by --data:
-        run/ADDRESS.sock    the agent's socket (ipc), folder mode 0700
+        run/ADDRESS.sock    the agent's socket, folder mode 0700; or TCP: see endpoint.h
         store/ADDRESS/      its store                    keys/ASSET.evidence, keys/ASSET.vault   0600, 32 bytes
 */
 #ifndef TIM3_SHELL_H

@@ -8,6 +8,7 @@
 #include "base/amount.h"
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/loopback.h"
 
 #include <czmq.h>
 #include <stdarg.h>
@@ -339,6 +340,28 @@ static bool check_asset (reader_t *self, const char *asset)
     return true;
 }
 
+/*  An address of tcp is checked even where ipc is used: a wrong one should not wait for the day it counts.  */
+static bool check_listener (reader_t *self, const char *name)
+{
+    char place[PLACE_MAX];
+    char host[TIM3_HOST_MAX + 1];
+    unsigned port;
+    const char *text = tim3_config_text (self->config, "agents", name, NULL);
+
+    snprintf (place, sizeof place, "agents/%s", name);
+    if (*text == '\0')
+        return true;
+    if (!tim3_loopback_parse (text, host, &port))
+        return refuse (self, place,
+                       "\"%s\" is not 127.x.y.z:PORT; other hosts cannot be let in before connections are "
+                       "encrypted",
+                       text);
+    if (port > 65536 - TIM3_PORTS_MAX)
+        return refuse (self, place, "port %u leaves too few after it for all agents; give one up to %d", port,
+                       65536 - TIM3_PORTS_MAX);
+    return true;
+}
+
 static bool check_whole (reader_t *self)
 {
     const char *collateral = tim3_config_text (self->config, "collateral", "name", NULL);
@@ -351,7 +374,7 @@ static bool check_whole (reader_t *self)
     for (unsigned i = 0; i < self->config->asset_count; i++)
         if (!check_asset (self, self->config->assets[i]))
             return false;
-    return true;
+    return check_listener (self, "listen") && check_listener (self, "advertise");
 }
 
 /*  ---------------------------------------------------------------------------------------------- loading  */

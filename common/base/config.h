@@ -30,6 +30,12 @@
     K ("agents", "replay_hours", U64, 0, 8784, "24", "how far back tim3ctl replay can look; 0: not at all") \
     K ("agents", "replay_mb", U64, 0, 4194304, "1024", "most disk that this may take, for each agent")      \
     K ("agents", "batch_messages", U64, 1, 65536, "4096", "most messages in one commit")                    \
+    K ("agents", "transport", CHOICE, 0, 0, "ipc",                                                           \
+       "ipc|tcp: how agents reach each other; tcp stays on the loopback address, for nothing is encrypted")  \
+    K ("agents", "listen", TEXT, 1, 64, "127.0.0.1:17300",                                                   \
+       "with tcp: HOST:PORT of the router; the other agents have the ports after it")                        \
+    K ("agents", "advertise", TEXT, 0, 64, "",                                                               \
+       "with tcp: what others are told instead of agents/listen, when a forwarder is in between")            \
     K ("router", "front", TEXT, 0, 200, "", "endpoint for clients; empty for DATA/run/front.sock")          \
     K ("router", "queue_messages", U64, 16, 1000000, "2000",                                                \
        "most messages waiting for one agent or client; more are told overloaded")                           \
@@ -43,6 +49,9 @@
     K ("asset/*", "critical_path", CHOICE, 0, 0, "split",                                                    \
        "split|merged: ledgers in processes of their own, or in that of coordinator 0")                       \
     K ("asset/*", "cap", AMOUNT, 0, 0, "none", "first supply cap; changed later with tim3ctl cap")
+
+/*  Ports kept for the agents of one configuration, from that of agents/listen on.  */
+#define TIM3_PORTS_MAX 2200
 
 typedef enum {
     TIM3_KEY_U64,

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+
+#define ROOM_LEAST (1024 * 1024)
 
 #define PIECE ((size_t) 1 << 20)
 
@@ -84,4 +87,10 @@ int tim3_file_copy (const char *from, const char *to)
         close (source);
     errno = error;
     return rc;
+}
+
+bool tim3_disk_full (const char *path)
+{
+    struct statvfs space;
+    return statvfs (path, &space) == 0 && (uint64_t) space.f_bavail * space.f_frsize < ROOM_LEAST;
 }

@@ -5,6 +5,7 @@
 #ifndef TIM3_FILES_H
 #define TIM3_FILES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*  Makes path and what is missing above it, mode 0700. A new entry lasts only once the directory that it is in is
@@ -14,5 +15,8 @@ int tim3_directory_sync (const char *path);
 
 /*  Copies a file to one that is not there yet, mode 0600, and syncs it.  */
 int tim3_file_copy (const char *from, const char *to);
+
+/*  Whether the disk that path is on has less room left than anything here writes with one call.  */
+bool tim3_disk_full (const char *path);
 
 #endif

@@ -198,6 +198,7 @@ typedef struct {
     uint64_t memory_most;
     uint64_t keep_us;
     uint64_t keep_bytes;
+    bool *full; /* may be NULL; tells after a failure whether the disk is full, so that it may pass */
 } tim3_store_options_t;
 
 /*  NULL with why filled (a sentence that says what to do) when it is locked by another process, belongs to

@@ -4,6 +4,11 @@
     open, and holds its pid. LMDB runs with full sync: a commit that has returned is on the disk. data.new is
     a store that is being made; what is left of one is thrown away.
 
+    A full disk shows in three ways: ENOSPC when nothing could be written, EIO when LMDB could write a part of what it
+    wanted, and EIO from a sync. LMDB tells the last two by the same number. So after EIO with no room left on the disk
+    the transaction counts as refused, and the environment is opened anew before anything else is done with it, as a
+    restart would; every other EIO ends the process.
+
     A write transaction begins with the first operation, reads too, and lasts until commit or abort: there is
     one writer, and it must see its own changes. Nothing is kept open between batches.
 
@@ -43,6 +48,9 @@ typedef struct {
     bool read_only;
     bool shared;    /* the environment is another handle's, which closes it */
     bool told_full; /* logged once, until a commit succeeds again */
+    bool doubtful;  /* the environment must be opened anew before it is used */
+    size_t map_size;
+    char *path;
     int directory;  /* descriptor, -1 when not open */
     int lock;       /* descriptor of LOCK, -1 when not open */
     uint64_t commits_before; /* what the record says to add to LMDB's count */
@@ -84,7 +92,10 @@ static void tell_full (lmdb_t *self, const char *doing, int error)
 
 static void latch (lmdb_t *self, const char *doing, int error)
 {
-    if (is_full (error)) {
+    bool partly = error == EIO && tim3_disk_full (self->path);
+    /* with others on the environment it cannot be opened anew; what LMDB itself then holds for broken ends the process */
+    self->doubtful = self->doubtful || (partly && !self->shared);
+    if (is_full (error) || partly) {
         self->base.error = TIM3_STORE_FULL;
         tell_full (self, doing, error);
         return;
@@ -102,10 +113,27 @@ static void check_process (const lmdb_t *self)
         tim3_panic (__FILE__, __LINE__, "a store is used by a process that did not open it");
 }
 
+/*  The lock stays ours meanwhile.  */
+static int renew (lmdb_t *self)
+{
+    mdb_env_close (self->env);
+    self->env = NULL;
+    int rc = mdb_env_create (&self->env);
+    if (rc == 0)
+        rc = mdb_env_set_mapsize (self->env, self->map_size);
+    if (rc == 0)
+        rc = mdb_env_open (self->env, self->path, MDB_NOTLS, 0600);
+    self->doubtful = rc != 0;
+    return rc;
+}
+
 static int begin (lmdb_t *self)
 {
     check_process (self);
-    int rc = mdb_txn_begin (self->env, NULL, self->read_only ? MDB_RDONLY : 0, &self->txn);
+    int rc = self->doubtful ? renew (self) : 0;
+    if (rc)
+        return rc;
+    rc = mdb_txn_begin (self->env, NULL, self->read_only ? MDB_RDONLY : 0, &self->txn);
     if (rc) {
         self->txn = NULL;
         return rc;
@@ -304,8 +332,11 @@ static void lmdb_close (tim3_store_t *base)
     tim3_copier_end (&self->copier, true);
     if (self->env && !self->shared)
         mdb_env_close (self->env);
-    close_descriptor (self->directory);
     close_descriptor (self->lock);
+    if (!self->shared) {
+        close_descriptor (self->directory);
+        free (self->path);
+    }
     free (self);
 }
 
@@ -371,7 +402,7 @@ tim3_store_t *tim3_store_lmdb_share (tim3_store_t *store)
     *self = *owner;
     self->base.scratch = (tim3_buffer_t){0};
     self->shared = true;
-    self->directory = self->lock = -1;
+    self->lock = -1;
     owner->read_only = true;
     return &self->base;
 }
@@ -428,14 +459,15 @@ static int refuse_locked (const opening_t *self, int lock)
                    self->options->path);
 }
 
-/*  The pid is only for people to read: what counts is the lock, which ends with its process.  */
+/*  The pid is only for people to read: what counts is the lock, which ends with its process. Always of one length, so
+    that it takes no more room than the last did.  */
 static int write_pid (int lock)
 {
     char text[24];
-    int size = snprintf (text, sizeof text, "%ld\n", (long) getpid ());
-    if (ftruncate (lock, 0))
-        return -1;
-    return pwrite (lock, text, (size_t) size, 0) == size ? 0 : -1;
+    int size = snprintf (text, sizeof text, "%-20ld\n", (long) getpid ());
+    if (pwrite (lock, text, (size_t) size, 0) == size)
+        return 0;
+    return is_full (errno) ? 0 : -1;
 }
 
 /*  Comes before LMDB touches a file: LMDB opens one environment twice without a word, and the second close
@@ -452,7 +484,7 @@ static int take_lock (opening_t *self)
                                     : refuse (self, "cannot lock %s/LOCK: %s; use a local file system",
                                               self->options->path, strerror (errno));
     if (write_pid (store->lock))
-        return refuse (self, "cannot write %s/LOCK: %s; make room on the disk", self->options->path,
+        return refuse (self, "cannot write %s/LOCK: %s; check the disk", self->options->path,
                        strerror (errno));
     return 0;
 }
@@ -502,8 +534,9 @@ static int open_environment (opening_t *self)
 {
     int dead;
     int rc = mdb_env_create (&self->store->env);
+    self->store->map_size = round_to_pages (self->options->map_size);
     if (rc == 0)
-        rc = mdb_env_set_mapsize (self->store->env, round_to_pages (self->options->map_size));
+        rc = mdb_env_set_mapsize (self->store->env, self->store->map_size);
     if (rc == 0)
         rc = mdb_env_open (self->store->env, self->options->path, MDB_NOTLS, 0600);
     if (rc == 0)
@@ -638,9 +671,14 @@ tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_st
     base->ops = &s_ops;
     store->pid = getpid ();
     store->directory = store->lock = -1;
+    store->path = strdup (options->path);
+    TIM3_ASSERT (store->path);
     if (open_directory (&self) || take_lock (&self) || make_data_file (&self) || open_environment (&self) ||
-        open_meta (&self))
+        open_meta (&self)) {
+        if (options->full)
+            *options->full = tim3_disk_full (options->path);
         tim3_store_close (&base);
+    }
     return base;
 }
 

@@ -1,4 +1,5 @@
 /*  store_open.c - opens a store as its options say: LMDB alone, or two tiers over it.  */
+#include "store/files.h"
 #include "store/journal.h"
 #include "store/store_lmdb.h"
 #include "store/store_tiers.h"
@@ -37,6 +38,8 @@ static tim3_store_t *open_tiers (tim3_store_t *lmdb, const tim3_store_options_t 
                                   .keep_bytes = options->keep_bytes};
     tim3_store_t *writer = tim3_store_lmdb_share (lmdb);
     tim3_store_t *store = tim3_store_open_tiers (lmdb, writer, &tiers, why, why_size);
+    if (!store && options->full)
+        *options->full = tim3_disk_full (options->path);
     return store ? store : refuse_journal (options->path, why, why_size);
 }
 

@@ -1,5 +1,7 @@
 /*  test_config.c - the configuration: what is accepted, and that every mistake is named with its place.  */
+#include "agent/endpoint.h"
 #include "base/config.h"
+#include "base/loopback.h"
 
 #include <check.h>
 #include <signal.h>
@@ -168,6 +170,91 @@ START_TEST (test_twice)
 }
 END_TEST
 
+/*  No address but the loopback in numbers: other hosts would be let in without encryption.  */
+START_TEST (test_listeners)
+{
+    static const char *const wrong[] = {"0.0.0.0:17300",
+                                        "10.0.0.1:17300",
+                                        "*:17300",
+                                        "localhost:17300",
+                                        "127.0.0.1",
+                                        "127.0.0.1:",
+                                        "127.0.0.1:0",
+                                        "127.0.0.1:x",
+                                        "127.0.0.1:70000",
+                                        "127.0.0.256:100",
+                                        "127.1:17300",
+                                        "1270.0.0.1:100",
+                                        "127.0.0.01:17300",
+                                        "127.0.0.1.evil.example:100",
+                                        ":17300"};
+    char text[200];
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        snprintf (text, sizeof text, "agents\n    listen = \"%s\"\nasset\n    TIM3\n", wrong[i]);
+        refused (text, "agents/listen: \"");
+        snprintf (text, sizeof text, "agents\n    advertise = \"%s\"\nasset\n    TIM3\n", wrong[i]);
+        refused (text, "agents/advertise: \"");
+    }
+    refused ("agents\n    listen = 127.0.0.1:64000\nasset\n    TIM3\n",
+             "agents/listen: port 64000 leaves too few");
+    refused ("agents\n    transport = udp\n", "agents/transport: \"udp\" is not one of ipc|tcp");
+}
+END_TEST
+
+/*  Every agent has a place of its own, told and bound from the same order.  */
+START_TEST (test_endpoints)
+{
+    static const char *const agents[][2] = {
+        {"router.-.0", "7000"},          {"state_manager.-.0", "7001"},    {"mock_usda.USDA.0", "7002"},
+        {"lock_manager.TIM3.0", "7003"}, {"token_manager.TIM3.0", "7004"}, {"coordinator.TIM3.0", "7005"},
+        {"coordinator.TIM3.63", "7068"}, {"lock_manager.TIME.0", "7069"},  {"coordinator.TIME.1", "7072"}};
+    static const char *const nowhere[] = {"coordinator.TIM3.64", "lock_manager.TIM3.1", "lock_manager.X.0",
+                                          "coordinator.TIM3", "client.-.0"};
+    char endpoint[TIM3_ENDPOINT_MAX + 1];
+    char expected[64];
+    tim3_config_t *config = load ("agents\n    transport = tcp\n    listen = 127.0.0.1:7000\n"
+                                  "    advertise = 127.9.9.9:17000\nasset\n    TIM3\n    TIME\n");
+    ck_assert_msg (config != NULL, "%s", s_why);
+    for (size_t i = 0; i < sizeof agents / sizeof agents[0]; i++) {
+        ck_assert (tim3_endpoint_bound (config, "/data", agents[i][0], endpoint));
+        snprintf (expected, sizeof expected, "tcp://127.0.0.1:%s", agents[i][1]);
+        ck_assert_str_eq (endpoint, expected);
+        ck_assert (tim3_endpoint_told (config, "/data", agents[i][0], endpoint));
+        snprintf (expected, sizeof expected, "tcp://127.9.9.9:1%s", agents[i][1]);
+        ck_assert_str_eq (endpoint, expected);
+    }
+    for (size_t i = 0; i < sizeof nowhere / sizeof nowhere[0]; i++)
+        ck_assert (!tim3_endpoint_bound (config, "/data", nowhere[i], endpoint));
+    tim3_config_destroy (&config);
+
+    config = load ("asset\n    TIM3\n");
+    ck_assert (tim3_endpoint_told (config, "/data", "lock_manager.TIM3.0", endpoint));
+    ck_assert_str_eq (endpoint, "ipc:///data/run/lock_manager.TIM3.0.sock");
+    tim3_config_destroy (&config);
+}
+END_TEST
+
+START_TEST (test_endpoints_that_stay_here)
+{
+    static const char *const here[] = {"ipc:///tmp/x", "tcp://127.0.0.1:1", "tcp://127.255.255.255:65535",
+                                       "tcp://[::1]:80"};
+    static const char *const away[] = {"tcp://192.168.0.1:80",
+                                       "tcp://127.0.0.1.example:80",
+                                       "tcp://[::2]:80",
+                                       "tcp://*:80",
+                                       "udp://127.0.0.1:80",
+                                       "pgm://127.0.0.1:80",
+                                       "",
+                                       "tcp://",
+                                       "tcp://127.0.0.1:80;127.0.0.1:81",
+                                       "tcp://eth0:1"};
+    for (size_t i = 0; i < sizeof here / sizeof here[0]; i++)
+        ck_assert_msg (tim3_endpoint_stays_here (here[i]), "%s", here[i]);
+    for (size_t i = 0; i < sizeof away / sizeof away[0]; i++)
+        ck_assert_msg (!tim3_endpoint_stays_here (away[i]), "%s", away[i]);
+}
+END_TEST
+
 START_TEST (test_assets)
 {
     refused ("asset\n    -\n", "asset/-: asset names are");
@@ -250,6 +337,9 @@ Suite *suite_config (void)
     tcase_add_test (tests, test_values);
     tcase_add_test (tests, test_structure);
     tcase_add_test (tests, test_twice);
+    tcase_add_test (tests, test_listeners);
+    tcase_add_test (tests, test_endpoints);
+    tcase_add_test (tests, test_endpoints_that_stay_here);
     tcase_add_test (tests, test_assets);
     tcase_add_test (tests, test_most_assets);
     tcase_add_test (tests, test_table_is_sound);

@@ -312,11 +312,33 @@ START_TEST (test_overloaded)
 }
 END_TEST
 
+/*  Clients are told that a ledger's store is full as long as nothing has been decided; later it is asked again.  */
+START_TEST (test_a_full_ledger)
+{
+    start_mint ("r1");
+    ledger_refuses ("r1", TIM3_MSG_TOKEN_MINT, TIM3_STORAGE_FULL);
+    ck_assert_uint_eq (bench_count (), 0);
+    ledger_refuses ("r1", TIM3_MSG_LOCK, TIM3_STORAGE_FULL);
+    check_failed (TIM3_MSG_MINT, TIM3_STORAGE_FULL, 0, 0);
+    start_redeem ("r2");
+    ledger_refuses ("r2", TIM3_MSG_TOKEN_BURN, TIM3_STORAGE_FULL);
+    check_failed (TIM3_MSG_REDEEM, TIM3_STORAGE_FULL, 0, 0);
+    start_transfer ("r3");
+    ledger_refuses ("r3", TIM3_MSG_TOKEN_TRANSFER, TIM3_STORAGE_FULL);
+    check_failed (TIM3_MSG_TRANSFER, TIM3_STORAGE_FULL, 0, 0);
+    start_redeem ("r4");
+    minted (TIM3_MSG_BURNED, "r4");
+    ledger_refuses ("r4", TIM3_MSG_RELEASE, TIM3_STORAGE_FULL);
+    ck_assert_uint_eq (bench_count (), 0);
+    ck_assert_uint_eq (bench_metric ("in_flight"), 1);
+}
+END_TEST
+
 /*  A ledger's refusal ends a flight if it is final, and only if it is about the stage at hand.  */
 START_TEST (test_ledger_refuses)
 {
     start_mint ("r1");
-    ledger_refuses ("r1", TIM3_MSG_LOCK, TIM3_STORAGE_FULL);
+    ledger_refuses ("r1", TIM3_MSG_LOCK, TIM3_NOT_READY);
     ledger_refuses ("r1", TIM3_MSG_LOCK, TIM3_INTERNAL);
     ledger_refuses ("r1", TIM3_MSG_TOKEN_MINT, TIM3_ID_REUSED);
     ledger_refuses ("r9", TIM3_MSG_LOCK, TIM3_ID_REUSED);
@@ -714,6 +736,7 @@ Suite *suite_coordinator (void)
     tcase_add_test (tcase, test_order_of_checks);
     tcase_add_test (tcase, test_other_request_under_an_id_in_flight);
     tcase_add_test (tcase, test_overloaded);
+    tcase_add_test (tcase, test_a_full_ledger);
     tcase_add_test (tcase, test_ledger_refuses);
     tcase_add_test (tcase, test_burned_goes_only_forward);
     tcase_add_test (tcase, test_voiding_that_is_refused_fails_as_the_mint_did);

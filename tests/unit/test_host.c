@@ -219,6 +219,26 @@ START_TEST (test_only_requests_are_told_that_it_is_full)
 }
 END_TEST
 
+/*  So that a coordinator knows which of its transactions it was, whether the store was full before or after it.  */
+START_TEST (test_refusals_tell_what_they_are_about)
+{
+    tim3_control_t pause = {.control = TIM3_CONTROL_PAUSE, .request_id = "c1"};
+    tim3_token_transfer_t transfer = {.tx = bench_tx (7), .account = "alice", .to = "bob", .amount = 5};
+    for (unsigned last = 0; last < 2; last++) {
+        if (last)
+            put (TIM3_MSG_CONTROL, "client", "token_manager.TIM3.0", &pause);
+        put (TIM3_MSG_TOKEN_TRANSFER, "coordinator.TIM3.0", "token_manager.TIM3.0", &transfer);
+        memory_store_fail_change (s_store, 1);
+        take (false);
+        commit ();
+        ck_assert_uint_eq (s_out[TIM3_MSG_ERROR], 1 + last);
+        ck_assert_uint_eq (s_error.code, TIM3_STORAGE_FULL);
+        ck_assert_uint_eq (s_error.request, TIM3_MSG_TOKEN_TRANSFER);
+        ck_assert (memcmp (&s_error.tx, &transfer.tx, sizeof transfer.tx) == 0);
+    }
+}
+END_TEST
+
 START_TEST (test_own_questions)
 {
     static const uint64_t questions[] = {TIM3_MSG_INFO, TIM3_MSG_HEALTH, TIM3_MSG_STATS, TIM3_MSG_CONFIG_GET};
@@ -242,6 +262,7 @@ Suite *suite_host (void)
     tcase_add_test (tcase, test_bad_frames);
     tcase_add_test (tcase, test_too_many_envelopes);
     tcase_add_test (tcase, test_only_requests_are_told_that_it_is_full);
+    tcase_add_test (tcase, test_refusals_tell_what_they_are_about);
     tcase_add_test (tcase, test_own_questions);
     suite_add_tcase (suite, tcase);
     return suite;

@@ -266,6 +266,8 @@ START_TEST (test_entries_must_agree_with_their_names)
     check_error (register_agent (&asset), TIM3_INVALID_FIELD);
     check_error (register_agent (&name), TIM3_INVALID_FIELD);
     check_error (register_agent (&endpoint), TIM3_INVALID_FIELD);
+    strcpy (endpoint.endpoint, "tcp://192.0.2.1:7000");
+    check_error (register_agent (&endpoint), TIM3_INVALID_FIELD);
     ck_assert_uint_eq (list ()->items.count, 0);
 }
 END_TEST
