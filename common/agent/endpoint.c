@@ -1,5 +1,6 @@
 /*  endpoint.c - where agents listen, and where others find them.  */
 #include "agent/endpoint.h"
+#include "agent/settings.h"
 #include "base/address.h"
 #include "base/loopback.h"
 
@@ -61,9 +62,23 @@ static bool tcp_endpoint (const tim3_config_t *config, const char *first, const 
     return true;
 }
 
-static bool endpoint (const tim3_config_t *config, const char *data, const char *first, const char *address,
+/*  Ledgers that are hosted are found where their host is.  */
+static void find_process (const tim3_config_t *config, const char *name, char process[TIM3_ADDRESS_MAX + 1])
+{
+    tim3_address_t address;
+    bool ledger = tim3_address_parse (name, &address) &&
+                  (address.role == TIM3_ROLE_LOCK_MANAGER || address.role == TIM3_ROLE_TOKEN_MANAGER);
+    if (ledger && tim3_settings_merged (config, address.asset))
+        tim3_address_format (TIM3_ROLE_COORDINATOR, address.asset, 0, process);
+    else
+        snprintf (process, TIM3_ADDRESS_MAX + 1, "%s", name);
+}
+
+static bool endpoint (const tim3_config_t *config, const char *data, const char *first, const char *name,
                       char *out)
 {
+    char address[TIM3_ADDRESS_MAX + 1];
+    find_process (config, name, address);
     if (strcmp (tim3_config_text (config, "agents", "transport", NULL), "tcp") == 0)
         return tcp_endpoint (config, first, address, out);
     snprintf (out, TIM3_ENDPOINT_MAX + 1, "ipc://%s/run/%s.sock", data, address);

@@ -661,25 +661,10 @@ static void make_host (shell_t *self)
         tim3_host_add (self->host, self->program->hosted[i], &self->hosted[i]);
 }
 
-/*  Who does not know yet where a hosted ledger is looks for it under its own name.  */
-static void link_hosted (const shell_t *self)
-{
-    char path[512];
-    char target[TIM3_ADDRESS_MAX + 6];
-    snprintf (target, sizeof target, "%s.sock", self->settings.name);
-    for (unsigned i = 0; i < self->hosted_count; i++) {
-        snprintf (path, sizeof path, "%s/run/%s.sock", self->arguments.data, self->hosted[i].name);
-        unlink (path);
-        if (symlink (target, path) != 0)
-            tim3_fatal (TIM3_EXIT_RETRY, "cannot make %s: %s", path, strerror (errno));
-    }
-}
-
 static void make_sockets (shell_t *self)
 {
     self->context = zmq_ctx_new ();
     bind_inbox (self);
-    link_hosted (self);
     reach (self, "router.-.0");
 }
 

@@ -27,6 +27,8 @@ PLACES = {"router.-.0": 0, "state_manager.-.0": 1, "mock_usda.USDA.0": 2, "lock_
 LEDGERS = ("mock_usda.USDA.0", "lock_manager.TIM3.0", "token_manager.TIM3.0")
 # As agents/sweep_after_ms and its like, but so that a slow machine does not void every mint.
 TIMES = dict(heartbeat_ms=200, sweep_after_ms=2000, sweep_most_ms=8000, retry_ms=200)
+# checkpoints all the time, so little memory that a full map is felt soon, and no more of the past than fits the disk
+TIERS = dict(checkpoint_mb=1, memory_mb=8, replay_mb=8)
 STEP_S = 180  # what the supervisor may take for one command on a loaded machine
 
 
@@ -130,7 +132,7 @@ class Chaos(Supervised):
         self.disk = Disk(os.path.join(out, "disk"), megabytes)
         bound, told = free_ports(random.Random(os.getpid()))
         tempfile.tempdir = self.disk.folder
-        agents = dict(TIMES, transport="tcp", listen=f"127.0.0.1:{bound}", advertise=f"127.0.0.1:{told}")
+        agents = dict(TIMES, **TIERS, store="lmdb" if seed % 3 == 0 else "journal", transport="tcp", listen=f"127.0.0.1:{bound}", advertise=f"127.0.0.1:{told}")
         super().__init__(coordinators=2, settings=dict(agents, **settings))
         tempfile.tempdir = None
         self.network = Network(bound, told)

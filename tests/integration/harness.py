@@ -157,7 +157,7 @@ class Cluster:
         return f"ipc://{self.dir}/run/front.sock"
 
     def endpoint(self, address):
-        return f"ipc://{self.dir}/run/{address}.sock"
+        return f"ipc://{self.dir}/run/{self.process_of(address)}.sock"
 
     def client(self, endpoint=None, sender="client"):
         client = Client(endpoint or self.front(), sender)

@@ -76,32 +76,45 @@ static void parse_key (poke_t *self, const char *hex)
 
 /*  ----------------------------------------------------------------------------------------------- list  */
 
-static void list_row (const MDB_val *key, const MDB_val *value)
+static void list_row (unsigned table, const tim3_key_t *key, const uint8_t *value, size_t size)
 {
-    const uint8_t *bytes = key->mv_data;
-    const tim3_table_row_t *row = row_of (bytes[0]);
+    const tim3_table_row_t *row = row_of (table);
     char hex[2 * TIM3_KEY_MAX + 1];
     tim3_arena_t none = {0};
     tim3_fault_t fault;
-    printf ("%s %s ", row ? row->name : "?", tim3_hex_format (bytes + 1, key->mv_size - 1, hex));
+    printf ("%s %s ", row ? row->name : "?", tim3_hex_format (key->data, key->size, hex));
     void *record = tim3_alloc (row ? row->shape->size : 1);
-    if (row && tim3_decode_array (value->mv_data, value->mv_size, row->shape, record, &none, &fault) == 0)
+    if (row && tim3_decode_array (value, size, row->shape, record, &none, &fault) == 0)
         tim3ctl_json_print_line (tim3ctl_json (row->shape, record));
     else
         puts ("null");
     free (record);
 }
 
-static void list (poke_t *self, const char *table)
+static void list_table (tim3_store_t *store, unsigned table)
 {
-    MDB_cursor *cursor;
-    MDB_val key;
-    MDB_val value;
-    must (mdb_cursor_open (self->txn, self->dbi, &cursor), "cursor");
-    while (mdb_cursor_get (cursor, &key, &value, MDB_NEXT) == 0)
-        if (!table || *(uint8_t *) key.mv_data == parse_table (table))
-            list_row (&key, &value);
-    mdb_cursor_close (cursor);
+    tim3_key_t key = tim3_key_empty ();
+    const uint8_t *value;
+    size_t size;
+    if (store->ops->get (store, (tim3_table_t) table, &key, &value, &size))
+        list_row (table, &key, value, size);
+    while (store->ops->seek (store, (tim3_table_t) table, TIM3_SEEK_GT, &key, &value, &size))
+        list_row (table, &key, value, size);
+}
+
+/*  As an agent would see it, with what its journal holds.  */
+static void list (const char *path, const char *table)
+{
+    char why[512];
+    bool in_use;
+    tim3_store_meta_t meta;
+    tim3_store_t *store = tim3_store_open_read_only (path, &meta, &in_use, why, sizeof why);
+    if (!store)
+        tim3_fatal (1, "%s", why);
+    for (unsigned number = 0; number < 256; number++)
+        if (!table || number == parse_table (table))
+            list_table (store, number);
+    tim3_store_close (&store);
 }
 
 /*  ----------------------------------------------------------------------------------------------- edits  */
@@ -302,21 +315,21 @@ int main (int argc, char **argv)
         tim3_fatal (
             2,
             "usage: tim3-poke STORE list [TABLE] | STORE TABLE KEY delete|copy KEY|raw BYTES|FIELD=VALUE...");
-    open_store (&self, argv[1]);
     if (listing) {
-        list (&self, argv[3]);
-    } else {
-        self.table = parse_table (argv[2]);
-        parse_key (&self, argv[3]);
-        if (strcmp (argv[4], "delete") == 0)
-            must (mdb_del (self.txn, self.dbi, &self.place, NULL), "delete");
-        else if (argc == 6 && strcmp (argv[4], "copy") == 0)
-            copy_to (&self, argv[5]);
-        else if (argc == 6 && strcmp (argv[4], "raw") == 0)
-            put_raw (&self, argv[5]);
-        else
-            edit (&self, argc - 4, argv + 4);
+        list (argv[1], argv[3]);
+        return 0;
     }
+    open_store (&self, argv[1]);
+    self.table = parse_table (argv[2]);
+    parse_key (&self, argv[3]);
+    if (strcmp (argv[4], "delete") == 0)
+        must (mdb_del (self.txn, self.dbi, &self.place, NULL), "delete");
+    else if (argc == 6 && strcmp (argv[4], "copy") == 0)
+        copy_to (&self, argv[5]);
+    else if (argc == 6 && strcmp (argv[4], "raw") == 0)
+        put_raw (&self, argv[5]);
+    else
+        edit (&self, argc - 4, argv + 4);
     close_store (&self);
     return 0;
 }
