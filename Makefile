@@ -120,6 +120,7 @@ $(BUILD)/bin/tim3-sim: $(SIM_OBJECTS) $(BUILD)/libtim3.a
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/bin/tim3-sim-canary-%: $(SIM_OBJECTS) $(BUILD)/libtim3.a common/base/canary.h
+	@mkdir -p $(@D)
 	@echo '  LD   $@'
 	@file=$$(grep -l 'TIM3_CANARY_IS ($*)' */*.c common/*/*.c) && mkdir -p $(BUILD)/sim && \
 	    $(CC) $(ALL_CFLAGS) -DTIM3_CANARY=$* -c $$file -o $(BUILD)/sim/canary-$*.o && \

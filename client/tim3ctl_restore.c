@@ -221,6 +221,14 @@ static bool has_agent (const restore_t *self, tim3_role_t role, const char *asse
     return false;
 }
 
+/*  Those of a merged critical path share the lock manager's store.  */
+static bool has_ledgers (const restore_t *self, const tim3_config_t *config, const char *asset)
+{
+    bool merged = strcmp (tim3_config_text (config, "asset/*", "critical_path", asset), "merged") == 0;
+    return has_agent (self, TIM3_ROLE_LOCK_MANAGER, asset) &&
+           has_agent (self, TIM3_ROLE_TOKEN_MANAGER, asset) != merged;
+}
+
 /*  Ledgers that the configuration wants and the backup lacks would begin empty beside full ones.  */
 static bool check_config (restore_t *self)
 {
@@ -237,8 +245,7 @@ static bool check_config (restore_t *self)
     if (!has_agent (self, TIM3_ROLE_MOCK_USDA, collateral))
         good = fail (self, "%s asks for the collateral %s, which the backup does not have", path, collateral);
     for (unsigned i = 0; good && (asset = tim3_config_asset (config, i)); i++)
-        if (!has_agent (self, TIM3_ROLE_LOCK_MANAGER, asset) ||
-            !has_agent (self, TIM3_ROLE_TOKEN_MANAGER, asset))
+        if (!has_ledgers (self, config, asset))
             good = fail (
                 self,
                 "%s asks for the asset %s, whose ledgers are not in the backup; take it out, and add it "

@@ -438,6 +438,14 @@ static void look_below_all (tiers_t *self)
         look_below (self, row->number);
 }
 
+static void begin_record (tiers_t *self)
+{
+    static const uint8_t heads[TIM3_JOURNAL_HEAD + TIM3_RECORD_HEAD];
+    tim3_buffer_clear (&self->record);
+    tim3_buffer_append (&self->record, heads, sizeof heads);
+    self->kept = self->record.size;
+}
+
 static void freeze (tiers_t *self)
 {
     tim3_journal_place_t last = tim3_journal_last (self->journal);
@@ -447,6 +455,7 @@ static void freeze (tiers_t *self)
         (tim3_checkpoint_t){.number = last.number, .checksum = last.checksum, .digest = self->digest};
     self->appended = 0;
     self->fresh = true;
+    begin_record (self); /* notes that led to nothing so far belong to the stretch that ends */
     look_below_all (self);
     tim3_journal_turn (self->journal);
     ask_for_work (self);
@@ -618,14 +627,6 @@ bool tim3_store_tiers_leave (tim3_store_t *store)
 }
 
 /*  ------------------------------------------------------------------------------------------- commit  */
-
-static void begin_record (tiers_t *self)
-{
-    static const uint8_t heads[TIM3_JOURNAL_HEAD + TIM3_RECORD_HEAD];
-    tim3_buffer_clear (&self->record);
-    tim3_buffer_append (&self->record, heads, sizeof heads);
-    self->kept = self->record.size;
-}
 
 /*  The batch never was; its notes neither.  */
 static void tiers_abort (tim3_store_t *base)

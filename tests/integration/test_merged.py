@@ -11,6 +11,8 @@ import subprocess
 import harness
 from harness import Cluster
 from load import Load
+from test_backup import (test_backups_under_load, test_hold_ends_by_itself, test_older_router_is_found_out,  # noqa: F401
+                         test_older_collateral_token_is_refused_after_a_clean_stop, test_one_commit_is_enough)
 from test_import import test_agents_killed_while_importing  # noqa: F401
 from test_kill import (test_all_killed_at_once, test_clean_stops, test_commit_boundaries_of_lock_manager,  # noqa: F401
                        test_commit_boundaries_of_mock_usda, test_commit_boundaries_of_state_manager,
