@@ -102,6 +102,7 @@ class Supervised(Cluster):
         return {agent["address"]: agent for agent in agents}
 
     def __enter__(self):
+        shutil.rmtree(os.path.join(self.dir, "keys"))  # it makes them where there are none
         try:
             self.supervisor("start", "--config", self.config)
         except BaseException:
