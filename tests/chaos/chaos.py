@@ -183,7 +183,7 @@ class Run:
         for line in done.stdout.splitlines():
             _, key, text = line.split(" ", 2)
             record = json.loads(text)
-            op = {"unlock_void": "unlock", "unlock_burn": "unlock"}.get(record["op"], record["op"])
+            op = {"unlock_burn": "unlock"}.get(record["op"], record["op"])
             found.setdefault(record["account"], []).append(
                 dict(op=op, tx=key[2:34], amount=int(record["amount"]), code=record["code"],
                      balance=int(record["balance"]), time_us=record["time_us"]))

@@ -51,6 +51,7 @@ FAILED = "transaction.failed"
 EVENTS = {"Mint": "token.minted", "Redeem": "token.burned", "Transfer": "token.transferred"}
 GROWS = (ENTRY["Mint"], RECEIVED)
 LOCK, UNLOCK = "lock", "unlock"
+GIVEN_BACK = "unlock_void"  # the collateral of a mint that came to nothing
 
 
 class Anomaly:
@@ -421,21 +422,20 @@ class Checker:
             return
         change = -record["amount"] if kind == LOCK else record["amount"]
         ops = self.by_tx.get((kind == "faucet", tx), [])
-        wanted = {"faucet": ("Faucet",), LOCK: ("Mint",), UNLOCK: ("Mint", "Redeem")}[kind]
+        wanted = {"faucet": ("Faucet",), LOCK: ("Mint",), UNLOCK: ("Redeem",), GIVEN_BACK: ("Mint",)}[kind]
         scale = 1 if kind == "faucet" else self.history.scale
         ops = [op for op in ops if op.account == account and op.kind in wanted and op.units * scale == record["amount"]]
         if not ops:
             self.wrong("phantom effect", f"{where}: it was never asked for")
             return
         op = ([op for op in ops if op.may_have_happened()] or ops)[0]
-        given_back = kind == UNLOCK and op.kind == "Mint"  # of a mint that came to nothing; that may be told first
         if kind == "faucet":
             self.check_value(op, "balance", record["balance"])
             if op.outcome == "refused":
                 self.wrong("effect of a refusal", f"{where}: {op}")
         self.locks[kind] += record["amount"]
-        yield (record["balance"] - change, record["balance"], op.invoked, FOREVER if given_back else op.ended,
-               record["time_us"], f"{kind} of {op}")
+        ended = FOREVER if kind == GIVEN_BACK else op.ended  # the caller may be told before it is given back
+        yield (record["balance"] - change, record["balance"], op.invoked, ended, record["time_us"], f"{kind} of {op}")
 
     def collateral_reads(self, account):
         for op in self.history.ops.values():

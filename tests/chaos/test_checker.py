@@ -22,6 +22,7 @@ class Ledger:
         self.histories = {account: [] for account in ACCOUNTS}
         self.collateral = {account: [] for account in ACCOUNTS}
         self.events, self.supply, self.clock = [], 0, 0
+        self.known = set()
 
     def event(self, topic, op, **more):
         self.events.append(dict(seq=len(self.events) + 1, topic=topic, tx=op["tx"], amount=op["units"], **more))
@@ -45,6 +46,12 @@ class Ledger:
     def decide(self, op):
         self.clock += 1
         account, units, kind = op["account"], op["units"], op["kind"]
+        if op["tx"] in self.known:
+            if kind == "Mint" and self.holding[account] >= units * SCALE:
+                self.move(account, "lock", op, -units * SCALE)
+                self.move(account, "unlock_void", op, units * SCALE)
+            return "refused", dict(name="id_reused", available=0, needed=0)
+        self.known.add(op["tx"])
         if kind == "GetBalance":
             return "ok", dict(balance=self.balance[account], entries=len(self.histories[account]))
         if kind == "GetHolding":
@@ -93,14 +100,24 @@ def random_op(rng, number):
                 tx=hashlib.md5(f"r{number}".encode()).hexdigest(), decided=decided, ended=decided + rng.randint(1, 60))
 
 
+def reuse_ids(rng, ops):
+    """Some ask for a redemption and then a mint under the id of a transfer long done, with an amount of their own."""
+    for first, second, third in zip(ops, ops[40:], ops[80:]):
+        if (first["kind"], second["kind"], third["kind"]) == ("Transfer", "Redeem", "Mint"):
+            first["kept"] = True  # nobody gives it up: what came of an id must be known before it is used again
+            for op in (second, third):
+                op.update(account=first["account"], units=first["units"] + 1, id=first["id"], tx=first["tx"])
+
+
 def good_history(seed, count=300):
     """As a list of lines. Some operations are given up: of these, some happen all the same."""
     rng = random.Random(seed)
     ops = [random_op(rng, number) for number in range(count)]
+    reuse_ids(rng, ops)
     ledger, lines = Ledger(), [dict(e="header", asset="TIM3", scale=SCALE)]
     ends = []
     for op in sorted(ops, key=lambda op: op["decided"]):
-        given_up = rng.random() < 0.1
+        given_up = rng.random() < 0.1 and not op.pop("kept", False)
         if given_up and rng.random() < 0.5:
             continue
         outcome, result = ledger.decide(op)
@@ -134,6 +151,10 @@ class Planter:
 
     def last(self, outcome, *kinds):
         return self.ended(outcome, *kinds)[-1]
+
+    def last_short(self, *kinds):
+        """The last that was refused because there was too little."""
+        return [op for op in self.ended("refused", *kinds) if self.ends[op]["name"] == "insufficient_funds"][-1]
 
 
 def lost_effect(p):
@@ -321,18 +342,18 @@ def phantom_refusal(p):
 
 
 def refusal_with_wrong_operands(p):
-    op = p.last("refused", "Redeem", "Transfer")
+    op = p.last_short("Redeem", "Transfer")
     p.ends[op]["available"] = p.ends[op]["needed"]
     return "phantom refusal"
 
 
 def refusal_of_a_mint_with_wrong_operands(p):
-    p.ends[p.last("refused", "Mint")]["available"] += 10 ** 6
+    p.ends[p.last_short("Mint")]["available"] += 10 ** 6
     return "phantom refusal"
 
 
 def refusal_without_a_reason(p):
-    p.ends[p.last("refused", "Redeem", "Transfer")]["name"] = "account_frozen"
+    p.ends[p.last_short("Redeem", "Transfer")]["name"] = "account_frozen"
     return "phantom refusal"
 
 
