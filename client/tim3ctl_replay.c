@@ -66,8 +66,9 @@ typedef struct {
 
 static const tim3_core_t *core_of (tim3_role_t role)
 {
-    static const tim3_core_t *const cores[] = {&tim3_router_core,        &tim3_lock_manager_core, &tim3_token_manager_core,
-                                               &tim3_state_manager_core, &tim3_mock_usda_core};
+    static const tim3_core_t *const cores[] = {&tim3_router_core, &tim3_lock_manager_core,
+                                               &tim3_token_manager_core, &tim3_state_manager_core,
+                                               &tim3_mock_usda_core};
     for (unsigned i = 0; i < sizeof cores / sizeof cores[0]; i++)
         if (cores[i]->role == role)
             return cores[i];
@@ -126,7 +127,8 @@ static bool same_key (const tim3_memrow_t *a, const tim3_memrow_t *b)
 }
 
 /*  The change of a key in the batch. Mostly the two sides have the same order.  */
-static bool find_change (const tim3_memtable_t *batch, size_t guess, const tim3_memrow_t *wanted, tim3_memrow_t *row)
+static bool find_change (const tim3_memtable_t *batch, size_t guess, const tim3_memrow_t *wanted,
+                         tim3_memrow_t *row)
 {
     size_t count = tim3_memtable_changes (batch);
     for (size_t i = 0; i < count; i++) {
@@ -159,7 +161,8 @@ static void compare (replay_t *self, const tim3_record_t *record, const tim3_mem
         if (!there || !same_value (&then, &now))
             differ (self, &then, there ? &now : NULL);
     }
-    for (size_t i = 0; batch && found < tim3_memtable_changes (batch) && i < tim3_memtable_changes (batch); i++) {
+    for (size_t i = 0; batch && found < tim3_memtable_changes (batch) && i < tim3_memtable_changes (batch);
+         i++) {
         now = tim3_memtable_change (batch, i);
         if (!in_record (record, &now))
             differ (self, NULL, &now);
@@ -190,8 +193,8 @@ static void make_host (replay_t *self, uint64_t started_us, uint64_t incarnation
                                    .runs_again = true};
     strcpy (options.name, self->ledgers[0].settings.name);
     tim3_host_destroy (&self->host);
-    self->host =
-        tim3_host_new (self->ledgers[0].core, &self->ledgers[0].settings, tim3_past_store (self->past), &options);
+    self->host = tim3_host_new (self->ledgers[0].core, &self->ledgers[0].settings,
+                                tim3_past_store (self->past), &options);
     for (unsigned i = 1; i < self->ledger_count; i++)
         tim3_host_add (self->host, self->ledgers[i].core, &self->ledgers[i].settings);
     self->in_batch = false;
@@ -281,13 +284,16 @@ static bool run_causes (replay_t *self, char *why, size_t why_size)
         if (self->difference_count > 0)
             return true;
         if (!hand_over (self, &cause)) {
-            snprintf (why, why_size, "the causes of record %" PRIu64 " begin in the middle: its agent wrote none before", self->number);
+            snprintf (why, why_size,
+                      "the causes of record %" PRIu64 " begin in the middle: its agent wrote none before",
+                      self->number);
             return false;
         }
         at += (size_t) size;
     }
     if (size < 0) {
-        snprintf (why, why_size, "the causes of record %" PRIu64 " cannot be read by this build", self->number);
+        snprintf (why, why_size, "the causes of record %" PRIu64 " cannot be read by this build",
+                  self->number);
         return false;
     }
     finish_batch (self);
@@ -300,11 +306,12 @@ static void tell_progress (replay_t *self)
     if (now - self->told_us < PROGRESS_US)
         return;
     self->told_us = now;
-    fprintf (stderr, "replay: %" PRIu64 " records, %" PRIu64 " messages, now at record %" PRIu64 "\n", self->records, self->frames,
-             self->number);
+    fprintf (stderr, "replay: %" PRIu64 " records, %" PRIu64 " messages, now at record %" PRIu64 "\n",
+             self->records, self->frames, self->number);
 }
 
-static bool take_record (void *context, uint64_t number, const tim3_record_t *record, char *why, size_t why_size)
+static bool take_record (void *context, uint64_t number, const tim3_record_t *record, char *why,
+                         size_t why_size)
 {
     replay_t *self = context;
     self->number = number;
@@ -350,7 +357,8 @@ static void print_differences (const replay_t *self)
             self->difference_count == 1 ? "" : "s");
     json_array_foreach (self->differences, i, entry)
     {
-        printf ("  %s, %s\n", json_string_value (json_object_get (entry, "table")), json_string_value (json_object_get (entry, "key")));
+        printf ("  %s, %s\n", json_string_value (json_object_get (entry, "table")),
+                json_string_value (json_object_get (entry, "key")));
         print_side ("then", json_object_get (entry, "then"));
         print_side ("now ", json_object_get (entry, "now"));
     }
@@ -360,17 +368,18 @@ static void report (replay_t *self)
 {
     bool same = self->difference_count == 0;
     if (self->json) {
-        tim3ctl_json_print (json_pack ("{s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:O}", "agent", self->name, "from_record",
-                                       (json_int_t) (tim3_past_number (self->past) + 1), "records", (json_int_t) self->records, "run",
-                                       (json_int_t) self->run, "messages", (json_int_t) self->frames, "same", (int) same,
-                                       "other_settings", (int) self->other_settings, "differs_at",
-                                       (json_int_t) (same ? 0 : self->number), "differences", self->differences));
+        tim3ctl_json_print (json_pack (
+            "{s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:O}", "agent", self->name, "from_record",
+            (json_int_t) (tim3_past_number (self->past) + 1), "records", (json_int_t) self->records, "run",
+            (json_int_t) self->run, "messages", (json_int_t) self->frames, "same", (int) same,
+            "other_settings", (int) self->other_settings, "differs_at",
+            (json_int_t) (same ? 0 : self->number), "differences", self->differences));
         return;
     }
     if (tim3_past_begins_us (self->past))
         print_time ("from", tim3_past_begins_us (self->past));
-    printf ("%-10s %" PRIu64 " from number %" PRIu64 " on, %" PRIu64 " of them run again\n", "records", self->records,
-            tim3_past_number (self->past) + 1, self->run);
+    printf ("%-10s %" PRIu64 " from number %" PRIu64 " on, %" PRIu64 " of them run again\n", "records",
+            self->records, tim3_past_number (self->past) + 1, self->run);
     printf ("%-10s %" PRIu64 "\n", "messages", self->frames);
     if (!same)
         print_differences (self);
@@ -392,8 +401,8 @@ __attribute__ ((format (printf, 1, 2))) static int give_up (const char *format, 
     return NOT_DONE;
 }
 
-static bool add_ledger (replay_t *self, const tim3_config_t *config, tim3_role_t role, const tim3_address_t *address, char *why,
-                        size_t why_size)
+static bool add_ledger (replay_t *self, const tim3_config_t *config, tim3_role_t role,
+                        const tim3_address_t *address, char *why, size_t why_size)
 {
     const char *asset = address->asset[0] ? address->asset : "-";
     self->ledgers[self->ledger_count].core = core_of (role);
@@ -454,9 +463,11 @@ int tim3ctl_replay (tim3ctl_t *ctl)
     if (!tim3_address_parse (self.name, &address) || address.shard < 0)
         return tim3ctl_misused ("\"%s\" is no agent's address, such as lock_manager.TIM3.0", self.name);
     if (!core_of (address.role))
-        return tim3ctl_misused ("a %s keeps no ledger, so there is nothing to replay", tim3_role_name (address.role));
+        return tim3ctl_misused ("a %s keeps no ledger, so there is nothing to replay",
+                                tim3_role_name (address.role));
     if (!config)
-        return tim3ctl_misused ("say with --config FILE (or TIM3_CONFIG) which configuration the agent ran with");
+        return tim3ctl_misused (
+            "say with --config FILE (or TIM3_CONFIG) which configuration the agent ran with");
     self.differences = json_array ();
     self.begun_us = self.told_us = tim3ctl_now_us ();
     uint64_t wall_us = (uint64_t) time (NULL) * 1000000;

@@ -220,7 +220,8 @@ void tim3_env_reply_to (tim3_env_t *env, const tim3_return_t *to, tim3_type_t ty
 
 uint64_t tim3_env_send (tim3_env_t *env, const char *address, tim3_type_t type, const void *body)
 {
-    tim3_host_t *self = env->host;    tim3_envelope_t envelope;
+    tim3_host_t *self = env->host;
+    tim3_envelope_t envelope;
     const unit_t *here = local_unit (self, address);
     head (env, &envelope, type, address);
     if (env->message)
@@ -359,7 +360,7 @@ static unsigned judge (tim3_host_t *self, tim3_report_t *report, tim3_health_rep
     const unit_t *unit = self->env.unit;
     uint64_t backlog = unit->publisher.last - unit->publisher.acked;
     unsigned lost = 0;
-clear_report (report);
+    clear_report (report);
     tim3_store_usage (self->store, &used, &most);
     if (most > 0 && used / (most / 100 + 1) >= MAP_WARN_PERCENT)
         tim3_report_reason (report, "store_usage", 30, "the store uses %llu of %llu bytes; raise map_size_mb",
@@ -374,7 +375,8 @@ clear_report (report);
             (unsigned long long) unit->publisher.lost);
     if (self->options.endpoint[0] && !unit->registrar.registered)
         tim3_report_reason (report, "not_registered", 10, "%s",
-                            unit->registrar.refusal[0] ? unit->registrar.refusal : "the registry does not answer");
+                            unit->registrar.refusal[0] ? unit->registrar.refusal
+                                                       : "the registry does not answer");
     if (unit->core->health)
         unit->core->health (unit->state, &self->env, report);
     for (uint32_t i = 0; i < report->reason_count; i++)
@@ -494,7 +496,8 @@ static bool handle_own (tim3_host_t *self, const tim3_envelope_t *envelope)
 static tim3_result_t check_request (tim3_host_t *self, const tim3_envelope_t *envelope,
                                     const tim3_message_t *message)
 {
-    tim3_address_t sender = {.role = TIM3_ROLE_CLIENT};    tim3_address_t recipient;
+    tim3_address_t sender = {.role = TIM3_ROLE_CLIENT};
+    tim3_address_t recipient;
     const unit_t *unit = self->env.unit;
 
     if (!(message->to & 1u << unit->core->role))
@@ -652,8 +655,8 @@ static unit_t *unit_for (tim3_host_t *self, const char *recipient)
 
 /*  Each envelope of a frame to the core that it is for. One core alone has its frames noted as they came; with
     several, only what is for those that keep something.  */
-static int take_envelopes (tim3_host_t *self, const uint8_t **at, const uint8_t *end, tim3_envelope_t *envelope,
-                           tim3_fault_t *fault)
+static int take_envelopes (tim3_host_t *self, const uint8_t **at, const uint8_t *end,
+                           tim3_envelope_t *envelope, tim3_fault_t *fault)
 {
     int more = 0;
     for (int i = 0; i < TIM3_ENVELOPES_MAX; i++) {
@@ -801,9 +804,9 @@ void tim3_host_renew (tim3_host_t *self, uint64_t now_us, uint64_t next_id, uint
 static void note_life (tim3_host_t *self)
 {
     note_one (self, &(tim3_cause_t){.kind = TIM3_CAUSE_LIFE,
-                                .now_us = self->options.started_us,
-                                .number = self->options.incarnation,
-                                .digest = tim3_host_digest (self)});
+                                    .now_us = self->options.started_us,
+                                    .number = self->options.incarnation,
+                                    .digest = tim3_host_digest (self)});
     self->alive = true;
 }
 
@@ -961,7 +964,8 @@ static const tim3_field_t *tx_field (const tim3_shape_t *shape)
     return NULL;
 }
 
-static void add_unit (tim3_host_t *self, const tim3_core_t *core, const tim3_settings_t *settings, const char *name)
+static void add_unit (tim3_host_t *self, const tim3_core_t *core, const tim3_settings_t *settings,
+                      const char *name)
 {
     TIM3_ASSERT (self->unit_count < TIM3_HOST_CORES_MAX && !self->alive);
     unit_t *unit = &self->units[self->unit_count++];

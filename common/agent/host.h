@@ -15,20 +15,20 @@
 #include "agent/core.h"
 
 /*  C (name, "what is counted since start")  */
-#define TIM3_HOST_COUNTERS(C)                                                                                \
-    C (batches, "batches run")                                                                               \
-    C (commits, "batches that changed the store")                                                            \
-    C (frames_in, "ZeroMQ messages taken")                                                                   \
-    C (messages_in, "envelopes taken")                                                                       \
-    C (messages_out, "envelopes sent")                                                                       \
-    C (refused, "requests answered with an error")                                                           \
-    C (malformed, "frames or envelopes that cannot be decoded")                                              \
-    C (not_allowed, "messages refused by the allow matrix")                                                  \
-    C (stray_answers, "answers that came where none was asked for")                                          \
-    C (not_ready, "requests refused because the router has not accepted the store yet")                      \
-    C (storage_full, "batches refused because the store was full")                                           \
-    C (events_emitted, "events emitted")                                                                     \
-    C (events_published, "events known to be durable on the bus")                                            \
+#define TIM3_HOST_COUNTERS(C)                                                           \
+    C (batches, "batches run")                                                          \
+    C (commits, "batches that changed the store")                                       \
+    C (frames_in, "ZeroMQ messages taken")                                              \
+    C (messages_in, "envelopes taken")                                                  \
+    C (messages_out, "envelopes sent")                                                  \
+    C (refused, "requests answered with an error")                                      \
+    C (malformed, "frames or envelopes that cannot be decoded")                         \
+    C (not_allowed, "messages refused by the allow matrix")                             \
+    C (stray_answers, "answers that came where none was asked for")                     \
+    C (not_ready, "requests refused because the router has not accepted the store yet") \
+    C (storage_full, "batches refused because the store was full")                      \
+    C (events_emitted, "events emitted")                                                \
+    C (events_published, "events known to be durable on the bus")                       \
     C (events_resent, "times that events were sent to the bus again")
 
 typedef struct {
@@ -42,15 +42,16 @@ typedef struct {
     char endpoint[201]; /* told to the registry; empty: do not register */
     uint64_t incarnation;
     uint64_t started_us;
-    tim3_store_meta_t meta;      /* of the store */
-    uint64_t commits;            /* of the store, as it was found: before this life changed anything */
-    const char *backup;          /* folder that backups go to; NULL: there is none */
-    bool wait_accepted;          /* a ledger serves nobody until the router has accepted its store */
-    const tim3_setting_t *list;  /* what ConfigGet answers */
+    tim3_store_meta_t meta;     /* of the store */
+    uint64_t commits;           /* of the store, as it was found: before this life changed anything */
+    const char *backup;         /* folder that backups go to; NULL: there is none */
+    bool wait_accepted;         /* a ledger serves nobody until the router has accepted its store */
+    const tim3_setting_t *list; /* what ConfigGet answers */
     uint32_t list_count;
     uint64_t pid;
-    bool shared;     /* several cores share the store: see tim3_host_add */
-    bool runs_again; /* what is handed over has been before: cores say nothing to each other, for that is noted too */
+    bool shared; /* several cores share the store: see tim3_host_add */
+    bool
+        runs_again; /* what is handed over has been before: cores say nothing to each other, for that is noted too */
     /* adds CPU time and memory to Stats; may be NULL */
     void (*process_stats) (tim3_report_t *report);
 } tim3_host_options_t;

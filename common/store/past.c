@@ -72,7 +72,8 @@ static tim3_memtable_t *go_back (tim3_past_t *self, uint64_t since_us)
     return table;
 }
 
-static tim3_past_t *refuse (tim3_past_t *self, const char *path, const char *reason, char *why, size_t why_size)
+static tim3_past_t *refuse (tim3_past_t *self, const char *path, const char *reason, char *why,
+                            size_t why_size)
 {
     snprintf (why, why_size, "%s: %s", path, reason);
     tim3_past_close (&self);
@@ -90,10 +91,13 @@ tim3_past_t *tim3_past_open (const char *path, uint64_t since_us, tim3_tiers_jud
     self->store = lmdb;
     self->directory = tim3_store_lmdb_directory (lmdb);
     if (!tim3_store_read (lmdb, TIM3_TABLE_CHECKPOINT, &key, &self->begin))
-        return refuse (self, path, "this store has no journal; see agents/store in docs/CONFIG.md", why, why_size);
+        return refuse (self, path, "this store has no journal; see agents/store in docs/CONFIG.md", why,
+                       why_size);
     tim3_memtable_t *over = go_back (self, since_us);
     if (!over)
-        return refuse (self, path, "what leads back to an earlier state is damaged; ask for less with --hours", why, why_size);
+        return refuse (self, path,
+                       "what leads back to an earlier state is damaged; ask for less with --hours", why,
+                       why_size);
     self->store = tim3_store_open_over (lmdb, over, judge, context);
     return self;
 }
@@ -127,7 +131,8 @@ uint64_t tim3_past_number (const tim3_past_t *self)
     return self->begin.number;
 }
 
-static bool take_record (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why, size_t why_size)
+static bool take_record (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why,
+                         size_t why_size)
 {
     tim3_past_t *self = context;
     tim3_record_t record;

@@ -31,7 +31,8 @@ uint64_t tim3_past_begins_us (const tim3_past_t *self);
 uint64_t tim3_past_number (const tim3_past_t *self);
 
 /*  Is shown each record; false ends it, with why filled.  */
-typedef bool (tim3_past_take_fn) (void *context, uint64_t number, const tim3_record_t *record, char *why, size_t why_size);
+typedef bool (tim3_past_take_fn) (void *context, uint64_t number, const tim3_record_t *record, char *why,
+                                  size_t why_size);
 bool tim3_past_play (tim3_past_t *self, tim3_past_take_fn *take, void *context, char *why, size_t why_size);
 
 #endif

@@ -9,7 +9,8 @@
 tim3_store_t *tim3_store_lmdb_share (tim3_store_t *store);
 
 /*  As tim3_store_copy_begin, for a copy that counts so many commits.  */
-int tim3_store_lmdb_copy_begin (tim3_store_t *store, const char *path, uint64_t commits, char *why, size_t why_size);
+int tim3_store_lmdb_copy_begin (tim3_store_t *store, const char *path, uint64_t commits, char *why,
+                                size_t why_size);
 
 /*  Descriptor of the folder; stays the store's.  */
 int tim3_store_lmdb_directory (const tim3_store_t *store);

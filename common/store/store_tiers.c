@@ -47,11 +47,12 @@ typedef struct {
     tim3_memtable_t *active;
     tim3_memtable_t *frozen;
     tim3_buffer_t record; /* the next one: heads, then notes of batches so far */
-    size_t kept;          /* bytes of it that are notes of earlier batches */    uint64_t digest;
+    size_t kept;          /* bytes of it that are notes of earlier batches */
+    uint64_t digest;
     uint64_t read_number; /* of the last record, in a store that is only read */
-uint64_t appended; /* bytes in the journal since the last freeze */
-    bool fresh;        /* a stretch of the journal has begun */
-    bool has_journal;  /* the environment said so when it was opened */
+    uint64_t appended;    /* bytes in the journal since the last freeze */
+    bool fresh;           /* a stretch of the journal has begun */
+    bool has_journal;     /* the environment said so when it was opened */
     /* Below the active table no key of a table comes after this one, so that a row past it can be forgotten
        instead of marked as deleted.  */
     tim3_key_t below[TABLES];
@@ -618,7 +619,8 @@ bool tim3_store_tiers_leave (tim3_store_t *store)
     tim3_store_meta_t meta;
     tim3_key_t meta_key = tim3_key_text ("store");
     tim3_key_t key = checkpoint_key ();
-    TIM3_ASSERT (!self->frozen && tim3_memtable_rows (self->active) == 0);    tim3_store_abort (self->reader);
+    TIM3_ASSERT (!self->frozen && tim3_memtable_rows (self->active) == 0);
+    tim3_store_abort (self->reader);
     tim3_store_read (self->writer, TIM3_TABLE_META, &meta_key, &meta);
     meta.commits += self->checkpoint.number; /* which is no longer counted elsewhere */
     tim3_store_write (self->writer, TIM3_TABLE_META, &meta_key, &meta);
@@ -774,7 +776,8 @@ static bool apply_effects (tiers_t *self, const tim3_record_t *record)
     return true;
 }
 
-static bool replay_record (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why, size_t why_size)
+static bool replay_record (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why,
+                           size_t why_size)
 {
     tiers_t *self = context;
     tim3_record_t record;
@@ -785,7 +788,8 @@ static bool replay_record (void *context, uint64_t number, const uint8_t *payloa
     if (!apply_effects (self, &record)) {
         snprintf (why, why_size, "record %" PRIu64 " changes a table that this build does not know", number);
         return false;
-    }    self->digest = record.digest;
+    }
+    self->digest = record.digest;
     self->read_number = number;
     self->appended += size;
     return true;
@@ -803,7 +807,8 @@ static bool has_what_it_should (tiers_t *self, char *why, size_t why_size)
 {
     size_t count;
     tim3_key_t key = checkpoint_key ();
-    self->has_journal = tim3_store_read (self->reader, TIM3_TABLE_CHECKPOINT, &key, &self->checkpoint);    self->digest = self->checkpoint.digest;
+    self->has_journal = tim3_store_read (self->reader, TIM3_TABLE_CHECKPOINT, &key, &self->checkpoint);
+    self->digest = self->checkpoint.digest;
     self->read_number = self->checkpoint.number;
     free (tim3_journal_segments (self->options.directory, &count));
     if (!self->has_journal || count > 0)
@@ -843,7 +848,8 @@ static bool begin_journal (tiers_t *self, char *why, size_t why_size)
 static bool recover (tiers_t *self, char *why, size_t why_size)
 {
     int directory = self->options.directory;
-    uint64_t segment_most = self->options.checkpoint_bytes / 4 * 5; /* so that it ends with the checkpoint, not before */
+    uint64_t segment_most =
+        self->options.checkpoint_bytes / 4 * 5; /* so that it ends with the checkpoint, not before */
     if (!self->options.read_only && !self->has_journal && !begin_journal (self, why, why_size))
         return false;
     tim3_journal_place_t place = {self->checkpoint.number, self->checkpoint.checksum};
@@ -894,7 +900,8 @@ tim3_store_t *tim3_store_open_tiers (tim3_store_t *reader, tim3_store_t *writer,
 
 /*  ------------------------------------------------------------------------------- without a journal  */
 
-tim3_store_t *tim3_store_open_over (tim3_store_t *below, tim3_memtable_t *over, tim3_tiers_judge_fn *judge, void *context)
+tim3_store_t *tim3_store_open_over (tim3_store_t *below, tim3_memtable_t *over, tim3_tiers_judge_fn *judge,
+                                    void *context)
 {
     tiers_t *self = tim3_alloc (sizeof *self);
     self->base.ops = &s_ops;

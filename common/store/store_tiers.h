@@ -29,7 +29,8 @@ bool tim3_store_tiers_leave (tim3_store_t *store);
 /*  A store without a journal: what another one holds, with a table laid over it, and changes on top, which stay in memory. A commit with
     changes is shown to the judge; unless it returns 0, it fails with TIM3_STORE_IO. Both become its own.  */
 typedef int (tim3_tiers_judge_fn) (void *context, const tim3_memtable_t *batch);
-tim3_store_t *tim3_store_open_over (tim3_store_t *below, tim3_memtable_t *over, tim3_tiers_judge_fn *judge, void *context);
+tim3_store_t *tim3_store_open_over (tim3_store_t *below, tim3_memtable_t *over, tim3_tiers_judge_fn *judge,
+                                    void *context);
 /*  Makes the changes that a record tells of, with no judge.  */
 void tim3_store_over_apply (tim3_store_t *store, const tim3_record_t *record);
 

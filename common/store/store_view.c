@@ -162,6 +162,7 @@ tim3_store_t *tim3_store_view (tim3_store_t *shared, tim3_role_t role)
     self->shared = shared;
     self->role = (uint8_t) role;
     for (unsigned i = 0; (row = tim3_table_at (i)); i++)
-        self->own[row->number] = strcmp (row->owner, "all") == 0 || strcmp (row->owner, tim3_role_name (role)) == 0;
+        self->own[row->number] =
+            strcmp (row->owner, "all") == 0 || strcmp (row->owner, tim3_role_name (role)) == 0;
     return &self->base;
 }
