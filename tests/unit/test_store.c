@@ -87,6 +87,7 @@ static void setup_journal (void)
 
 static void teardown (void)
 {
+    s_journal = false; /* tests may share a process */
     tim3_store_close (&s_store);
     nftw (s_root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
