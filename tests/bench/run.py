@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Runs TIM3 beside PostgreSQL and Redis, which do the same work durably, in turns of a few seconds.
 
-    make bench                              about six minutes
+    make bench                              about eight minutes
     make bench FULL=1 JSON=results.json     100,000, 1 million and 10 million accounts; an hour or so
     make bench SECTIONS=mints ACCOUNTS=1000000 ZIPF=0.99 ROUNDS=5 TIME=3 SYSTEMS="tim3 postgres"
 
