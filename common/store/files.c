@@ -94,3 +94,19 @@ bool tim3_disk_full (const char *path)
     struct statvfs space;
     return statvfs (path, &space) == 0 && (uint64_t) space.f_bavail * space.f_frsize < ROOM_LEAST;
 }
+
+uint8_t *tim3_file_read (int file, uint64_t from, uint64_t size)
+{
+    uint8_t *data = tim3_alloc (size + 1);
+    uint64_t got = 0;
+    while (got < size) {
+        ssize_t part = pread (file, data + got, size - got, (off_t) (from + got));
+        if (part <= 0)
+            break;
+        got += (uint64_t) part;
+    }
+    if (got == size)
+        return data;
+    free (data);
+    return NULL;
+}

@@ -16,6 +16,10 @@ int tim3_directory_sync (const char *path);
 /*  Copies a file to one that is not there yet, mode 0600, and syncs it.  */
 int tim3_file_copy (const char *from, const char *to);
 
+/*  Bytes of an open file, from an offset on, in new memory that the caller frees; NULL when not all of them can be
+    read.  */
+uint8_t *tim3_file_read (int file, uint64_t from, uint64_t size);
+
 /*  Whether the disk that path is on has less room left than anything here writes with one call.  */
 bool tim3_disk_full (const char *path);
 

@@ -5,6 +5,7 @@
 */
 #include "store/journal.h"
 #include "base/log.h"
+#include "store/files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -128,23 +129,13 @@ tim3_segment_t *tim3_journal_segments (int directory, size_t *count)
 static uint8_t *load (int directory, const tim3_segment_t *segment)
 {
     char name[40];
-    uint64_t got = 0;
     segment_name (segment->first, name);
     int file = openat (directory, name, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return NULL;
-    uint8_t *data = tim3_alloc (segment->bytes + 1);
-    while (got < segment->bytes) {
-        ssize_t size = pread (file, data + got, segment->bytes - got, (off_t) got);
-        if (size <= 0)
-            break;
-        got += (uint64_t) size;
-    }
+    uint8_t *data = tim3_file_read (file, 0, segment->bytes);
     close (file);
-    if (got == segment->bytes)
-        return data;
-    free (data);
-    return NULL;
+    return data;
 }
 
 /*  ---------------------------------------------------------------------------------------------- reading  */

@@ -4,6 +4,7 @@
     is one that was never finished.
 */
 #include "store/undo.h"
+#include "store/files.h"
 #include "store/record.h"
 #include "base/log.h"
 
@@ -209,15 +210,8 @@ tim3_undo_entry_t *tim3_undo_list (int directory, const tim3_checkpoint_t *newes
 
 static uint8_t *load_rows (int file, const head_t *head)
 {
-    uint8_t *data = tim3_alloc (head->size + 1);
-    uint64_t got = 0;
-    while (got < head->size) {
-        ssize_t size = pread (file, data + got, head->size - got, (off_t) (got + sizeof *head));
-        if (size <= 0)
-            break;
-        got += (uint64_t) size;
-    }
-    if (got == head->size && XXH3_64bits (data, head->size) == head->rows_checksum)
+    uint8_t *data = tim3_file_read (file, sizeof *head, head->size);
+    if (data && XXH3_64bits (data, head->size) == head->rows_checksum)
         return data;
     free (data);
     return NULL;

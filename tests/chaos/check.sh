@@ -7,20 +7,7 @@ build=$(cd "${1:-$root/build}" && pwd) || exit 2
 export TIM3_BIN="$build/bin"
 out=$(mktemp) || exit 2
 trap 'rm -f "$out"' EXIT
-passed=0
-failed=0
-
-# count CODE NAME
-count ()
-{
-    if [ "$1" -eq 0 ]; then
-        echo "ok   $2"
-        passed=$((passed + 1))
-    else
-        echo "FAIL $2"
-        failed=$((failed + 1))
-    fi
-}
+. "$root/tests/count.sh"
 
 # tests FILE: runs those of a file, and adds up
 tests ()

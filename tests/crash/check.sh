@@ -9,8 +9,7 @@ build=$(cd "${1:-$root/build}" && pwd) || exit 2
 images=${2:-300}
 commits=${3:-30}
 seed=${SEED:-1}
-passed=0
-failed=0
+. "$root/tests/count.sh"
 
 # A disk in memory syncs for nothing; what reaches a real one does not matter, for power only fails on paper.
 if [ -w /dev/shm ]; then
@@ -22,18 +21,6 @@ trap 'rm -rf "$work"' EXIT
 
 # A sanitizer's own library wants to be loaded before any other.
 export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0"
-
-# count CODE NAME
-count ()
-{
-    if [ "$1" -eq 0 ]; then
-        echo "ok   $2"
-        passed=$((passed + 1))
-    else
-        echo "FAIL $2"
-        failed=$((failed + 1))
-    fi
-}
 
 # record WHAT-TO-SKIP: the store is of the $kind
 record ()

@@ -5,20 +5,7 @@ set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "${1:-$root/build}" && pwd) || exit 2
 seeds=${2:-300}
-passed=0
-failed=0
-
-# count CODE NAME
-count ()
-{
-    if [ "$1" -eq 0 ]; then
-        echo "ok   $2"
-        passed=$((passed + 1))
-    else
-        echo "FAIL $2"
-        failed=$((failed + 1))
-    fi
-}
+. "$root/tests/count.sh"
 
 "$build/bin/tim3-sim" --from "${FROM:-1}" --seeds "$seeds" --demand
 count $? "$seeds seeds break no rule, and reach every kind of fault"
