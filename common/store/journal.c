@@ -2,6 +2,10 @@
 
     Files in the directory: journal-NUMBER are segments; journal.next is the one that comes next, made in time;
     journal.made and journal.prepared are files being made, and worth nothing when found.
+
+    Segments are written past the page cache, where the file system can do that: in whole blocks, the last of which is
+    written again with what comes after. It spares copies, which
+    took a third of all CPU time while segments were being filled with zeros.
 */
 #include "store/journal.h"
 #include "base/log.h"
@@ -30,7 +34,8 @@
 #define NEXT_FILE "journal.next"
 #define PREPARED_FILE "journal.prepared"
 #define MADE_FILE "journal.made"
-#define ZEROS (256 * 1024)
+#define BLOCK 4096
+#define STAGE (1024 * 1024)
 
 typedef struct {
     uint32_t magic;
@@ -55,8 +60,10 @@ struct tim3_journal {
     int directory; /* not owned */
     int file;      /* the segment at hand, -1 when there is none */
     uint64_t salt;
-    uint64_t at;   /* where the next record goes */
-    uint64_t size; /* of the segment at hand */
+    uint64_t at;          /* where the next record goes */
+    uint8_t *stage;       /* begins with what stands in front of at in its block */
+    segment_head_t *head; /* a whole block */
+    uint64_t size;        /* of the segment at hand */
     uint64_t segment_most;
     tim3_journal_place_t last;
     bool turn;
@@ -67,6 +74,11 @@ struct tim3_journal {
 static uint64_t align (uint64_t at)
 {
     return (at + 7) & ~(uint64_t) 7;
+}
+
+static uint64_t whole_blocks (uint64_t size)
+{
+    return (size + BLOCK - 1) / BLOCK * BLOCK;
 }
 
 static uint64_t segment_checksum (const segment_head_t *head)
@@ -335,23 +347,46 @@ static tim3_store_error_t failure (const char *doing)
     return full ? TIM3_STORE_FULL : TIM3_STORE_IO;
 }
 
+/*  As open files are: past the page cache, if that can be.  */
+static int open_file (int directory, const char *name, int flags)
+{
+    int file = openat (directory, name, O_RDWR | O_CLOEXEC | O_DIRECT | flags, 0600);
+    return file >= 0 || errno != EINVAL ? file : openat (directory, name, O_RDWR | O_CLOEXEC | flags, 0600);
+}
+
+static void *alloc_blocks (size_t size)
+{
+    void *blocks = aligned_alloc (BLOCK, size);
+    TIM3_ASSERT (blocks);
+    memset (blocks, 0, size);
+    return blocks;
+}
+
+/*  A write that ends early has met the end of the room.  */
+static bool write_all (int file, const void *data, size_t size, uint64_t at)
+{
+    ssize_t written = pwrite (file, data, size, (off_t) at);
+    if (written >= 0 && written < (ssize_t) size)
+        errno = ENOSPC;
+    return written == (ssize_t) size;
+}
+
 static bool write_zeros (int file, uint64_t size)
 {
-    static const uint8_t zeros[ZEROS];
-    for (uint64_t at = 0; at < size;) {
-        uint64_t left = size - at;
-        ssize_t got = pwrite (file, zeros, left < ZEROS ? left : ZEROS, (off_t) at);
-        if (got <= 0)
-            return false;
-        at += (uint64_t) got;
-    }
-    return fsync (file) == 0;
+    bool good = true;
+    uint8_t *zeros = alloc_blocks (STAGE);
+    for (uint64_t at = 0; at < size && good; at += STAGE)
+        good = write_all (file, zeros, size - at < STAGE ? size - at : STAGE, at);
+    int error = errno;
+    free (zeros);
+    errno = error;
+    return good && fsync (file) == 0;
 }
 
 /*  A file of zeros whose every byte has its place on the disk; -1 when that is not to be had, with errno set.  */
 static int make_file (int directory, const char *name, uint64_t size)
 {
-    int file = openat (directory, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int file = open_file (directory, name, O_CREAT | O_TRUNC);
     if (file < 0)
         return -1;
     if (write_zeros (file, size))
@@ -382,7 +417,7 @@ static int take_prepared (tim3_journal_t *self, uint64_t least, uint64_t *size)
     struct stat stat;
     if (!atomic_load (&self->next_ready))
         return -1;
-    int file = openat (self->directory, NEXT_FILE, O_RDWR | O_CLOEXEC);
+    int file = open_file (self->directory, NEXT_FILE, 0);
     if (file >= 0 && fstat (file, &stat) == 0 && (uint64_t) stat.st_size >= least) {
         *size = (uint64_t) stat.st_size;
         return file;
@@ -399,28 +434,27 @@ static int take_file (tim3_journal_t *self, uint64_t least, const char **name, u
     if (file >= 0)
         return file;
     *size = atomic_load (&self->next_size);
-    *size = *size > least ? *size : align (least);
+    *size = *size > least ? *size : whole_blocks (least);
     return make_file (self->directory, *name, *size);
 }
 
 /*  On the disk before the file has its name: a segment whose head is not good was damaged, and not begun.  */
-static int write_segment_head (const tim3_journal_t *self, int file, uint64_t *salt)
+static int write_segment_head (const tim3_journal_t *self, int file)
 {
-    segment_head_t head = {SEGMENT_MAGIC, VERSION, self->last.number + 1, self->last.checksum, 0, 0};
-    if (getrandom (&head.salt, sizeof head.salt, 0) != (ssize_t) sizeof head.salt)
+    segment_head_t *head = self->head;
+    *head = (segment_head_t){SEGMENT_MAGIC, VERSION, self->last.number + 1, self->last.checksum, 0, 0};
+    if (getrandom (&head->salt, sizeof head->salt, 0) != (ssize_t) sizeof head->salt)
         return -1;
-    head.checksum = segment_checksum (&head);
-    *salt = head.salt;
-    if (pwrite (file, &head, sizeof head, 0) != (ssize_t) sizeof head)
-        return -1;
-    return fdatasync (file);
+    head->checksum = segment_checksum (head);
+    return write_all (file, self->head, BLOCK, 0) ? fdatasync (file) : -1;
 }
 
 static void plan_next (tim3_journal_t *self)
 {
     uint64_t size = self->size * 2;
     size = size < SEGMENT_LEAST ? SEGMENT_LEAST : size;
-    atomic_store (&self->next_size, size > self->segment_most ? self->segment_most : size);
+    size = size > self->segment_most ? self->segment_most : size;
+    atomic_store (&self->next_size, whole_blocks (size));
 }
 
 static record_head_t make_head (const tim3_journal_t *self, uint32_t magic, const uint8_t *payload,
@@ -431,12 +465,32 @@ static record_head_t make_head (const tim3_journal_t *self, uint32_t magic, cons
     return head;
 }
 
+/*  Durable when true. What stands in front of the next byte in its block is kept, to be written again with it.  */
+static bool write_durably (tim3_journal_t *self, const uint8_t *data, size_t size)
+{
+    while (size > 0) {
+        size_t before = self->at % BLOCK;
+        size_t taken = size < STAGE - before ? size : STAGE - before;
+        size_t end = before + taken;
+        memcpy (self->stage + before, data, taken);
+        memset (self->stage + end, 0, whole_blocks (end) - end);
+        if (!write_all (self->file, self->stage, whole_blocks (end), self->at - before))
+            return false;
+        if (end % BLOCK != 0)
+            memmove (self->stage, self->stage + (end - end % BLOCK), BLOCK);
+        data += taken;
+        size -= taken;
+        self->at += taken;
+    }
+    self->at = align (self->at);
+    return fdatasync (self->file) == 0;
+}
+
 /*  Says in the segment at hand that another one comes after it.  */
-static bool seal (const tim3_journal_t *self)
+static bool seal (tim3_journal_t *self)
 {
     record_head_t head = make_head (self, SEAL_MAGIC, NULL, 0);
-    return pwrite (self->file, &head, sizeof head, (off_t) self->at) == (ssize_t) sizeof head &&
-           fdatasync (self->file) == 0;
+    return write_durably (self, (const uint8_t *) &head, sizeof head);
 }
 
 /*  The name lasts before a record can be in it. Once it has the name there is no way back: the segment before it must
@@ -446,12 +500,11 @@ static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
     char name[40];
     const char *taken;
     uint64_t size;
-    uint64_t salt;
     int file = take_file (self, sizeof (segment_head_t) + least + sizeof (record_head_t), &taken, &size);
     if (file < 0)
         return failure ("segment");
     segment_name (self->last.number + 1, name);
-    if (write_segment_head (self, file, &salt) || renameat (self->directory, taken, self->directory, name)) {
+    if (write_segment_head (self, file) || renameat (self->directory, taken, self->directory, name)) {
         int error = errno;
         close (file);
         errno = error;
@@ -468,8 +521,9 @@ static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
         close (self->file);
     self->file = file;
     self->size = size;
-    self->salt = salt;
+    self->salt = self->head->salt;
     self->at = align (sizeof (segment_head_t));
+    memcpy (self->stage, self->head, BLOCK);
     self->turn = false;
     plan_next (self);
     return TIM3_STORE_OK;
@@ -488,12 +542,11 @@ tim3_store_error_t tim3_journal_append (tim3_journal_t *self, uint8_t *record, s
     record_head_t head = make_head (self, RECORD_MAGIC, record + sizeof head, size - sizeof head);
     memcpy (record, &head, sizeof head);
     /* every byte has its place on the disk, so want of room is no excuse here */
-    if (pwrite (self->file, record, size, (off_t) self->at) != (ssize_t) size || fdatasync (self->file)) {
+    if (!write_durably (self, record, size)) {
         failure ("append");
         return TIM3_STORE_IO;
     }
     self->last = (tim3_journal_place_t){head.number, head.checksum};
-    self->at = align (self->at + size);
     return TIM3_STORE_OK;
 }
 
@@ -545,14 +598,19 @@ bool tim3_journal_clear (int directory)
     return good && fsync (directory) == 0;
 }
 
+static bool read_block (const tim3_journal_t *self, uint64_t at)
+{
+    return pread (self->file, self->stage, BLOCK, (off_t) (at - at % BLOCK)) >= (ssize_t) (at % BLOCK);
+}
+
 /*  What was read may be in memory alone, if it was written by a process that was killed before it synced: a record, and
     the name of the segment as well.  */
 static bool reopen (tim3_journal_t *self, const walk_t *walk, const tim3_segment_t *segment)
 {
     char name[40];
     segment_name (segment->first, name);
-    self->file = openat (self->directory, name, O_RDWR | O_CLOEXEC);
-    if (self->file < 0 || fdatasync (self->file) || fsync (self->directory))
+    self->file = open_file (self->directory, name, 0);
+    if (self->file < 0 || fdatasync (self->file) || fsync (self->directory) || !read_block (self, walk->at))
         return refuse (walk, "cannot sync %s: %s", name, strerror (errno));
     self->size = segment->bytes;
     self->salt = walk->salt;
@@ -582,6 +640,8 @@ tim3_journal_t *tim3_journal_open (int directory, tim3_journal_place_t *place, u
 
     self->directory = directory;
     self->file = -1;
+    self->stage = alloc_blocks (STAGE);
+    self->head = alloc_blocks (BLOCK);
     self->segment_most = segment_most < SEGMENT_LEAST ? SEGMENT_LEAST : segment_most;
     bool good =
         walk (&walking, segments, count) && (count == 0 || reopen (self, &walking, &segments[count - 1]));
@@ -602,6 +662,8 @@ void tim3_journal_close (tim3_journal_t **self)
         return;
     if ((*self)->file >= 0)
         close ((*self)->file);
+    free ((*self)->stage);
+    free ((*self)->head);
     free (*self);
     *self = NULL;
 }
