@@ -23,6 +23,7 @@ TICK_US = 1000000 // os.sysconf("SC_CLK_TCK")
 UNIT = 1000000  # of a mint, in minor units
 FUNDS = 1000000000
 COMPLETED = 2  # status of a transaction
+IDLE_SHARE, IDLE_LOOK_S = 0.08, 0.3  # agents that use less of one CPU do nothing but wait
 
 
 class Missing(Exception):
@@ -380,7 +381,16 @@ class Tim3(System):
                     begun=answer["begun"])
 
     def settle(self):
+        """Nothing in flight, and no checkpoint under way, which would be laid to the next load."""
         poll(lambda: self.cluster.picture(self.client, "TIM3"), 120, "TIM3 to have nothing in flight")
+        poll(lambda: self.share_of_a_cpu() < IDLE_SHARE, 300, "TIM3 to have nothing to do")
+
+    def share_of_a_cpu(self):
+        def used_so_far():
+            return sum(cpu_us(process.pid) for process in self.cluster.processes.values())
+        before, begun = used_so_far(), time.monotonic()
+        time.sleep(IDLE_LOOK_S)
+        return (used_so_far() - before) / 1e6 / (time.monotonic() - begun)
 
     def usage(self):
         return {address: dict(used(cpu_us(process.pid), [process.pid]), commits=self.commits(address))
