@@ -4,6 +4,7 @@
     report.py results.json                 prints the tables
     report.py results.json --docs          writes them into docs/PERFORMANCE.md, and docs/performance.svg
 """
+import collections
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NAMES = dict(tim3="TIM3", postgres="PostgreSQL", redis="Redis")
+MODEL_LOAD = "16,000 outstanding"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 # a load of another system, and the one of TIM3 that is set against it
 AGAINST = {"1 client": "1 client", "16 clients": "16 clients", "64 clients": "64 clients",
@@ -113,6 +115,29 @@ def agents_table(block, field, title, digits):
     return table
 
 
+def model_table(block):
+    """What the measured CPU times allow where there are CPUs enough: each process has one to itself, and the busiest
+    sets the pace. Ledgers are split into shards, and coordinators are added; the others stay one each."""
+    table = Table("A model, not measured: CPUs enough, each process on one of its own",
+                  ["TIM3", "+shards", "+coordinators", "+mints/s at most", "the busiest", "+CPUs in use"])
+    for row in block["rows"]:
+        if row["system"] != "tim3" or row["load"] != MODEL_LOAD:
+            continue
+        roles = collections.Counter()
+        for agent in row["rounds"][0]["cpu_us_by_process"]:
+            used = middle_of([one["cpu_us_by_process"].get(agent, 0.0) for one in row["rounds"]])
+            hosts = row["variant"] == "merged" and agent == "coordinator.TIM3.0"
+            roles["ledgers" if hosts else agent.split(".")[0]] += used
+        for shards, coordinators in ((1, 2), (2, 2), (4, 4), (8, 8)):
+            parts = dict(lock_manager=shards, token_manager=shards, ledgers=shards, coordinator=coordinators)
+            each = {role: used / parts.get(role, 1) for role, used in roles.items()}
+            busiest = max(each, key=each.get)
+            most = 1e6 / each[busiest]
+            table.add(row["variant"], shards, coordinators, show(most), busiest.replace("_", " "),
+                      show(most * sum(roles.values()) / 1e6, 1))
+    return table if table.rows else None
+
+
 def rates_table(block):
     table = Table("Mints begun at a rate, whatever is answered meanwhile",
                   ["system", "load", "+begun/s", "+completed/s", "+overloaded", "+not begun", "+p50 ms", "+p99 ms",
@@ -170,6 +195,8 @@ def tables(results):
                   agents_table(block, "commits_by_process", "TIM3's commits per mint, by agent", 3)]
         if block.get("rates"):
             found.append(rates_table(block))
+    if results.get("mints"):
+        found.append(model_table(results["mints"][0]))
     if results.get("recovery"):
         found.append(recovery_table(results))
     if results.get("scale"):
