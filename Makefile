@@ -158,7 +158,7 @@ $(BUILD)/bin/tim3-poke: $(call obj,tests/tools/poke.c client/tim3ctl_json.c clie
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Benchmarks: programs that give PostgreSQL and Redis the same work, and one that measures the machine.
-BENCH_DRAW  = $(call obj,tests/bench/load.c client/tim3ctl_draw.c) $(BUILD)/libtim3.a
+BENCH_DRAW  = $(call obj,tests/bench/load.c client/tim3ctl_draw.c client/tim3client_ids.c) $(BUILD)/libtim3.a
 .SECONDARY: $(BENCH_DRAW)
 BENCH_TOOLS = $(addprefix $(BUILD)/bin/bench-,postgres redis limits)
 BENCH_FLAGS = $(ALL_CFLAGS) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags libpq hiredis 2>/dev/null))

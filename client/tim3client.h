@@ -24,6 +24,8 @@
     - What is submitted between two polls leaves as one ZeroMQ message, up to 256 KiB.
     - Answers that match no request (late duplicates) are ignored.
 
+    Request ids are the caller's, and permanent; tim3client_ids.h makes new ones that the ledgers store with the least work.
+
     A client belongs to one thread. Nothing here installs signal handlers; a poll that a signal interrupts
     returns early. Times are in milliseconds where the name says so.
 */

@@ -7,6 +7,7 @@
     At a given rate an operation counts from when it was due, also when this program was late; what is told
     overloaded is not sent again, and what is due while all connections have as many under way as they may is
     counted and left out. So a system that cannot keep up shows as one.  */
+#include "tim3client_ids.h"
 #include "tim3ctl_bench.h"
 #include "tim3ctl_commands.h"
 #include "tim3ctl_draw.h"
@@ -65,13 +66,12 @@ typedef struct {
     uint64_t warm_up;
     uint64_t count; /* per phase; 0: by time */
     bool tokens;    /* accounts need tokens, too */
-    char run[17];
+    tim3_request_ids_t ids;
     tim3_amount_t unit;
     tim3_amount_t scale;
     pending_t *pending;
     pending_t *spare;
     const phase_t *phase;
-    uint64_t phases; /* makes ids of phases differ */
     uint64_t next;
     uint64_t due; /* operations that came due, at a rate */
     uint64_t under_way;
@@ -141,8 +141,7 @@ static void submit (bench_t *self, tim3_client_t *client, uint64_t late_us)
     uint64_t choice = tim3ctl_draw_choice (&self->draw, number_of (self), 0);
     kind_t kind = phase->mixed ? (kind_t) (choice % KINDS_MIXED) : phase->kind;
     pending_t *pending = take_pending (self, kind, late_us);
-    snprintf (id, sizeof id, "b:%s:%llu:%llu", self->run, (unsigned long long) self->phases,
-              (unsigned long long) self->next);
+    tim3_request_ids_next (&self->ids, id);
     if (kind == KIND (FAUCET))
         send_faucet (self, client, id, pending);
     else if (kind == KIND (TRANSFER))
@@ -269,7 +268,6 @@ static void run_phase (bench_t *self, const phase_t *phase)
         run_at_rate (self);
     else
         run_closed (self);
-    self->phases++;
     double seconds = (double) (tim3ctl_now_us () - self->start_us) / 1e6;
     for (unsigned i = 0; i < TIM3CTL_BENCH_KINDS && !phase->warming; i++)
         if (phase->mixed || i == (unsigned) phase->kind)
@@ -412,7 +410,6 @@ static bool prepare (bench_t *self)
     }
     self->unit = tim3_amount_pow10 (decimals);
     self->scale = tim3_amount_pow10 (collateral - decimals);
-    snprintf (self->run, sizeof self->run, "%.16s", ctl->request_id);
     tim3ctl_draw_begin (&self->draw, tim3ctl_number (ctl, TIM3CTL_OPTION_SEED, 1), self->setting.accounts,
                         self->setting.theta);
     return true;

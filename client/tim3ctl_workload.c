@@ -6,6 +6,7 @@
 #include "tim3ctl_commands.h"
 #include "tim3ctl_pipeline.h"
 #include "tim3ctl_print.h"
+#include "tim3client_ids.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,8 @@ typedef struct {
     tim3ctl_t *ctl;
     tim3ctl_book_t *book;
     tim3ctl_progress_t progress;
-    char run[17]; /* makes the ids of this run its own */
+    char run[17]; /* makes the accounts of this run its own */
+    tim3_request_ids_t ids;
     uint64_t random;
     uint64_t next;
     uint64_t operations;
@@ -104,8 +106,8 @@ static bool next_operation (void *arg, tim3ctl_op_t *op)
         op->amount = (50 + draw (self, 100)) * self->unit;
     if (op->type == TIM3_MSG_FAUCET || op->type == TIM3_MSG_COLLATERAL_TRANSFER)
         op->amount *= self->scale;
-    snprintf (op->request_id, sizeof op->request_id, "w:%s:%llu", self->run,
-              (unsigned long long) self->next++);
+    tim3_request_ids_next (&self->ids, op->request_id);
+    self->next++;
     return true;
 }
 

@@ -65,9 +65,33 @@ bool tim3_asset_valid (const char *asset)
     return all_of (asset, 1, TIM3_ASSET_MAX, "_-");
 }
 
+/*  h stands for a digit, v for one that a UUID may have there, and everything else for itself.  */
+static bool has_form (const char *text, const char *form)
+{
+    for (; *form; text++, form++) {
+        const char *some = *form == 'h' ? "0123456789abcdef" : *form == 'v' ? "89ab" : NULL;
+        if (*text == '\0' || (some ? !strchr (some, *text) : *text != *form))
+            return false;
+    }
+    return *text == '\0';
+}
+
+bool tim3_request_id_seconds (const char *request_id, uint32_t *seconds)
+{
+    if (!has_form (request_id, "uuid hhhhhhhh-hhhh-7hhh-vhhh-hhhhhhhhhhhh"))
+        return false;
+    uint64_t high = strtoull (request_id + strlen ("uuid "), NULL, 16);
+    uint64_t low = strtoull (request_id + strlen ("uuid hhhhhhhh-"), NULL, 16);
+    *seconds = (uint32_t) ((high << 16 | low) / 1000);
+    return true;
+}
+
 bool tim3_request_id_valid (const char *request_id)
 {
+    uint32_t seconds;
     size_t length = strlen (request_id);
+    if (tim3_request_id_seconds (request_id, &seconds))
+        return true;
     if (length < 1 || length > TIM3_REQUEST_ID_MAX)
         return false;
     for (; *request_id; request_id++)

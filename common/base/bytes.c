@@ -1,5 +1,6 @@
 /*  bytes.c - identifiers, growable buffers and hexadecimal text.  */
 #include "base/bytes.h"
+#include "base/address.h"
 #include "base/log.h"
 
 #include <sodium.h>
@@ -41,15 +42,24 @@ static void hash_text (crypto_generichash_state *state, const char *text)
     crypto_generichash_update (state, (const uint8_t *) text, length);
 }
 
+static void put_u32 (uint8_t *at, uint32_t number)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t) (number >> (24 - 8 * i));
+}
+
 tim3_id_t tim3_tx_id (const char *asset, const char *account, const char *request_id)
 {
     crypto_generichash_state state;
     tim3_id_t id;
+    uint32_t seconds;
     crypto_generichash_init (&state, NULL, 0, sizeof id.bytes);
     hash_text (&state, asset);
     hash_text (&state, account);
     hash_text (&state, request_id);
     crypto_generichash_final (&state, id.bytes, sizeof id.bytes);
+    if (tim3_request_id_seconds (request_id, &seconds))
+        put_u32 (id.bytes, seconds);
     return id;
 }
 

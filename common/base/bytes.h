@@ -23,7 +23,9 @@ bool tim3_id_is_zero (const tim3_id_t *id);
 char *tim3_id_format (const tim3_id_t *id, char text[TIM3_ID_TEXT_MAX]);
 bool tim3_id_parse (const char *text, tim3_id_t *id);
 
-/*  The identifier of a transaction: hash128 (asset, account, request id), each with its length in front.  */
+/*  The identifier of a transaction: hash128 (asset, account, request id), each with its length in front. Where the request id tells its
+    time, the first four bytes are the second of it, big-endian, instead of the hash's: rows that are made together lie together then,
+    and a checkpoint writes few pages. 96 bits of hash are left, so nobody meets another's.  */
 tim3_id_t tim3_tx_id (const char *asset, const char *account, const char *request_id);
 
 /*  A stable 64-bit hash of a text, for slots and rendezvous.  */

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 void load_die (const char *format, ...)
@@ -34,23 +35,19 @@ static unsigned number (const char *text, unsigned most)
 
 void load_begin (load_t *self, int argc, char **argv)
 {
-    static const struct option options[] = {{"socket", 1, NULL, 's'},   {"run", 1, NULL, 'r'},
-                                            {"clients", 1, NULL, 'c'},  {"zipf", 1, NULL, 'z'},
-                                            {"seed", 1, NULL, 'd'},     {"outstanding", 1, NULL, 'o'},
-                                            {"batch", 1, NULL, 'b'},    {"seconds", 1, NULL, 't'},
-                                            {"accounts", 1, NULL, 'a'}, {0}};
+    static const struct option options[] = {
+        {"socket", 1, NULL, 's'}, {"accounts", 1, NULL, 'a'}, {"clients", 1, NULL, 'c'},
+        {"zipf", 1, NULL, 'z'},   {"seed", 1, NULL, 'd'},     {"outstanding", 1, NULL, 'o'},
+        {"batch", 1, NULL, 'b'},  {"seconds", 1, NULL, 't'},  {0}};
     unsigned accounts = 1000;
     uint64_t seed = 1;
     double theta = 0.0;
     int option;
-    *self = (load_t){.run = "1", .clients = 1, .outstanding = 1, .batch = 1, .seconds = 3.0};
+    *self = (load_t){.clients = 1, .outstanding = 1, .batch = 1, .seconds = 3.0};
     while ((option = getopt_long (argc, argv, "", options, NULL)) != -1) {
         switch (option) {
         case 's':
             self->socket = optarg;
-            break;
-        case 'r':
-            self->run = optarg;
             break;
         case 'c':
             self->clients = number (optarg, LOAD_CLIENTS_MAX);
@@ -101,7 +98,9 @@ bool load_more (const load_t *self)
 
 void load_next (load_t *self, char id[LOAD_ID_MAX], char account[TIM3CTL_DRAW_NAME_MAX])
 {
-    snprintf (id, LOAD_ID_MAX, "b:%s:0:%llu", self->run, (unsigned long long) self->next);
+    char request_id[TIM3_REQUEST_ID_MAX + 1];
+    tim3_request_ids_next (&self->ids, request_id);
+    strcpy (id, request_id + strlen ("uuid "));
     tim3ctl_draw_name (tim3ctl_draw_account (&self->draw, self->next, 1), account);
     self->next++;
 }

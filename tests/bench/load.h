@@ -4,6 +4,7 @@
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
 
+#include "tim3client_ids.h"
 #include "tim3ctl_draw.h"
 
 #include <stddef.h>
@@ -14,12 +15,12 @@
 
 typedef struct {
     const char *socket;   /* of the server: a path, or a folder */
-    const char *run;      /* makes the ids of this run its own */
     unsigned clients;     /* connections */
     unsigned outstanding; /* on each connection */
     unsigned batch;       /* mints in one request */
     double seconds;
     tim3ctl_draw_t draw;
+    tim3_request_ids_t ids;
     uint64_t next;
     uint64_t start_us;
     uint64_t end_us;
@@ -39,7 +40,7 @@ void load_end (load_t *self);
 uint64_t load_now_us (void);
 /*  Whether there is time for another operation.  */
 bool load_more (const load_t *self);
-/*  The id and the account of the next mint.  */
+/*  The id and the account of the next mint: ids as TIM3's own, without the word before them.  */
 void load_next (load_t *self, char id[LOAD_ID_MAX], char account[TIM3CTL_DRAW_NAME_MAX]);
 /*  So many mints were answered together.  */
 void load_completed (load_t *self, unsigned mints, uint64_t took_us);

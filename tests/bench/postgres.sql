@@ -12,7 +12,7 @@ create table account (
 ) with (fillfactor = 50);
 
 create table mint (
-    id text primary key,
+    id uuid primary key,
     account text not null,
     amount bigint not null,
     balance bigint,
@@ -32,7 +32,7 @@ create table position (
 
 -- The balance after it; null when the account has not enough. The same id again gives what it gave before; two at
 -- the same instant end in an error for one of them, which may ask again.
-create function do_mint(p_id text, p_account text, p_amount bigint) returns bigint language plpgsql as $$
+create function do_mint(p_id uuid, p_account text, p_amount bigint) returns bigint language plpgsql as $$
 declare
     v_known mint;
     v_balance bigint;
@@ -60,7 +60,7 @@ begin
 end $$;
 
 -- Many at once, each table in one statement; how many were new. All or nothing where an account has not enough.
-create function do_mints(p_ids text[], p_accounts text[], p_amounts bigint[]) returns bigint language plpgsql as $$
+create function do_mints(p_ids uuid[], p_accounts text[], p_amounts bigint[]) returns bigint language plpgsql as $$
 declare
     v_accounts text[];
     v_sums bigint[];

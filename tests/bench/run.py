@@ -85,14 +85,14 @@ def client_cpu_us():
     return (used.ru_utime + used.ru_stime) * 1e6
 
 
-def measure(system, load, seconds, seed, accounts, zipf, identity):
+def measure(system, load, seconds, seed, accounts, zipf):
     """One load on one system: what its client found, and what its processes used, until all of it was settled."""
     memory = []
     sampler = threading.Timer(seconds / 2, lambda: memory.append(system.memory()))
     before, client, device = system.usage(), client_cpu_us(), systems.device_bytes(tempfile.gettempdir())
     sampler.start()
     try:
-        found = system.run(load, seconds, seed, accounts, zipf, identity)
+        found = system.run(load, seconds, seed, accounts, zipf)
     finally:
         sampler.cancel()
         sampler.join()
@@ -159,8 +159,7 @@ class Bench:
         """Every load once; the seed differs from turn to turn, and is the same for all in one turn."""
         self.runs += 1
         for row, system, load in rows:
-            identity = f"{self.runs}x{row['load'].replace(' ', '').replace(',', '')[:9]}"
-            found = measure(system, load, seconds, self.runs, accounts, zipf, identity)
+            found = measure(system, load, seconds, self.runs, accounts, zipf)
             if counted:
                 row["rounds"].append(found)
         self.machine.look()

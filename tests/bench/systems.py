@@ -151,10 +151,10 @@ class System:
     def __init__(self):
         self.completed = 0
 
-    def load_options(self, load, seconds, seed, accounts, zipf, identity):
+    def load_options(self, load, seconds, seed, accounts, zipf):
         return ["--socket", self.socket(), "--clients", str(load["clients"]), "--outstanding", str(load["outstanding"]),
                 "--batch", str(load.get("batch", 1)), "--seconds", str(seconds), "--seed", str(seed),
-                "--accounts", str(accounts), "--zipf", str(zipf), "--run", identity]
+                "--accounts", str(accounts), "--zipf", str(zipf)]
 
     def settle(self):
         """Waits until nothing is left to be done from the load."""
@@ -369,7 +369,7 @@ class Tim3(System):
                        check=True, stdin=subprocess.DEVNULL)
         self.settle()
 
-    def run(self, load, seconds, seed, accounts, zipf, _identity):
+    def run(self, load, seconds, seed, accounts, zipf):
         options = ["--rate", str(load["rate"])] if load.get("rate") else []
         answer = self.cluster.ctl_json(
             "bench", "--funded", "--workload", "mint", "--clients", str(load["clients"]), "--outstanding",

@@ -18,7 +18,7 @@ import msgpack
 import zmq
 
 from harness import poll
-from tim3_wire import TYPES, Client, amount, number
+from tim3_wire import TYPES, Client, amount, number, request_id
 
 NOT_FINAL = ("retry_same_id", "unknown")
 FIRST_WAIT = 0.3
@@ -144,7 +144,8 @@ class Load:
 
     # ---------------------------------------------------------------------------------------- sending
     def request(self, kind, account, units, to=None, expect=None):
-        return Request(kind, account, units, f"r{len(self.requests)}", to, expect)
+        number = len(self.requests)
+        return Request(kind, account, units, request_id() if number % 2 else f"r{number}", to, expect)
 
     def route(self, request):
         return "mock_usda.USDA" if request.kind == "Faucet" else "coordinator." + self.asset

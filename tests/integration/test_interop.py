@@ -7,12 +7,13 @@ import random
 import re
 import struct
 import time
+import uuid
 
 import msgpack
 import zmq
 
 from harness import ROOT, Cluster, main, poll
-from tim3_wire import NAMES, TYPES, NoAnswer, Refused, amount, number, receipt, tx_id
+from tim3_wire import NAMES, TYPES, NoAnswer, Refused, amount, number, receipt, request_id, tx_id
 
 ASSETS = {"TIM3": 6}
 SCALE = 10 ** 12
@@ -100,6 +101,32 @@ def test_a_whole_life():
         client.ask("mock_usda.USDA", "CollateralTransfer", dict(account="alice", to="bob",
                                                                 amount=40 * SCALE, request_id="c1"))
         assert client.holding("alice") == 0 and client.holding("bob") == 60 * SCALE
+        cluster.audit()
+
+
+def test_ids_that_tell_their_time():
+    told = re.search(r"For `TIM3`, `alice` and `(uuid [^`]*)`\nit is `(\w+)`", protocol())
+    assert tx_id("TIM3", "alice", told[1]).hex() == told[2], told
+    snippet = re.search(r"```python\n(import secrets.*?)```", protocol(), re.S)[1]
+    made, before = {}, int(time.time())
+    exec(snippet, made)
+    recent = int.from_bytes(tx_id("TIM3", "alice", made["request_id"])[:4], "big")
+    assert before <= recent <= time.time(), made["request_id"]
+    old, new = request_id(now_ms=1000), request_id()
+    with quick() as cluster:
+        client = cluster.client()
+        client.faucet("alice", 100 * SCALE, "f1")
+        for id in (told[1], old, new, made["request_id"]):
+            minted = client.mint("alice", 10, id)
+            assert minted["tx"] == tx_id("TIM3", "alice", id) and client.mint("alice", 10, id) == minted
+            assert refused("id_reused", client.mint, "alice", 11, id)["tx"] == minted["tx"]
+            found = client.ask("coordinator.TIM3", "GetTransaction", dict(account="alice", request_id=id))
+            assert found["tx"] == minted["tx"], found
+            # without the word before it, it is an id as any other
+            assert client.mint("alice", 1, id[5:])["tx"] == tx_id("TIM3", "alice", id[5:]) != minted["tx"]
+        assert client.redeem("alice", 44, request_id())["status"] == 2
+        assert client.holding("alice") == 100 * SCALE
+        assert cluster.ctl("tx", "alice", new)
         cluster.audit()
 
 
@@ -463,6 +490,9 @@ def test_refusals():
         ("invalid_account", tokens, "Control", dict(control=FREEZE, request_id="e1")),
         ("invalid_request_id", coordinator, "Mint", dict(mint, request_id="")),
         ("invalid_request_id", coordinator, "Mint", dict(mint, request_id="a b")),
+        ("invalid_request_id", coordinator, "Mint", dict(mint, request_id=request_id().upper())),
+        ("invalid_request_id", coordinator, "Mint", dict(mint, request_id=request_id() + "0")),
+        ("invalid_request_id", coordinator, "Mint", dict(mint, request_id="uuid " + str(uuid.uuid4()))),
         ("invalid_request_id", coordinator, "Mint", dict(mint, request_id="\u00fc")),
         ("same_account", coordinator, "Transfer", dict(move, to="alice")),
         ("same_account", usda, "CollateralTransfer", dict(move, to="alice")),

@@ -5,6 +5,8 @@ It shares no code with the C client, so that it tests the protocol and not our r
 import hashlib
 import itertools
 import os
+import random
+import re
 import struct
 import time
 
@@ -44,12 +46,25 @@ def number(data):
     return int.from_bytes(data, "big")
 
 
+TELLS_TIME = re.compile(r"uuid ([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def request_id(rng=random.SystemRandom(), now_ms=None):
+    """A new request id that tells its time, of now or of a time that is given."""
+    digits = f"{now_ms or time.time_ns() // 10 ** 6:012x}7{rng.getrandbits(12):03x}{rng.choice('89ab')}{rng.getrandbits(60):015x}"
+    return "uuid " + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
 def tx_id(asset, account, request_id):
     """The id of a transaction, known before it is sent."""
     hashed = hashlib.blake2b(digest_size=16)
     for text in (asset, account, request_id):
         hashed.update(struct.pack(">H", len(text)) + text.encode())
-    return hashed.digest()
+    tells = TELLS_TIME.fullmatch(request_id)
+    if not tells:
+        return hashed.digest()
+    seconds = int(tells[1] + tells[2], 16) // 1000 % 2 ** 32
+    return struct.pack(">I", seconds) + hashed.digest()[4:]
 
 
 def receipt(key, kind, asset, tx, account, units, extra=0):

@@ -29,7 +29,7 @@ typedef struct {
 typedef struct {
     tim3_type_t type;
     sim_payload_t payload;
-    char request_id[24];
+    char request_id[48];
     uint64_t at_us; /* first asked */
     uint32_t attempts;
     unsigned first_node;
@@ -110,10 +110,21 @@ static void reuse_id (operation_t *operation, unsigned number)
     sim.counters.ids_reused++;
 }
 
+/*  Every other one tells its time, so that half of all ids of transactions grow.  */
+static void name_request (operation_t *operation, unsigned number, uint64_t at_us)
+{
+    unsigned long long ms = at_us / 1000;
+    if (number % 2 == 0)
+        snprintf (operation->request_id, sizeof operation->request_id, "r%u", number);
+    else
+        snprintf (operation->request_id, sizeof operation->request_id, "uuid %08llx-%04llx-7000-8000-%012x",
+                  ms >> 16 & 0xffffffff, ms & 0xffff, number);
+}
+
 static void add (operation_t *operation, uint64_t at_us)
 {
     unsigned number = s_count++;
-    snprintf (operation->request_id, sizeof operation->request_id, "r%u", number);
+    name_request (operation, number, at_us);
     operation->at_us = at_us;
     if (number > 0 && sim_random_chance (&sim.client_random, sim.options.reuse_permille))
         reuse_id (operation, number);
