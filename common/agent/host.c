@@ -899,11 +899,12 @@ static void refuse_batch (tim3_host_t *self)
 static void end_batch (tim3_host_t *self)
 {
     for (unsigned i = 0; i < self->unit_count; i++) {
-        const unit_t *unit = &self->units[i];
-        self->env.unit = &self->units[i];
+        unit_t *unit = &self->units[i];
+        self->env.unit = unit;
         if (unit->core->end_batch)
             unit->core->end_batch (unit->state, &self->env);
         deliver (self);
+        tim3_publisher_end_batch (&unit->publisher, unit->store);
     }
 }
 
