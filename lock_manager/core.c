@@ -198,15 +198,23 @@ static tim3_mac_t make_receipt (const self_t *self, tim3_receipt_kind_t kind, co
     return tim3_receipt_make (&self->settings->evidence_key, &claim);
 }
 
-/*  Refuses the message at hand when evidence of the token manager does not hold.  */
+/*  Whether evidence of the token manager holds.  */
+static bool is_proven (self_t *self, tim3_receipt_kind_t kind, const tim3_id_t *tx, const char *account,
+                       tim3_amount_t amount, const tim3_mac_t *receipt, uint64_t extra)
+{
+    tim3_claim_t claim = {kind, self->settings->asset, *tx, account, amount, extra};
+    bool proven = tim3_receipt_check (&self->settings->evidence_key, &claim, receipt);
+    self->bad_receipts += !proven;
+    return proven;
+}
+
+/*  Refuses the message at hand when it does not.  */
 static bool check_evidence (self_t *self, tim3_env_t *env, tim3_receipt_kind_t kind, const tim3_id_t *tx,
                             const char *account, tim3_amount_t amount, const tim3_mac_t *receipt,
                             uint64_t extra)
 {
-    tim3_claim_t claim = {kind, self->settings->asset, *tx, account, amount, extra};
-    if (tim3_receipt_check (&self->settings->evidence_key, &claim, receipt))
+    if (is_proven (self, kind, tx, account, amount, receipt, extra))
         return true;
-    self->bad_receipts++;
     tim3_env_refuse (env, TIM3_BAD_RECEIPT, tx, NULL);
     return false;
 }
@@ -454,6 +462,26 @@ static void on_settle (void *state, tim3_env_t *env, const void *body)
     }
     reply.state = item.state;
     tim3_env_reply (env, TIM3_MSG_SETTLED, &reply);
+}
+
+/*  One of several: what does not hold, or fits no lock, is left to the sweep.  */
+static bool settle_one (self_t *self, tim3_env_t *env, const tim3_receipt_t *ask)
+{
+    tim3_lock_item_t item;
+    return (is_proven (self, TIM3_RECEIPT_KIND_MINT, &ask->tx, ask->account, ask->amount, &ask->receipt, 0)
+            || TIM3_CANARY_IS (15))
+           && read_item (env, TIM3_TABLE_LOCK, &ask->tx, &item)
+           && same_request (&item, ask->account, ask->amount) && settle (self, env, &item);
+}
+
+static void on_settle_all (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_settle_all_t *ask = body;
+    const tim3_receipt_t *items = ask->items.items;
+    tim3_settled_all_t reply = {0};
+    for (uint32_t i = 0; i < ask->items.count; i++)
+        reply.active += settle_one (state, env, &items[i]);
+    tim3_env_reply (env, TIM3_MSG_SETTLED_ALL, &reply);
 }
 
 /*  The token manager's answers to the sweep.  */
@@ -819,6 +847,7 @@ static const tim3_handler_t s_handlers[] = {
     {TIM3_MSG_VAULT_LOCKED, on_vault_locked},
     {TIM3_MSG_VAULT_REFUSED, on_vault_refused},
     {TIM3_MSG_SETTLE, on_settle},
+    {TIM3_MSG_SETTLE_ALL, on_settle_all},
     {TIM3_MSG_RELEASE, on_release},
     {TIM3_MSG_VAULT_UNLOCKED, on_vault_unlocked},
     {TIM3_MSG_MINTED, on_minted},
