@@ -111,12 +111,21 @@ static uint32_t collect (tim3_publisher_t *self, tim3_store_t *store, tim3_event
     return count;
 }
 
+/*  While the bus has not answered, few events wait for more: it takes many at once for little more than one, and nobody
+    who asked for anything waits for it.  */
+static bool can_wait (const tim3_publisher_t *self)
+{
+    return self->sent != self->acked && self->last - self->sent < PER_MESSAGE;
+}
+
 void tim3_publisher_send (tim3_publisher_t *self, tim3_env_t *env, const char *source, tim3_id_t store_id)
 {
     static const char router[] = "router.-.0";
     tim3_event_item_t items[PER_MESSAGE];
     tim3_publish_t publish = {.store = store_id};
 
+    if (can_wait (self))
+        return;
     strcpy (publish.source, source);
     while (self->sent < self->last && self->sent - self->acked < WINDOW) {
         uint32_t count = collect (self, tim3_env_store (env), items, PER_MESSAGE);
