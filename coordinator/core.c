@@ -68,6 +68,9 @@ typedef struct {
     flight_t *flights;
     ask_t *asks;
     tim3_waiters_t *waiters;
+    tim3_receipt_t settles[TIM3_SETTLES_MAX]; /* mint receipts of this batch that the lock manager is to have */
+    uint32_t settle_count;
+    unsigned settle_shard; /* of its lock manager */
     uint64_t completed;
     uint64_t failed;
     uint64_t resent;
@@ -106,12 +109,18 @@ static void end_flight (self_t *self, flight_t *flight)
     free (flight);
 }
 
+static uint64_t send_to_shard (const self_t *self, tim3_env_t *env, tim3_role_t role, unsigned shard,
+                               tim3_type_t type, const void *body)
+{
+    char address[TIM3_ADDRESS_MAX + 1];
+    tim3_address_format (role, self->settings->asset, (int) shard, address);
+    return tim3_env_send (env, address, type, body);
+}
+
 static uint64_t send_to_ledger (const self_t *self, tim3_env_t *env, tim3_role_t role, const char *account,
                                 tim3_type_t type, const void *body)
 {
-    char address[TIM3_ADDRESS_MAX + 1];
-    int shard = (int) tim3_account_shard (account, self->settings->shards);
-    return tim3_env_send (env, tim3_address_format (role, self->settings->asset, shard, address), type, body);
+    return send_to_shard (self, env, role, tim3_account_shard (account, self->settings->shards), type, body);
 }
 
 static tim3_receipt_t receipt_body (const flight_t *flight)
@@ -351,7 +360,30 @@ static void keep_outcome (flight_t *flight, const tim3_minted_t *answer)
     flight->record.time_us = answer->time_us;
 }
 
-/*  The lock is settled by courtesy; should that get lost, the lock manager's sweep finds out.  */
+/*  Locks are settled by courtesy; should that get lost, the lock manager's sweep finds out. So what comes in a batch can
+    leave together, and nobody looks at the answer.  */
+static void send_settles (self_t *self, tim3_env_t *env)
+{
+    tim3_settle_all_t body = {.items = {self->settles, self->settle_count}};
+    if (self->settle_count > 0)
+        send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, self->settle_shard, TIM3_MSG_SETTLE_ALL, &body);
+    self->settle_count = 0;
+}
+
+static void gather_settle (self_t *self, tim3_env_t *env, const flight_t *flight)
+{
+    unsigned shard = tim3_account_shard (flight->record.account, self->settings->shards);
+    if (self->settle_count == TIM3_SETTLES_MAX || self->settle_shard != shard)
+        send_settles (self, env);
+    self->settle_shard = shard;
+    self->settles[self->settle_count++] = receipt_body (flight);
+}
+
+static void end_batch (void *state, tim3_env_t *env)
+{
+    send_settles (state, env);
+}
+
 static void on_minted (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_minted_t *answer = body;
@@ -359,8 +391,7 @@ static void on_minted (void *state, tim3_env_t *env, const void *body)
     if (!flight)
         return;
     keep_outcome (flight, answer);
-    tim3_receipt_t settle = receipt_body (flight);
-    send_to_ledger (state, env, TIM3_ROLE_LOCK_MANAGER, settle.account, TIM3_MSG_SETTLE, &settle);
+    gather_settle (state, env, flight);
     complete (state, env, flight);
 }
 
@@ -760,5 +791,6 @@ const tim3_core_t tim3_coordinator_core = {.role = TIM3_ROLE_COORDINATOR,
                                            .destroy = destroy,
                                            .handlers = s_handlers,
                                            .tick = tick,
+                                           .end_batch = end_batch,
                                            .health = health,
                                            .stats = stats};

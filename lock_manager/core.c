@@ -40,6 +40,9 @@ static const unsigned s_moves[] = {
 typedef struct {
     const tim3_settings_t *settings;
     tim3_waiters_t *waiters;
+    tim3_lock_totals_t totals; /* of the batch at hand: read once, written once */
+    bool totals_read;
+    bool totals_changed;
     uint64_t bad_receipts;
     uint64_t conflicts; /* valid evidence that does not fit the ledger: must stay 0 */
     uint64_t swept;
@@ -53,16 +56,30 @@ static tim3_key_t totals_key (void)
     return tim3_key_text ("totals");
 }
 
-static void read_totals (tim3_env_t *env, tim3_lock_totals_t *totals)
+static void read_totals (self_t *self, tim3_env_t *env, tim3_lock_totals_t *totals)
 {
     tim3_key_t key = totals_key ();
-    tim3_store_read (tim3_env_store (env), TIM3_TABLE_LOCK_TOTALS, &key, totals);
+    if (!self->totals_read)
+        tim3_store_read (tim3_env_store (env), TIM3_TABLE_LOCK_TOTALS, &key, &self->totals);
+    self->totals_read = true;
+    *totals = self->totals;
 }
 
-static void write_totals (tim3_env_t *env, const tim3_lock_totals_t *totals)
+static void write_totals (self_t *self, const tim3_lock_totals_t *totals)
 {
+    self->totals = *totals;
+    self->totals_changed = true;
+}
+
+/*  Nearly every message changes the totals; the store hears of them once.  */
+static void end_batch (void *state, tim3_env_t *env)
+{
+    self_t *self = state;
     tim3_key_t key = totals_key ();
-    tim3_store_write (tim3_env_store (env), TIM3_TABLE_LOCK_TOTALS, &key, totals);
+    if (self->totals_changed)
+        tim3_store_write (tim3_env_store (env), TIM3_TABLE_LOCK_TOTALS, &key, &self->totals);
+    self->totals_read = false;
+    self->totals_changed = false;
 }
 
 static bool read_item (tim3_env_t *env, tim3_table_t table, const tim3_id_t *tx, tim3_lock_item_t *item)
@@ -131,7 +148,8 @@ static void take_unconfirmed (tim3_amount_t *sum, tim3_amount_t amount)
 }
 
 /*  Moves an item to its next state, keeps count of what is unsettled, and writes it.  */
-static void move (tim3_env_t *env, tim3_lock_item_t *item, tim3_lock_totals_t *totals, tim3_lock_state_t next)
+static void move (self_t *self, tim3_env_t *env, tim3_lock_item_t *item, tim3_lock_totals_t *totals,
+                  tim3_lock_state_t next)
 {
     TIM3_ASSERT (s_moves[item->state] & 1u << next);
     item->state = (uint8_t) next;
@@ -142,11 +160,11 @@ static void move (tim3_env_t *env, tim3_lock_item_t *item, tim3_lock_totals_t *t
         clear_due (env, item);
     }
     write_item (env, item);
-    write_totals (env, totals);
+    write_totals (self, totals);
 }
 
 /*  Makes a record that is not final, with its index rows. table_of must know it already.  */
-static void begin_item (const self_t *self, tim3_env_t *env, tim3_lock_item_t *item,
+static void begin_item (self_t *self, tim3_env_t *env, tim3_lock_item_t *item,
                         tim3_lock_totals_t *totals, tim3_lock_state_t state)
 {
     static const tim3_mark_t mark;
@@ -156,7 +174,7 @@ static void begin_item (const self_t *self, tim3_env_t *env, tim3_lock_item_t *i
     item->created_us = tim3_env_now (env);
     totals->unsettled++;
     set_due (self, env, item);
-    move (env, item, totals, state);
+    move (self, env, item, totals, state);
 }
 
 static tim3_lock_item_t new_item (const tim3_id_t *tx, const char *account, tim3_amount_t amount)
@@ -180,15 +198,23 @@ static tim3_mac_t make_receipt (const self_t *self, tim3_receipt_kind_t kind, co
     return tim3_receipt_make (&self->settings->evidence_key, &claim);
 }
 
-/*  Refuses the message at hand when evidence of the token manager does not hold.  */
+/*  Whether evidence of the token manager holds.  */
+static bool is_proven (self_t *self, tim3_receipt_kind_t kind, const tim3_id_t *tx, const char *account,
+                       tim3_amount_t amount, const tim3_mac_t *receipt, uint64_t extra)
+{
+    tim3_claim_t claim = {kind, self->settings->asset, *tx, account, amount, extra};
+    bool proven = tim3_receipt_check (&self->settings->evidence_key, &claim, receipt);
+    self->bad_receipts += !proven;
+    return proven;
+}
+
+/*  Refuses the message at hand when it does not.  */
 static bool check_evidence (self_t *self, tim3_env_t *env, tim3_receipt_kind_t kind, const tim3_id_t *tx,
                             const char *account, tim3_amount_t amount, const tim3_mac_t *receipt,
                             uint64_t extra)
 {
-    tim3_claim_t claim = {kind, self->settings->asset, *tx, account, amount, extra};
-    if (tim3_receipt_check (&self->settings->evidence_key, &claim, receipt))
+    if (is_proven (self, kind, tx, account, amount, receipt, extra))
         return true;
-    self->bad_receipts++;
     tim3_env_refuse (env, TIM3_BAD_RECEIPT, tx, NULL);
     return false;
 }
@@ -323,7 +349,7 @@ static void on_lock (void *state, tim3_env_t *env, const void *body)
     }
     if (!read_item (env, TIM3_TABLE_LOCK, &ask->tx, &item)) {
         item = new_item (&ask->tx, ask->account, ask->amount);
-        read_totals (env, &totals);
+        read_totals (self, env, &totals);
         begin_item (self, env, &item, &totals, TIM3_LOCK_STATE_REQUESTED);
     }
     if (!same_request (&item, ask->account, ask->amount))
@@ -354,12 +380,12 @@ static void on_vault_locked (void *state, tim3_env_t *env, const void *body)
     if (!check_vault (self, TIM3_RECEIPT_KIND_VAULT_LOCKED, answer, 0)
         || !find_requested (self, env, &answer->tx, answer->account, answer->amount, &item))
         return;
-    read_totals (env, &totals);
+    read_totals (self, env, &totals);
     /* the vault holds as much, in a unit that is no larger, so this cannot overflow */
     TIM3_ASSERT (tim3_amount_add (totals.locked, item.amount, &totals.locked));
     add_unconfirmed (&totals.in_flight, item.amount);
     totals.locks++;
-    move (env, &item, &totals, TIM3_LOCK_STATE_PENDING);
+    move (self, env, &item, &totals, TIM3_LOCK_STATE_PENDING);
     tim3_collateral_locked_t event = {.tx = item.tx, .amount = item.amount, .locked = totals.locked};
     strcpy (event.account, item.account);
     tim3_env_emit (env, TIM3_MSG_COLLATERAL_LOCKED, &event);
@@ -379,12 +405,12 @@ static void on_vault_refused (void *state, tim3_env_t *env, const void *body)
     if (!check_vault (self, TIM3_RECEIPT_KIND_VAULT_REFUSED, &moved, answer->code)
         || !find_requested (self, env, &answer->tx, answer->account, answer->amount, &item))
         return;
-    read_totals (env, &totals);
+    read_totals (self, env, &totals);
     totals.refused++;
     item.code = answer->code;
     item.available = answer->available / self->settings->scale;
     item.needed = answer->needed / self->settings->scale;
-    move (env, &item, &totals, TIM3_LOCK_STATE_REFUSING);
+    move (self, env, &item, &totals, TIM3_LOCK_STATE_REFUSING);
     answer_lock_waiters (self, env, &item);
 }
 
@@ -400,9 +426,9 @@ static bool settle (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
         self->conflicts++;
         return false;
     }
-    read_totals (env, &totals);
+    read_totals (self, env, &totals);
     take_unconfirmed (&totals.in_flight, item->amount);
-    move (env, item, &totals, TIM3_LOCK_STATE_ACTIVE);
+    move (self, env, item, &totals, TIM3_LOCK_STATE_ACTIVE);
     return true;
 }
 
@@ -436,6 +462,26 @@ static void on_settle (void *state, tim3_env_t *env, const void *body)
     }
     reply.state = item.state;
     tim3_env_reply (env, TIM3_MSG_SETTLED, &reply);
+}
+
+/*  One of several: what does not hold, or fits no lock, is left to the sweep.  */
+static bool settle_one (self_t *self, tim3_env_t *env, const tim3_receipt_t *ask)
+{
+    tim3_lock_item_t item;
+    return (is_proven (self, TIM3_RECEIPT_KIND_MINT, &ask->tx, ask->account, ask->amount, &ask->receipt, 0)
+            || TIM3_CANARY_IS (15))
+           && read_item (env, TIM3_TABLE_LOCK, &ask->tx, &item)
+           && same_request (&item, ask->account, ask->amount) && settle (self, env, &item);
+}
+
+static void on_settle_all (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_settle_all_t *ask = body;
+    const tim3_receipt_t *items = ask->items.items;
+    tim3_settled_all_t reply = {0};
+    for (uint32_t i = 0; i < ask->items.count; i++)
+        reply.active += settle_one (state, env, &items[i]);
+    tim3_env_reply (env, TIM3_MSG_SETTLED_ALL, &reply);
 }
 
 /*  The token manager's answers to the sweep.  */
@@ -473,7 +519,7 @@ static void count_release (tim3_lock_totals_t *totals, tim3_amount_t amount)
 static bool start_void (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
 {
     tim3_lock_totals_t totals;
-    read_totals (env, &totals);
+    read_totals (self, env, &totals);
     if (totals.locked < item->amount) {
         self->conflicts++;
         return false;
@@ -481,18 +527,18 @@ static bool start_void (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
     count_release (&totals, item->amount);
     take_unconfirmed (&totals.in_flight, item->amount);
     item->reason = TIM3_RELEASE_REASON_VOID;
-    move (env, item, &totals, TIM3_LOCK_STATE_RELEASING);
+    move (self, env, item, &totals, TIM3_LOCK_STATE_RELEASING);
     emit_released (env, item, &totals);
     ask_vault (self, env, item, false);
     return true;
 }
 
-static void finish_refusal (tim3_env_t *env, tim3_lock_item_t *item)
+static void finish_refusal (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
 {
     tim3_lock_totals_t totals;
-    read_totals (env, &totals);
+    read_totals (self, env, &totals);
     item->reason = TIM3_RELEASE_REASON_VOID;
-    move (env, item, &totals, TIM3_LOCK_STATE_REFUSED);
+    move (self, env, item, &totals, TIM3_LOCK_STATE_REFUSED);
 }
 
 /*  The mint will never happen: undo the lock. False when the state forbids it.  */
@@ -502,7 +548,7 @@ static bool undo (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
     case TIM3_LOCK_STATE_PENDING:
         return start_void (self, env, item);
     case TIM3_LOCK_STATE_REFUSING:
-        finish_refusal (env, item);
+        finish_refusal (self, env, item);
         return true;
     case TIM3_LOCK_STATE_RELEASING:
         ask_vault (self, env, item, false);
@@ -554,7 +600,7 @@ static void on_voided (void *state, tim3_env_t *env, const void *body)
 static bool start_burn (self_t *self, tim3_env_t *env, const tim3_release_t *ask, tim3_lock_item_t *item)
 {
     tim3_lock_totals_t totals;
-    read_totals (env, &totals);
+    read_totals (self, env, &totals);
     if (totals.locked < ask->amount) {
         self->conflicts++;
         tim3_rule_refuse (env, TIM3_WRONG_STATE, &ask->tx, totals.locked, ask->amount);
@@ -610,9 +656,9 @@ static void on_vault_unlocked (void *state, tim3_env_t *env, const void *body)
         || !read_item (env, burn ? TIM3_TABLE_RELEASE : TIM3_TABLE_LOCK, &answer->tx, &item)
         || item.state != TIM3_LOCK_STATE_RELEASING)
         return;
-    read_totals (env, &totals);
+    read_totals (self, env, &totals);
     take_unconfirmed (&totals.releasing, item.amount);
-    move (env, &item, &totals, TIM3_LOCK_STATE_RELEASED);
+    move (self, env, &item, &totals, TIM3_LOCK_STATE_RELEASED);
     answer_release_waiters (self, env, &item, (tim3_release_reason_t) item.reason);
 }
 
@@ -634,7 +680,7 @@ static void on_get_totals (void *state, tim3_env_t *env, const void *body)
     self_t *self = state;
     tim3_lock_totals_t totals;
     (void) body;
-    read_totals (env, &totals);
+    read_totals (self, env, &totals);
     totals.event_seq = tim3_env_event_seq (env);
     totals.scale = self->settings->scale;
     tim3_env_reply (env, TIM3_MSG_LOCK_TOTALS, &totals);
@@ -753,7 +799,7 @@ static void health (void *state, tim3_env_t *env, tim3_report_t *report)
 {
     self_t *self = state;
     tim3_lock_totals_t totals;
-    read_totals (env, &totals);
+    read_totals (self, env, &totals);
     if (self->conflicts > 0)
         tim3_report_reason (report, "conflicts", 100,
                             "%llu times valid evidence did not fit this ledger; was a store restored alone?",
@@ -767,7 +813,7 @@ static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
 {
     self_t *self = state;
     tim3_lock_totals_t totals;
-    read_totals (env, &totals);
+    read_totals (self, env, &totals);
     tim3_report_metric (report, "locked_units", totals.locked);
     tim3_report_metric (report, "in_flight_units", totals.in_flight);
     tim3_report_metric (report, "locks", totals.locks);
@@ -801,6 +847,7 @@ static const tim3_handler_t s_handlers[] = {
     {TIM3_MSG_VAULT_LOCKED, on_vault_locked},
     {TIM3_MSG_VAULT_REFUSED, on_vault_refused},
     {TIM3_MSG_SETTLE, on_settle},
+    {TIM3_MSG_SETTLE_ALL, on_settle_all},
     {TIM3_MSG_RELEASE, on_release},
     {TIM3_MSG_VAULT_UNLOCKED, on_vault_unlocked},
     {TIM3_MSG_MINTED, on_minted},
@@ -817,5 +864,6 @@ const tim3_core_t tim3_lock_manager_core = {.role = TIM3_ROLE_LOCK_MANAGER,
                                             .destroy = destroy,
                                             .handlers = s_handlers,
                                             .tick = tick,
+                                            .end_batch = end_batch,
                                             .health = health,
                                             .stats = stats};

@@ -18,6 +18,12 @@
 
 typedef struct {
     const tim3_settings_t *settings;
+    /* of the batch at hand: what nearly every message changes is read once and written once */
+    tim3_collateral_totals_t totals;
+    bool totals_read;
+    bool totals_changed;
+    tim3_vault_t vault; /* the latest one; others wait in the store. No name: none */
+    bool vault_changed;
     uint64_t bad_receipts;
 } self_t;
 
@@ -42,27 +48,73 @@ static bool read_record (tim3_env_t *env, const tim3_id_t *tx, const tim3_collat
     return tim3_store_read (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
 }
 
-static void read_totals (tim3_env_t *env, tim3_collateral_totals_t *totals)
+static tim3_collateral_totals_t *read_totals (self_t *self, tim3_env_t *env)
 {
     tim3_key_t key = tim3_key_text ("totals");
-    tim3_store_read (tim3_env_store (env), TIM3_TABLE_COLLATERAL_TOTALS, &key, totals);
+    if (!self->totals_read)
+        tim3_store_read (tim3_env_store (env), TIM3_TABLE_COLLATERAL_TOTALS, &key, &self->totals);
+    self->totals_read = true;
+    return &self->totals;
 }
 
-static void write_totals (tim3_env_t *env, const tim3_collateral_totals_t *totals)
+/*  The totals, to be changed.  */
+static tim3_collateral_totals_t *change_totals (self_t *self, tim3_env_t *env)
+{
+    self->totals_changed = true;
+    return read_totals (self, env);
+}
+
+static void write_totals (self_t *self, tim3_env_t *env)
 {
     tim3_key_t key = tim3_key_text ("totals");
-    tim3_store_write (tim3_env_store (env), TIM3_TABLE_COLLATERAL_TOTALS, &key, totals);
+    if (self->totals_changed)
+        tim3_store_write (tim3_env_store (env), TIM3_TABLE_COLLATERAL_TOTALS, &key, &self->totals);
+    self->totals_changed = false;
+    self->totals_read = false;
+}
+
+static void write_vault (self_t *self, tim3_env_t *env)
+{
+    tim3_key_t key = tim3_key_text (self->vault.vault);
+    if (self->vault_changed)
+        tim3_store_write (tim3_env_store (env), TIM3_TABLE_VAULT, &key, &self->vault);
+    self->vault_changed = false;
+    self->vault.vault[0] = '\0';
+}
+
+static const tim3_vault_t *read_vault (self_t *self, tim3_env_t *env, const char *name)
+{
+    tim3_key_t key = tim3_key_text (name);
+    if (strcmp (self->vault.vault, name) == 0)
+        return &self->vault;
+    write_vault (self, env);
+    if (!tim3_store_read (tim3_env_store (env), TIM3_TABLE_VAULT, &key, &self->vault))
+        strcpy (self->vault.vault, name);
+    return &self->vault;
+}
+
+/*  A vault, to be changed before another one is looked at.  */
+static tim3_vault_t *change_vault (self_t *self, tim3_env_t *env, const char *name)
+{
+    read_vault (self, env, name);
+    self->vault_changed = true;
+    return &self->vault;
+}
+
+static void end_batch (void *state, tim3_env_t *env)
+{
+    self_t *self = state;
+    write_totals (self, env);
+    write_vault (self, env);
 }
 
 /*  Records what was decided for ever.  */
-static void write_record (tim3_env_t *env, const tim3_id_t *tx, const tim3_collateral_record_t *record)
+static void write_record (self_t *self, tim3_env_t *env, const tim3_id_t *tx,
+                          const tim3_collateral_record_t *record)
 {
     tim3_key_t key = record_key (record->op, tx, record->vault);
-    tim3_collateral_totals_t totals;
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
-    read_totals (env, &totals);
-    totals.operations++;
-    write_totals (env, &totals);
+    change_totals (self, env)->operations++;
 }
 
 static bool read_holding (tim3_env_t *env, const char *account, tim3_holding_t *holding)
@@ -75,16 +127,12 @@ static bool read_holding (tim3_env_t *env, const char *account, tim3_holding_t *
 }
 
 /*  Adds to an account and returns what it then holds. Cannot overflow: the sum of all is at most issued.  */
-static tim3_amount_t credit (tim3_env_t *env, const char *account, tim3_amount_t amount)
+static tim3_amount_t credit (self_t *self, tim3_env_t *env, const char *account, tim3_amount_t amount)
 {
     tim3_key_t key = tim3_key_text (account);
-    tim3_collateral_totals_t totals;
     tim3_holding_t holding;
-    if (!read_holding (env, account, &holding)) {
-        read_totals (env, &totals);
-        totals.accounts++;
-        write_totals (env, &totals);
-    }
+    if (!read_holding (env, account, &holding))
+        change_totals (self, env)->accounts++;
     TIM3_ASSERT (tim3_amount_add (holding.available, amount, &holding.available));
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_HOLDING, &key, &holding);
     return holding.available;
@@ -107,19 +155,6 @@ static bool debit (tim3_env_t *env, tim3_collateral_record_t *record)
     record->balance = holding.available;
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_HOLDING, &key, &holding);
     return true;
-}
-
-static void read_vault (tim3_env_t *env, const char *name, tim3_vault_t *vault)
-{
-    tim3_key_t key = tim3_key_text (name);
-    if (!tim3_store_read (tim3_env_store (env), TIM3_TABLE_VAULT, &key, vault))
-        strcpy (vault->vault, name);
-}
-
-static void write_vault (tim3_env_t *env, const tim3_vault_t *vault)
-{
-    tim3_key_t key = tim3_key_text (vault->vault);
-    tim3_store_write (tim3_env_store (env), TIM3_TABLE_VAULT, &key, vault);
 }
 
 static tim3_collateral_record_t new_record (tim3_env_t *env, unsigned op, const char *vault,
@@ -152,34 +187,34 @@ static void answer_moved (tim3_env_t *env, const tim3_id_t *tx, const tim3_colla
     tim3_env_reply (env, TIM3_MSG_COLLATERAL_MOVED, &reply);
 }
 
-static void apply_faucet (tim3_env_t *env, tim3_collateral_record_t *record)
+static void apply_faucet (self_t *self, tim3_env_t *env, tim3_collateral_record_t *record)
 {
-    tim3_collateral_totals_t totals;
-    read_totals (env, &totals);
-    if (!tim3_amount_add (totals.issued, record->amount, &totals.issued)) {
+    tim3_amount_t issued = read_totals (self, env)->issued;
+    tim3_amount_t sum;
+    if (!tim3_amount_add (issued, record->amount, &sum)) {
         record->code = TIM3_AMOUNT_OVERFLOW;
-        record->available = TIM3_AMOUNT_MAX - totals.issued;
+        record->available = TIM3_AMOUNT_MAX - issued;
         record->needed = record->amount;
         return;
     }
-    write_totals (env, &totals);
-    record->balance = credit (env, record->account, record->amount);
+    change_totals (self, env)->issued = sum;
+    record->balance = credit (self, env, record->account, record->amount);
 }
 
-static void apply_transfer (tim3_env_t *env, tim3_collateral_record_t *record)
+static void apply_transfer (self_t *self, tim3_env_t *env, tim3_collateral_record_t *record)
 {
     if (debit (env, record))
-        credit (env, record->to, record->amount);
+        credit (self, env, record->to, record->amount);
 }
 
 /*  Decides a client's operation once, and answers.  */
-static void decide (tim3_env_t *env, const tim3_id_t *tx, tim3_collateral_record_t *asked,
-                    void (*apply) (tim3_env_t *, tim3_collateral_record_t *))
+static void decide (self_t *self, tim3_env_t *env, const tim3_id_t *tx, tim3_collateral_record_t *asked,
+                    void (*apply) (self_t *, tim3_env_t *, tim3_collateral_record_t *))
 {
     tim3_collateral_record_t record;
     if (!read_record (env, tx, asked, &record)) {
-        apply (env, asked);
-        write_record (env, tx, asked);
+        apply (self, env, asked);
+        write_record (self, env, tx, asked);
         record = *asked;
     }
     if (same_request (&record, asked))
@@ -202,7 +237,7 @@ static void on_faucet (void *state, tim3_env_t *env, const void *body)
     tim3_id_t tx = tim3_tx_id (self->settings->asset, ask->account, ask->request_id);
     tim3_collateral_record_t asked =
         new_record (env, TIM3_COLLATERAL_OP_FAUCET, "", ask->account, "", ask->amount);
-    decide (env, &tx, &asked, apply_faucet);
+    decide (self, env, &tx, &asked, apply_faucet);
 }
 
 static void on_transfer (void *state, tim3_env_t *env, const void *body)
@@ -219,7 +254,7 @@ static void on_transfer (void *state, tim3_env_t *env, const void *body)
     tim3_id_t tx = tim3_tx_id (self->settings->asset, ask->account, ask->request_id);
     tim3_collateral_record_t asked =
         new_record (env, TIM3_COLLATERAL_OP_TRANSFER, "", ask->account, ask->to, ask->amount);
-    decide (env, &tx, &asked, apply_transfer);
+    decide (self, env, &tx, &asked, apply_transfer);
 }
 
 /*  ------------------------------------------------------------------------------------------------ vaults  */
@@ -270,15 +305,13 @@ static void answer_refused (tim3_env_t *env, const tim3_key_secret_t *key, const
     tim3_env_reply (env, TIM3_MSG_VAULT_REFUSED, &reply);
 }
 
-static void apply_vault_lock (tim3_env_t *env, tim3_collateral_record_t *record)
+static void apply_vault_lock (self_t *self, tim3_env_t *env, tim3_collateral_record_t *record)
 {
-    tim3_vault_t vault;
     if (!debit (env, record))
         return;
-    read_vault (env, record->vault, &vault);
-    TIM3_ASSERT (tim3_amount_add (vault.total, record->amount, &vault.total));
-    vault.locks++;
-    write_vault (env, &vault);
+    tim3_vault_t *vault = change_vault (self, env, record->vault);
+    TIM3_ASSERT (tim3_amount_add (vault->total, record->amount, &vault->total));
+    vault->locks++;
 }
 
 static void on_vault_lock (void *state, tim3_env_t *env, const void *body)
@@ -295,8 +328,8 @@ static void on_vault_lock (void *state, tim3_env_t *env, const void *body)
         new_record (env, TIM3_COLLATERAL_OP_LOCK, ask.vault, ask.account, "", ask.amount);
     if (!read_record (env, &ask.tx, &asked, &record)) {
         record = asked;
-        apply_vault_lock (env, &record);
-        write_record (env, &ask.tx, &record);
+        apply_vault_lock (self, env, &record);
+        write_record (self, env, &ask.tx, &record);
     }
     if (!same_request (&record, &asked))
         tim3_env_refuse (env, TIM3_ID_REUSED, &ask.tx, NULL);
@@ -307,20 +340,20 @@ static void on_vault_lock (void *state, tim3_env_t *env, const void *body)
 }
 
 /*  False when the vault does not hold as much: refused, and not recorded, for no right key-holder asks this.  */
-static bool apply_vault_unlock (tim3_env_t *env, const tim3_id_t *tx, tim3_collateral_record_t *record)
+static bool apply_vault_unlock (self_t *self, tim3_env_t *env, const tim3_id_t *tx,
+                                tim3_collateral_record_t *record)
 {
-    tim3_vault_t vault;
-    read_vault (env, record->vault, &vault);
-    if (vault.total < record->amount) {
-        tim3_rule_refuse (env, TIM3_INSUFFICIENT_FUNDS, tx, vault.total, record->amount);
+    tim3_amount_t total = read_vault (self, env, record->vault)->total;
+    if (total < record->amount) {
+        tim3_rule_refuse (env, TIM3_INSUFFICIENT_FUNDS, tx, total, record->amount);
         return false;
     }
-    vault.total -= record->amount;
-    vault.unlocks++;
-    write_vault (env, &vault);
-    record->balance = credit (env, record->account, record->amount);
+    tim3_vault_t *vault = change_vault (self, env, record->vault);
+    vault->total -= record->amount;
+    vault->unlocks++;
+    record->balance = credit (self, env, record->account, record->amount);
     if (!TIM3_CANARY_IS (9))
-        write_record (env, tx, record);
+        write_record (self, env, tx, record);
     return true;
 }
 
@@ -338,7 +371,7 @@ static void on_vault_unlock (void *state, tim3_env_t *env, const void *body)
     tim3_collateral_record_t asked = new_record (env, op, ask->vault, ask->account, "", ask->amount);
     if (!read_record (env, &ask->tx, &asked, &record)) {
         record = asked;
-        if (!apply_vault_unlock (env, &ask->tx, &record))
+        if (!apply_vault_unlock (self, env, &ask->tx, &record))
             return;
     }
     if (same_request (&record, &asked))
@@ -376,28 +409,25 @@ static void on_list_vaults (void *state, tim3_env_t *env, const void *body)
     unsigned count = self->settings->asset_count;
     (void) body;
     for (unsigned i = 0; i < count; i++)
-        read_vault (env, self->settings->assets[i].name, &vaults[i]);
+        vaults[i] = *read_vault (self, env, self->settings->assets[i].name);
     tim3_vaults_t reply = {.items = {vaults, count}};
     tim3_env_reply (env, TIM3_MSG_VAULTS, &reply);
 }
 
 static void on_get_totals (void *state, tim3_env_t *env, const void *body)
 {
-    tim3_collateral_totals_t totals;
-    (void) state;
+    self_t *self = state;
     (void) body;
-    read_totals (env, &totals);
-    tim3_env_reply (env, TIM3_MSG_COLLATERAL_TOTALS, &totals);
+    tim3_env_reply (env, TIM3_MSG_COLLATERAL_TOTALS, read_totals (self, env));
 }
 
 static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
 {
     self_t *self = state;
-    tim3_collateral_totals_t totals;
-    read_totals (env, &totals);
-    tim3_report_metric (report, "issued_units", totals.issued);
-    tim3_report_metric (report, "accounts", totals.accounts);
-    tim3_report_metric (report, "operations", totals.operations);
+    const tim3_collateral_totals_t *totals = read_totals (self, env);
+    tim3_report_metric (report, "issued_units", totals->issued);
+    tim3_report_metric (report, "accounts", totals->accounts);
+    tim3_report_metric (report, "operations", totals->operations);
     tim3_report_metric (report, "bad_receipts", self->bad_receipts);
 }
 
@@ -431,4 +461,5 @@ const tim3_core_t tim3_mock_usda_core = {.role = TIM3_ROLE_MOCK_USDA,
                                          .new = new,
                                          .destroy = destroy,
                                          .handlers = s_handlers,
+                                         .end_batch = end_batch,
                                          .stats = stats};

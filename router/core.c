@@ -222,6 +222,7 @@ static void on_publish (void *self, tim3_env_t *env, const void *body)
     published.seq = tim3_event_log_append (&router->log, tim3_env_store (env), publish, &source);
     tim3_env_reply (env, TIM3_MSG_PUBLISHED, &published);
     tim3_subscribers_pump (&router->subscribers, env, &router->log);
+    tim3_event_log_forget (&router->log);
 }
 
 static void on_subscribe (void *self, tim3_env_t *env, const void *body)

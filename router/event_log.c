@@ -1,7 +1,7 @@
 /*  event_log.c - the one ordered log of all events, kept in the store.  */
 #include "event_log.h"
+#include "base/log.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +11,7 @@ void tim3_event_log_start (tim3_event_log_t *self, tim3_store_t *store)
     tim3_event_item_t last;
     memset (self, 0, sizeof *self);
     self->scratch = tim3_alloc (tim3_body_size_max ());
+    self->tail = tim3_alloc (TIM3_STRETCH_EVENTS_MAX * sizeof *self->tail);
     bool any = tim3_store_seek (store, TIM3_TABLE_LOG, TIM3_SEEK_LE, &key, &last);
     self->end = any ? tim3_key_read_u64 (&key, 0) + 1 : 1;
 }
@@ -18,7 +19,14 @@ void tim3_event_log_start (tim3_event_log_t *self, tim3_store_t *store)
 void tim3_event_log_clear (tim3_event_log_t *self)
 {
     free (self->scratch);
+    free (self->tail);
     self->scratch = NULL;
+    self->tail = NULL;
+}
+
+void tim3_event_log_forget (tim3_event_log_t *self)
+{
+    self->tail_count = 0;
 }
 
 /*  ---------------------------------------------------------------------------------------- appending  */
@@ -50,16 +58,29 @@ tim3_result_t tim3_event_log_check (tim3_event_log_t *self, const tim3_publish_t
     return TIM3_OK;
 }
 
+static void write_topic (const tim3_event_item_t *item, const char *asset, char topic[64 + 1])
+{
+    const char *name = tim3_message (item->type)->name;
+    size_t name_size = strlen (name);
+    TIM3_ASSERT (name_size + 1 + strlen (asset) <= 64);
+    memcpy (topic, name, name_size);
+    topic[name_size] = '.';
+    strcpy (topic + name_size + 1, asset);
+}
+
 static void append_one (tim3_event_log_t *self, tim3_store_t *store, const tim3_publish_t *publish,
                         const tim3_event_item_t *item, const char *asset)
 {
-    tim3_event_item_t event = *item;
     tim3_key_t key = tim3_key_u64 (self->end);
-    event.offset = self->end;
-    memcpy (event.source, publish->source, sizeof event.source);
-    event.store = publish->store;
-    snprintf (event.topic, sizeof event.topic, "%s.%s", tim3_message (item->type)->name, asset);
-    tim3_store_write (store, TIM3_TABLE_LOG, &key, &event);
+    if (self->tail_count == TIM3_STRETCH_EVENTS_MAX)
+        self->tail_count = 0;
+    tim3_event_item_t *event = &self->tail[self->tail_count++];
+    *event = *item;
+    event->offset = self->end;
+    memcpy (event->source, publish->source, sizeof event->source);
+    event->store = publish->store;
+    write_topic (item, asset, event->topic);
+    tim3_store_write (store, TIM3_TABLE_LOG, &key, event);
     self->end++;
     self->appended++;
 }
@@ -72,6 +93,7 @@ uint64_t tim3_event_log_append (tim3_event_log_t *self, tim3_store_t *store, con
     tim3_log_source_t last;
     uint64_t end_before = self->end;
 
+    tim3_event_log_forget (self);
     tim3_key_add_id (&key, &publish->store);
     /* what another log has had was before this one's time; what none has had must still come */
     if (!tim3_store_read (store, TIM3_TABLE_LOG_SOURCE, &key, &last))
@@ -95,12 +117,28 @@ uint64_t tim3_event_log_append (tim3_event_log_t *self, tim3_store_t *store, con
 
 /*  ------------------------------------------------------------------------------------------ reading  */
 
+/*  Most readers keep up, and so find here what is next.  */
+static bool read_tail (const tim3_event_log_t *self, uint64_t offset, tim3_event_item_t *item)
+{
+    if (offset >= self->end || self->end - offset > self->tail_count)
+        return false;
+    *item = self->tail[self->tail_count - (self->end - offset)];
+    return true;
+}
+
+/*  The event at an offset, or the next one behind it.  */
+static bool read_event (const tim3_event_log_t *self, tim3_store_t *store, uint64_t offset,
+                        tim3_event_item_t *item)
+{
+    tim3_key_t key = tim3_key_u64 (offset);
+    return read_tail (self, offset, item) || tim3_store_seek (store, TIM3_TABLE_LOG, TIM3_SEEK_GE, &key, item);
+}
+
 void tim3_event_log_read (const tim3_event_log_t *self, tim3_store_t *store, uint64_t from, const char *topic,
                           uint64_t most, tim3_stretch_t *stretch)
 {
     size_t topic_size = strlen (topic);
     size_t bytes = 0;
-    tim3_key_t key = tim3_key_u64 (from);
 
     if (most > TIM3_STRETCH_EVENTS_MAX)
         most = TIM3_STRETCH_EVENTS_MAX;
@@ -110,7 +148,7 @@ void tim3_event_log_read (const tim3_event_log_t *self, tim3_store_t *store, uin
         tim3_event_item_t *item = &stretch->items[stretch->count];
         if (stretch->count == most || bytes >= TIM3_STRETCH_BYTES_MAX)
             return;
-        if (!tim3_store_seek (store, TIM3_TABLE_LOG, scanned ? TIM3_SEEK_GT : TIM3_SEEK_GE, &key, item))
+        if (!read_event (self, store, stretch->next, item))
             return;
         stretch->next = item->offset + 1;
         if (strncmp (item->topic, topic, topic_size) != 0)

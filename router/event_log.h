@@ -20,6 +20,10 @@ typedef struct {
     uint64_t duplicates;
     uint64_t gaps;
     void *scratch; /* takes the body of any event while it is checked */
+    /* what was appended last, for those who read along. Bodies point into the publication, so tail_count is 0 unless
+       that is at hand */
+    tim3_event_item_t *tail;
+    unsigned tail_count;
 } tim3_event_log_t;
 
 typedef struct {
@@ -38,6 +42,8 @@ tim3_result_t tim3_event_log_check (tim3_event_log_t *self, const tim3_publish_t
     events of this source and store are in the log.  */
 uint64_t tim3_event_log_append (tim3_event_log_t *self, tim3_store_t *store, const tim3_publish_t *publish,
                                 const tim3_address_t *source);
+/*  The publication goes away.  */
+void tim3_event_log_forget (tim3_event_log_t *self);
 /*  Reads on from an offset: at most most events whose topics begin with topic.  */
 void tim3_event_log_read (const tim3_event_log_t *self, tim3_store_t *store, uint64_t from, const char *topic,
                           uint64_t most, tim3_stretch_t *stretch);

@@ -189,6 +189,9 @@ typedef struct {
     const tim3_event_item_t *item;
     tim3_asset_metrics_t metrics;
     bool loaded;
+    char source[TIM3_ADDRESS_MAX + 1]; /* of the latest event */
+    tim3_address_t address;
+    bool known; /* it is a source whose events count */
 } step_t;
 
 typedef union {
@@ -352,16 +355,25 @@ static void apply_effects (step_t *step)
     application->apply (step, &event);
 }
 
+/*  Most events come from where the one before came from.  */
+static void take_source (step_t *step, const char *source)
+{
+    if (strcmp (step->source, source) == 0)
+        return;
+    strcpy (step->source, source);
+    step->known =
+        tim3_address_parse (source, &step->address) &&
+        (step->address.role == TIM3_ROLE_LOCK_MANAGER || step->address.role == TIM3_ROLE_TOKEN_MANAGER);
+}
+
 static void apply_item (step_t *step, const tim3_event_item_t *item)
 {
-    tim3_address_t source;
-    if (!tim3_address_parse (item->source, &source))
-        return;
-    if (source.role != TIM3_ROLE_LOCK_MANAGER && source.role != TIM3_ROLE_TOKEN_MANAGER)
+    take_source (step, item->source);
+    if (!step->known)
         return;
     step->item = item;
-    load_metrics (step, source.asset);
-    bool lock = source.role == TIM3_ROLE_LOCK_MANAGER;
+    load_metrics (step, step->address.asset);
+    bool lock = step->address.role == TIM3_ROLE_LOCK_MANAGER;
     if (take_number (step, lock ? &step->metrics.lock_seq : &step->metrics.token_seq))
         apply_effects (step);
 }

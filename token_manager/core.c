@@ -26,6 +26,9 @@
 
 typedef struct {
     const tim3_settings_t *settings;
+    tim3_ledger_t ledger; /* of the batch at hand: read once, written once */
+    bool ledger_read;
+    bool ledger_changed;
     uint64_t bad_receipts;
     uint64_t swept;
 } self_t;
@@ -46,17 +49,30 @@ static tim3_key_t ledger_key (void)
     return tim3_key_text ("ledger");
 }
 
-static void read_ledger (const self_t *self, tim3_env_t *env, tim3_ledger_t *ledger)
+static void read_ledger (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger)
 {
     tim3_key_t key = ledger_key ();
-    if (!tim3_store_read (tim3_env_store (env), TIM3_TABLE_LEDGER, &key, ledger))
-        ledger->cap = self->settings->cap;
+    if (!self->ledger_read && !tim3_store_read (tim3_env_store (env), TIM3_TABLE_LEDGER, &key, &self->ledger))
+        self->ledger.cap = self->settings->cap;
+    self->ledger_read = true;
+    *ledger = self->ledger;
 }
 
-static void write_ledger (tim3_env_t *env, const tim3_ledger_t *ledger)
+static void write_ledger (self_t *self, const tim3_ledger_t *ledger)
 {
+    self->ledger = *ledger;
+    self->ledger_changed = true;
+}
+
+/*  Every decision changes the totals; the store hears of them once.  */
+static void end_batch (void *state, tim3_env_t *env)
+{
+    self_t *self = state;
     tim3_key_t key = ledger_key ();
-    tim3_store_write (tim3_env_store (env), TIM3_TABLE_LEDGER, &key, ledger);
+    if (self->ledger_changed)
+        tim3_store_write (tim3_env_store (env), TIM3_TABLE_LEDGER, &key, &self->ledger);
+    self->ledger_read = false;
+    self->ledger_changed = false;
 }
 
 /*  An account that is not there yet has its name and nothing else.  */
@@ -75,11 +91,22 @@ static void write_account (tim3_env_t *env, const tim3_account_t *account)
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_ACCOUNT, &key, account);
 }
 
-/*  Reads an account that is about to change, and counts it in the ledger when it is new.  */
-static void take_account (tim3_env_t *env, const char *name, tim3_account_t *account, tim3_ledger_t *ledger)
+/*  An account as a decision finds it: read once, judged, and changed if all is well.  */
+typedef struct {
+    tim3_account_t account;
+    bool is_new;
+} holder_t;
+
+static void read_holder (tim3_env_t *env, const char *name, holder_t *holder)
 {
-    if (!read_account (env, name, account))
-        ledger->accounts++;
+    holder->is_new = !read_account (env, name, &holder->account);
+}
+
+/*  One that is about to change is counted in the ledger when it is new.  */
+static tim3_account_t *take_account (holder_t *holder, tim3_ledger_t *ledger)
+{
+    ledger->accounts += holder->is_new;
+    return &holder->account;
 }
 
 static bool read_record (tim3_env_t *env, const tim3_id_t *tx, tim3_transaction_t *record)
@@ -131,7 +158,7 @@ static void write_history (tim3_env_t *env, tim3_account_t *account, const tim3_
 /*  ------------------------------------------------------------------------------------------- refusals  */
 
 /*  Records that a transaction will never happen under this tx.  */
-static void write_failure (tim3_env_t *env, tim3_transaction_t *record, tim3_ledger_t *ledger,
+static void write_failure (self_t *self, tim3_env_t *env, tim3_transaction_t *record, tim3_ledger_t *ledger,
                            const verdict_t *verdict)
 {
     static const tim3_mark_t mark;
@@ -145,7 +172,7 @@ static void write_failure (tim3_env_t *env, tim3_transaction_t *record, tim3_led
     ledger->refused++;
     if (!TIM3_CANARY_IS (4) || record->code != TIM3_VOIDED)
         write_record (env, record);
-    write_ledger (env, ledger);
+    write_ledger (self, ledger);
     tim3_key_add_id (&key, &record->tx);
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_FAILED_BY_ACCOUNT, &key, &mark);
     strcpy (event.account, record->account);
@@ -153,24 +180,20 @@ static void write_failure (tim3_env_t *env, tim3_transaction_t *record, tim3_led
     tim3_env_emit (env, TIM3_MSG_TRANSACTION_FAILED, &event);
 }
 
-static verdict_t check_open (tim3_env_t *env, const tim3_ledger_t *ledger, const char *account, const char *to)
+/*  to is NULL where nobody receives.  */
+static verdict_t check_open (const tim3_ledger_t *ledger, const holder_t *holder, const holder_t *to)
 {
-    tim3_account_t sides[2];
     if (ledger->paused)
         return (verdict_t){TIM3_ASSET_PAUSED, 0, 0};
-    read_account (env, account, &sides[0]);
-    read_account (env, to[0] ? to : account, &sides[1]);
-    if (sides[0].frozen || sides[1].frozen)
+    if (holder->account.frozen || (to && to->account.frozen))
         return (verdict_t){TIM3_ACCOUNT_FROZEN, 0, 0};
     return s_fine;
 }
 
-static verdict_t check_funds (tim3_env_t *env, const char *account, tim3_amount_t amount)
+static verdict_t check_funds (const holder_t *holder, tim3_amount_t amount)
 {
-    tim3_account_t holder;
-    read_account (env, account, &holder);
-    if (holder.balance < amount)
-        return (verdict_t){TIM3_INSUFFICIENT_FUNDS, holder.balance, amount};
+    if (holder->account.balance < amount)
+        return (verdict_t){TIM3_INSUFFICIENT_FUNDS, holder->account.balance, amount};
     return s_fine;
 }
 
@@ -210,10 +233,10 @@ static bool check_fields (tim3_env_t *env, const tim3_id_t *tx, const char *acco
 
 /*  ------------------------------------------------------------------------------------------------- mint  */
 
-static verdict_t judge_mint (tim3_env_t *env, const tim3_ledger_t *ledger, const tim3_receipt_t *ask)
+static verdict_t judge_mint (const tim3_ledger_t *ledger, const holder_t *holder, const tim3_receipt_t *ask)
 {
     tim3_amount_t sum;
-    verdict_t open = check_open (env, ledger, ask->account, "");
+    verdict_t open = check_open (ledger, holder, NULL);
     if (open.code)
         return open;
     if (!tim3_amount_add (ledger->supply, ask->amount, &sum) || sum > ledger->cap) {
@@ -226,21 +249,21 @@ static verdict_t judge_mint (tim3_env_t *env, const tim3_ledger_t *ledger, const
     return s_fine;
 }
 
-static void apply_mint (tim3_env_t *env, tim3_ledger_t *ledger, tim3_transaction_t *record)
+static void apply_mint (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, holder_t *holder,
+                        tim3_transaction_t *record)
 {
-    tim3_account_t account;
+    tim3_account_t *account = take_account (holder, ledger);
     tim3_token_changed_t event = {.tx = record->tx, .amount = record->amount};
 
-    take_account (env, record->account, &account, ledger);
-    TIM3_ASSERT (tim3_amount_add (account.balance, record->amount, &account.balance));
+    TIM3_ASSERT (tim3_amount_add (account->balance, record->amount, &account->balance));
     TIM3_ASSERT (tim3_amount_add (ledger->supply, record->amount, &ledger->supply));
     TIM3_ASSERT (tim3_amount_add (ledger->minted, record->amount, &ledger->minted));
     ledger->mints++;
-    record->balance = account.balance;
+    record->balance = account->balance;
     record->supply = ledger->supply;
-    write_history (env, &account, record, TIM3_ENTRY_KIND_MINT, "");
+    write_history (env, account, record, TIM3_ENTRY_KIND_MINT, "");
     write_record (env, record);
-    write_ledger (env, ledger);
+    write_ledger (self, ledger);
     strcpy (event.account, record->account);
     event.balance = record->balance;
     event.supply = record->supply;
@@ -291,18 +314,20 @@ static void on_mint (void *state, tim3_env_t *env, const void *body)
     tim3_transaction_t mint = new_record (env, TIM3_TX_KIND_MINT, &ask->tx, ask->account, "", ask->amount);
     tim3_transaction_t record;
     tim3_ledger_t ledger;
+    holder_t holder;
 
     if (!check_fields (env, &ask->tx, ask->account, ask->amount)
         || (!check_receipt (self, env, &lock, &ask->receipt) && !TIM3_CANARY_IS (3)))
         return;
     if (!read_record (env, &ask->tx, &record)) {
         read_ledger (self, env, &ledger);
-        verdict_t verdict = judge_mint (env, &ledger, ask);
+        read_holder (env, ask->account, &holder);
+        verdict_t verdict = judge_mint (&ledger, &holder, ask);
         record = mint;
         if (verdict.code)
-            write_failure (env, &record, &ledger, &verdict);
+            write_failure (self, env, &record, &ledger, &verdict);
         else
-            apply_mint (env, &ledger, &record);
+            apply_mint (self, env, &ledger, &holder, &record);
     }
     answer_mint (self, env, &mint, &record);
 }
@@ -317,7 +342,7 @@ static void resolve (self_t *self, tim3_env_t *env, const tim3_transaction_t *mi
     if (!read_record (env, &mint->tx, &record)) {
         read_ledger (self, env, &ledger);
         record = *mint;
-        write_failure (env, &record, &ledger, verdict);
+        write_failure (self, env, &record, &ledger, verdict);
     }
     answer_mint (self, env, mint, &record);
 }
@@ -365,13 +390,13 @@ static void clear_due (tim3_env_t *env, tim3_transaction_t *record)
     tim3_due_clear (env, TIM3_TABLE_BURN_DUE, &tail, &record->due_us);
 }
 
-static void apply_burn (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, tim3_transaction_t *record)
+static void apply_burn (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, holder_t *holder,
+                        tim3_transaction_t *record)
 {
-    tim3_account_t account;
+    tim3_account_t *account = take_account (holder, ledger);
     tim3_token_changed_t event = {.tx = record->tx, .amount = record->amount};
 
-    take_account (env, record->account, &account, ledger);
-    TIM3_ASSERT (tim3_amount_sub (account.balance, record->amount, &account.balance));
+    TIM3_ASSERT (tim3_amount_sub (account->balance, record->amount, &account->balance));
     TIM3_ASSERT (tim3_amount_sub (ledger->supply, record->amount, &ledger->supply));
     /* burned never exceeds minted, releasing never exceeds burned */
     TIM3_ASSERT (tim3_amount_add (ledger->burned, record->amount, &ledger->burned));
@@ -379,12 +404,12 @@ static void apply_burn (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, ti
     ledger->burns++;
     ledger->unsettled++;
     record->status = TIM3_TX_STATUS_PENDING;
-    record->balance = account.balance;
+    record->balance = account->balance;
     record->supply = ledger->supply;
     set_due (self, env, record);
-    write_history (env, &account, record, TIM3_ENTRY_KIND_REDEEM, "");
+    write_history (env, account, record, TIM3_ENTRY_KIND_REDEEM, "");
     write_record (env, record);
-    write_ledger (env, ledger);
+    write_ledger (self, ledger);
     strcpy (event.account, record->account);
     event.balance = record->balance;
     event.supply = record->supply;
@@ -407,19 +432,21 @@ static void on_burn (void *state, tim3_env_t *env, const void *body)
     const tim3_lock_t *ask = body;
     tim3_transaction_t record;
     tim3_ledger_t ledger;
+    holder_t holder;
 
     if (!check_fields (env, &ask->tx, ask->account, ask->amount))
         return;
     if (!read_record (env, &ask->tx, &record)) {
         read_ledger (self, env, &ledger);
         record = new_record (env, TIM3_TX_KIND_REDEEM, &ask->tx, ask->account, "", ask->amount);
-        verdict_t verdict = check_open (env, &ledger, ask->account, "");
+        read_holder (env, ask->account, &holder);
+        verdict_t verdict = check_open (&ledger, &holder, NULL);
         if (!verdict.code)
-            verdict = check_funds (env, ask->account, ask->amount);
+            verdict = check_funds (&holder, ask->amount);
         if (verdict.code)
-            write_failure (env, &record, &ledger, &verdict);
+            write_failure (self, env, &record, &ledger, &verdict);
         else
-            apply_burn (self, env, &ledger, &record);
+            apply_burn (self, env, &ledger, &holder, &record);
     }
     if (!same_request (&record, TIM3_TX_KIND_REDEEM, ask->account, "", ask->amount))
         tim3_env_refuse (env, TIM3_ID_REUSED, &ask->tx, NULL);
@@ -443,7 +470,7 @@ static void settle_burn (self_t *self, tim3_env_t *env, tim3_transaction_t *reco
         clear_due (env, record);
     record->status = TIM3_TX_STATUS_COMPLETED;
     write_record (env, record);
-    write_ledger (env, &ledger);
+    write_ledger (self, &ledger);
 }
 
 /*  Whether a release receipt belongs to a burn of this ledger; fills record.  */
@@ -485,10 +512,16 @@ static void on_released (void *state, tim3_env_t *env, const void *body)
 
 /*  -------------------------------------------------------------------------------------------- transfer  */
 
-static verdict_t judge_transfer (tim3_env_t *env, const tim3_ledger_t *ledger, const tim3_token_transfer_t *ask)
+/*  Who sends and who receives, in this order.  */
+typedef struct {
+    holder_t from;
+    holder_t to;
+} sides_t;
+
+static verdict_t judge_transfer (const tim3_ledger_t *ledger, const sides_t *sides, tim3_amount_t amount)
 {
-    verdict_t verdict = check_open (env, ledger, ask->account, ask->to);
-    return verdict.code ? verdict : check_funds (env, ask->account, ask->amount);
+    verdict_t verdict = check_open (ledger, &sides->from, &sides->to);
+    return verdict.code ? verdict : check_funds (&sides->from, amount);
 }
 
 static void emit_transferred (tim3_env_t *env, const tim3_transaction_t *record)
@@ -502,24 +535,23 @@ static void emit_transferred (tim3_env_t *env, const tim3_transaction_t *record)
     tim3_env_emit (env, TIM3_MSG_TOKEN_TRANSFERRED, &event);
 }
 
-static void apply_transfer (tim3_env_t *env, tim3_ledger_t *ledger, tim3_transaction_t *record)
+static void apply_transfer (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, sides_t *sides,
+                            tim3_transaction_t *record)
 {
-    tim3_account_t from;
-    tim3_account_t to;
+    tim3_account_t *from = take_account (&sides->from, ledger);
+    tim3_account_t *to = take_account (&sides->to, ledger);
 
-    take_account (env, record->account, &from, ledger);
-    take_account (env, record->to, &to, ledger);
-    TIM3_ASSERT (tim3_amount_sub (from.balance, record->amount, &from.balance));
+    TIM3_ASSERT (tim3_amount_sub (from->balance, record->amount, &from->balance));
     /* both together are never more than the supply */
-    TIM3_ASSERT (tim3_amount_add (to.balance, record->amount, &to.balance));
+    TIM3_ASSERT (tim3_amount_add (to->balance, record->amount, &to->balance));
     ledger->transfers++;
-    record->balance = from.balance;
-    record->to_balance = to.balance;
+    record->balance = from->balance;
+    record->to_balance = to->balance;
     record->supply = ledger->supply;
-    write_history (env, &from, record, TIM3_ENTRY_KIND_SENT, record->to);
-    write_history (env, &to, record, TIM3_ENTRY_KIND_RECEIVED, record->account);
+    write_history (env, from, record, TIM3_ENTRY_KIND_SENT, record->to);
+    write_history (env, to, record, TIM3_ENTRY_KIND_RECEIVED, record->account);
     write_record (env, record);
-    write_ledger (env, ledger);
+    write_ledger (self, ledger);
     if (!TIM3_CANARY_IS (8))
         emit_transferred (env, record);
 }
@@ -543,6 +575,7 @@ static void on_transfer (void *state, tim3_env_t *env, const void *body)
     const tim3_token_transfer_t *ask = body;
     tim3_transaction_t record;
     tim3_ledger_t ledger;
+    sides_t sides;
 
     if (!check_fields (env, &ask->tx, ask->account, ask->amount)
         || !tim3_rule_account (env, &ask->tx, ask->to))
@@ -554,15 +587,17 @@ static void on_transfer (void *state, tim3_env_t *env, const void *body)
     if (!read_record (env, &ask->tx, &record)) {
         read_ledger (self, env, &ledger);
         record = new_record (env, TIM3_TX_KIND_TRANSFER, &ask->tx, ask->account, ask->to, ask->amount);
-        verdict_t verdict = judge_transfer (env, &ledger, ask);
+        read_holder (env, ask->account, &sides.from);
+        read_holder (env, ask->to, &sides.to);
+        verdict_t verdict = judge_transfer (&ledger, &sides, ask->amount);
         if (verdict.code && TIM3_CANARY_IS (17)) {
             tim3_rule_refuse (env, verdict.code, &ask->tx, verdict.available, verdict.needed);
             return;
         }
         if (verdict.code)
-            write_failure (env, &record, &ledger, &verdict);
+            write_failure (self, env, &record, &ledger, &verdict);
         else
-            apply_transfer (env, &ledger, &record);
+            apply_transfer (self, env, &ledger, &sides, &record);
     }
     if (!same_request (&record, TIM3_TX_KIND_TRANSFER, ask->account, ask->to, ask->amount))
         tim3_env_refuse (env, TIM3_ID_REUSED, &ask->tx, NULL);
@@ -576,13 +611,13 @@ static void on_transfer (void *state, tim3_env_t *env, const void *body)
 
 static void set_frozen (tim3_env_t *env, tim3_ledger_t *ledger, const char *name, bool frozen)
 {
-    tim3_account_t account;
-    take_account (env, name, &account, ledger);
-    account.frozen = frozen;
-    write_account (env, &account);
+    holder_t holder;
+    read_holder (env, name, &holder);
+    take_account (&holder, ledger)->frozen = frozen;
+    write_account (env, &holder.account);
 }
 
-static void apply_control (tim3_env_t *env, tim3_ledger_t *ledger, const tim3_transaction_t *record)
+static void apply_control (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, const tim3_transaction_t *record)
 {
     tim3_token_controlled_t event = {.tx = record->tx, .control = record->control, .amount = record->amount};
     switch (record->control) {
@@ -601,7 +636,7 @@ static void apply_control (tim3_env_t *env, tim3_ledger_t *ledger, const tim3_tr
         tim3_panic (__FILE__, __LINE__, "a control that is not in the table");
     }
     write_record (env, record);
-    write_ledger (env, ledger);
+    write_ledger (self, ledger);
     strcpy (event.account, record->account);
     tim3_env_emit (env, TIM3_MSG_TOKEN_CONTROLLED, &event);
 }
@@ -630,7 +665,7 @@ static void on_control (void *state, tim3_env_t *env, const void *body)
     if (!read_record (env, &tx, &record)) {
         read_ledger (self, env, &ledger);
         record = control;
-        apply_control (env, &ledger, &record);
+        apply_control (self, env, &ledger, &record);
     }
     if (same_control (&record, &control))
         tim3_env_reply (env, TIM3_MSG_TRANSACTION, &record);
@@ -860,5 +895,6 @@ const tim3_core_t tim3_token_manager_core = {.role = TIM3_ROLE_TOKEN_MANAGER,
                                              .destroy = destroy,
                                              .handlers = s_handlers,
                                              .tick = tick,
+                                             .end_batch = end_batch,
                                              .health = health,
                                              .stats = stats};

@@ -76,6 +76,9 @@ typedef struct {
     const tim3_handler_t *handlers; /* ends with a NULL handle */
     /* called a few times a second, and once right after start */
     void (*tick) (void *self, tim3_env_t *env);
+    /* called when a batch ends, right before its commit: what it gathered over the batch is written and sent here. May be
+       NULL */
+    void (*end_batch) (void *self, tim3_env_t *env);
     void (*health) (void *self, tim3_env_t *env, tim3_report_t *report);
     void (*stats) (void *self, tim3_env_t *env, tim3_report_t *report);
 } tim3_core_t;

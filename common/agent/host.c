@@ -894,6 +894,20 @@ static void refuse_batch (tim3_host_t *self)
     note_renewal (self);
 }
 
+/*  What the cores gathered. To whom a core here says something then, its turn comes later: coordinators are the first of
+    their host.  */
+static void end_batch (tim3_host_t *self)
+{
+    for (unsigned i = 0; i < self->unit_count; i++) {
+        unit_t *unit = &self->units[i];
+        self->env.unit = unit;
+        if (unit->core->end_batch)
+            unit->core->end_batch (unit->state, &self->env);
+        deliver (self);
+        tim3_publisher_end_batch (&unit->publisher, unit->store);
+    }
+}
+
 static void publish (tim3_host_t *self, unit_t *unit)
 {
     self->env.unit = unit;
@@ -918,6 +932,7 @@ int tim3_host_commit (tim3_host_t *self)
 {
     bool moving = !tim3_host_held (self);
     deliver (self);
+    end_batch (self);
     if (moving)
         note_begin (self);
     for (unsigned i = 0; i < self->unit_count && moving; i++)

@@ -10,10 +10,25 @@
 #define RESEND_US 500000 /* without any word from the bus */
 #define TRIM_US 500000   /* an idle agent deletes acknowledged events this often */
 #define TRIM_MOST 4096
+#define RECENT_MOST WINDOW
+
+/*  An entry of recent; the last one is of the newest event.  */
+typedef struct {
+    uint64_t type;
+    uint64_t time_us;
+    size_t at; /* where its body begins in bodies */
+    uint32_t size;
+} recent_t;
 
 static tim3_key_t counter_key (void)
 {
     return tim3_key_text ("event_seq");
+}
+
+static void forget_recent (tim3_publisher_t *self)
+{
+    tim3_buffer_clear (&self->recent);
+    tim3_buffer_clear (&self->bodies);
 }
 
 void tim3_publisher_load (tim3_publisher_t *self, tim3_store_t *store)
@@ -23,9 +38,11 @@ void tim3_publisher_load (tim3_publisher_t *self, tim3_store_t *store)
     tim3_counter_t counter;
     tim3_event_item_t item;
 
-    *self = (tim3_publisher_t){.scratch = self->scratch};
+    *self = (tim3_publisher_t){.recent = self->recent, .bodies = self->bodies};
+    forget_recent (self);
     tim3_store_read (store, TIM3_TABLE_COUNTER, &key, &counter);
     self->last = counter.value;
+    self->counted = self->last;
     self->acked = self->last;
     if (tim3_store_seek (store, TIM3_TABLE_OUTBOX, TIM3_SEEK_GE, &first, &item))
         self->acked = item.seq - 1;
@@ -35,32 +52,70 @@ void tim3_publisher_load (tim3_publisher_t *self, tim3_store_t *store)
 
 void tim3_publisher_free (tim3_publisher_t *self)
 {
-    tim3_buffer_free (&self->scratch);
+    tim3_buffer_free (&self->recent);
+    tim3_buffer_free (&self->bodies);
 }
 
 void tim3_publisher_emit (tim3_publisher_t *self, tim3_store_t *store, tim3_type_t type, uint64_t now_us,
                           const void *body)
 {
     tim3_event_item_t item = {.seq = ++self->last, .type = type, .time_us = now_us};
-    tim3_counter_t counter = {self->last};
     tim3_key_t key = tim3_key_u64 (item.seq);
 
-    tim3_buffer_clear (&self->scratch);
-    tim3_encode_map (&self->scratch, tim3_message (type)->shape, body);
-    item.body = (tim3_raw_t){self->scratch.data, (uint32_t) self->scratch.size};
+    if (self->recent.size == RECENT_MOST * sizeof (recent_t))
+        forget_recent (self);
+    recent_t entry = {.type = type, .time_us = now_us, .at = self->bodies.size};
+    tim3_encode_map (&self->bodies, tim3_message (type)->shape, body);
+    entry.size = (uint32_t) (self->bodies.size - entry.at);
+    tim3_buffer_append (&self->recent, &entry, sizeof entry);
+    item.body = (tim3_raw_t){self->bodies.data + entry.at, entry.size};
     tim3_store_write (store, TIM3_TABLE_OUTBOX, &key, &item);
-    key = counter_key ();
-    tim3_store_write (store, TIM3_TABLE_COUNTER, &key, &counter);
 }
 
-/*  Reads up to most events behind sent. Their bodies point into the store.  */
+void tim3_publisher_end_batch (tim3_publisher_t *self, tim3_store_t *store)
+{
+    tim3_counter_t counter = {self->last};
+    tim3_key_t key = counter_key ();
+    if (self->counted == self->last)
+        return;
+    tim3_store_write (store, TIM3_TABLE_COUNTER, &key, &counter);
+    self->counted = self->last;
+}
+
+/*  Number of the oldest event that recent has; one more than the newest when it has none.  */
+static uint64_t first_recent (const tim3_publisher_t *self)
+{
+    return self->last + 1 - self->recent.size / sizeof (recent_t);
+}
+
+static void read_recent (const tim3_publisher_t *self, uint64_t seq, tim3_event_item_t *item)
+{
+    recent_t entry;
+    memcpy (&entry, self->recent.data + (seq - first_recent (self)) * sizeof entry, sizeof entry);
+    *item = (tim3_event_item_t){.seq = seq, .type = entry.type, .time_us = entry.time_us};
+    item->body = (tim3_raw_t){self->bodies.data + entry.at, entry.size};
+}
+
+/*  Reads up to most events behind sent. Their bodies point into the store, or to what is kept of it here.  */
 static uint32_t collect (tim3_publisher_t *self, tim3_store_t *store, tim3_event_item_t *items, uint32_t most)
 {
     uint32_t count = 0;
     tim3_key_t key = tim3_key_u64 (self->sent);
-    while (count < most && tim3_store_seek (store, TIM3_TABLE_OUTBOX, TIM3_SEEK_GT, &key, &items[count]))
-        count++;
+    uint64_t recent = first_recent (self);
+    uint64_t next = self->sent + 1;
+    for (; count < most && next < recent; count++, next++)
+        if (!tim3_store_seek (store, TIM3_TABLE_OUTBOX, TIM3_SEEK_GT, &key, &items[count]))
+            return count;
+    for (; count < most && next <= self->last; count++, next++)
+        read_recent (self, next, &items[count]);
     return count;
+}
+
+/*  While the bus has not answered, few events wait for more: it takes many at once for little more than one, and nobody
+    who asked for anything waits for it.  */
+static bool can_wait (const tim3_publisher_t *self)
+{
+    return self->sent != self->acked && self->last - self->sent < PER_MESSAGE;
 }
 
 void tim3_publisher_send (tim3_publisher_t *self, tim3_env_t *env, const char *source, tim3_id_t store_id)
@@ -69,6 +124,8 @@ void tim3_publisher_send (tim3_publisher_t *self, tim3_env_t *env, const char *s
     tim3_event_item_t items[PER_MESSAGE];
     tim3_publish_t publish = {.store = store_id};
 
+    if (can_wait (self))
+        return;
     strcpy (publish.source, source);
     while (self->sent < self->last && self->sent - self->acked < WINDOW) {
         uint32_t count = collect (self, tim3_env_store (env), items, PER_MESSAGE);
@@ -81,6 +138,7 @@ void tim3_publisher_send (tim3_publisher_t *self, tim3_env_t *env, const char *s
         self->sent = items[count - 1].seq;
         tim3_env_send (env, router, TIM3_MSG_PUBLISH, &publish);
     }
+    forget_recent (self);
 }
 
 void tim3_publisher_acked (tim3_publisher_t *self, const tim3_published_t *published, uint64_t now_us)

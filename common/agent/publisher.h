@@ -17,7 +17,10 @@ typedef struct {
     uint64_t lost;    /* the bus has less than was deleted here: it was restored from an old copy */
     uint64_t asked_us;
     uint64_t trimmed_us;
-    tim3_buffer_t scratch;
+    uint64_t counted; /* last, as the store has it */
+    /* the newest events, as the store has them, so that most are never read from there */
+    tim3_buffer_t recent; /* one entry each; see publisher.c */
+    tim3_buffer_t bodies;
 } tim3_publisher_t;
 
 /*  Reads where things stand from the store; what was sent but not acknowledged will be sent again.  */
@@ -25,6 +28,8 @@ void tim3_publisher_load (tim3_publisher_t *self, tim3_store_t *store);
 void tim3_publisher_free (tim3_publisher_t *self);
 void tim3_publisher_emit (tim3_publisher_t *self, tim3_store_t *store, tim3_type_t type, uint64_t now_us,
                           const void *body);
+/*  Before the commit of a batch: writes down how many there are now.  */
+void tim3_publisher_end_batch (tim3_publisher_t *self, tim3_store_t *store);
 /*  Sends what has not been sent, within a window.  */
 void tim3_publisher_send (tim3_publisher_t *self, tim3_env_t *env, const char *source, tim3_id_t store_id);
 void tim3_publisher_acked (tim3_publisher_t *self, const tim3_published_t *published, uint64_t now_us);

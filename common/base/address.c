@@ -2,7 +2,6 @@
 #include "base/address.h"
 #include "base/bytes.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,12 +134,38 @@ bool tim3_address_parse (const char *text, tim3_address_t *address)
     return true;
 }
 
+/*  Each of these is written so often that printf would show.  */
+static char *add_text (char *at, const char *end, const char *text)
+{
+    size_t length = strlen (text);
+    if (length > (size_t) (end - at))
+        length = (size_t) (end - at);
+    memcpy (at, text, length);
+    return at + length;
+}
+
+static char *add_number (char *at, const char *end, unsigned number)
+{
+    char digits[16];
+    char *first = digits + sizeof digits - 1;
+    *first = '\0';
+    do
+        *--first = (char) ('0' + number % 10);
+    while ((number /= 10) > 0);
+    return add_text (at, end, first);
+}
+
 char *tim3_address_format (tim3_role_t role, const char *asset, int shard, char text[TIM3_ADDRESS_MAX + 1])
 {
-    if (shard < 0)
-        snprintf (text, TIM3_ADDRESS_MAX + 1, "%s.%s", tim3_role_name (role), asset);
-    else
-        snprintf (text, TIM3_ADDRESS_MAX + 1, "%s.%s.%d", tim3_role_name (role), asset, shard);
+    const char *end = text + TIM3_ADDRESS_MAX;
+    char *at = add_text (text, end, tim3_role_name (role));
+    at = add_text (at, end, ".");
+    at = add_text (at, end, asset);
+    if (shard >= 0) {
+        at = add_text (at, end, ".");
+        at = add_number (at, end, (unsigned) shard);
+    }
+    *at = '\0';
     return text;
 }
 

@@ -25,6 +25,7 @@
 #define TIM3_PAGE_MAX 1000
 #define TIM3_CURSOR_MAX 400
 #define TIM3_EVENTS_MAX 1024
+#define TIM3_SETTLES_MAX 256
 #define TIM3_BODY_MAX 4096
 
 /*  ------------------------------------------------------------------------------------- enumerations
@@ -406,6 +407,10 @@
 #define TIM3_FIELDS_settled(F, S)                                                                            \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, ENUM, state, OPTIONAL, 0, lock_state, "state of the lock")
+#define TIM3_FIELDS_settle_all(F, S)                                                                         \
+    F (S, LIST, items, REQUIRED, TIM3_SETTLES_MAX, receipt, "a mint receipt for each lock")
+#define TIM3_FIELDS_settled_all(F, S)                                                                        \
+    F (S, U64, active, REQUIRED, 0, none, "how many of these locks are active now")
 #define TIM3_FIELDS_minted(F, S)                                                                             \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
@@ -653,6 +658,9 @@
        "totals of the collateral ledger")                                                                    \
     M (52, LOCK_TOTALS, lock_totals, "LockTotals", REPLY, NONE, NONE, ERROR,                                 \
        "totals of the collateral ledger")                                                                    \
+    M (53, SETTLE_ALL, settle_all, "SettleAll", REQUEST, COORDINATOR, LOCK_MANAGER, SETTLED_ALL,             \
+       "the tokens of these locks are minted; what does not hold is passed over")                            \
+    M (54, SETTLED_ALL, settled_all, "SettledAll", REPLY, NONE, NONE, ERROR, "answers SettleAll")            \
     /* token manager */                                                                                      \
     M (60, TOKEN_MINT, receipt, "TokenMint", REQUEST, COORDINATOR, TOKEN_MANAGER, MINTED,                    \
        "mint against a lock receipt; answered by Minted or Voided")                                          \
@@ -804,6 +812,8 @@ typedef enum {
     X (refusal)                                                                                              \
     X (release)                                                                                              \
     X (settled)                                                                                              \
+    X (settle_all)                                                                                           \
+    X (settled_all)                                                                                          \
     X (minted)                                                                                               \
     X (transferred)                                                                                          \
     X (token_transfer)                                                                                       \

@@ -75,9 +75,19 @@ static bool fill_claim (const tim3_settings_t *settings, tim3_store_t *store, co
     return true;
 }
 
+/*  One as if it had come alone.  */
+static void sign_settles (const tim3_settings_t *settings, tim3_store_t *store, const tim3_settle_all_t *body)
+{
+    tim3_receipt_t *items = (tim3_receipt_t *) body->items.items;
+    for (uint32_t i = 0; i < body->items.count; i++)
+        evidence_sign (settings, store, tim3_message (TIM3_MSG_SETTLE), &items[i]);
+}
+
 void evidence_sign (const tim3_settings_t *settings, tim3_store_t *store, const tim3_message_t *message,
                     void *body)
 {
+    if (message->type == TIM3_MSG_SETTLE_ALL)
+        sign_settles (settings, store, body);
     for (unsigned i = 0; i < sizeof s_rules / sizeof s_rules[0]; i++) {
         tim3_claim_t claim = {.kind = s_rules[i].kind};
         if (s_rules[i].type != message->type)

@@ -142,6 +142,7 @@ static void alter (evidence_t *evidence)
 typedef union {
     tim3_lock_t lock;
     tim3_receipt_t receipt;
+    tim3_settle_all_t settle_all;
     tim3_refusal_t refusal;
     tim3_release_t release;
     tim3_vault_move_t vault_move;
@@ -163,6 +164,13 @@ static void fill_receipt (body_t *body, const evidence_t *evidence, unsigned ass
     body->receipt.amount = evidence->amount;
     strcpy (body->receipt.account, evidence->account);
     body->receipt.receipt = evidence->receipt;
+}
+
+static void fill_settle_all (body_t *body, const evidence_t *evidence, unsigned asset)
+{
+    static body_t item;
+    fill_receipt (&item, evidence, asset);
+    body->settle_all.items = (tim3_list_t){&item.receipt, 1};
 }
 
 static void fill_refusal (body_t *body, const evidence_t *evidence, unsigned asset)
@@ -215,6 +223,7 @@ static const struct {
     {TIM3_MSG_RESOLVE_REFUSED, TIM3_ROLE_TOKEN_MANAGER, 0, fill_refusal},
     {TIM3_MSG_SETTLE_BURN, TIM3_ROLE_TOKEN_MANAGER, 0, fill_receipt},
     {TIM3_MSG_SETTLE, TIM3_ROLE_LOCK_MANAGER, 0, fill_receipt},
+    {TIM3_MSG_SETTLE_ALL, TIM3_ROLE_LOCK_MANAGER, 0, fill_settle_all},
     {TIM3_MSG_RELEASE, TIM3_ROLE_LOCK_MANAGER, 0, fill_release},
     {TIM3_MSG_VAULT_LOCK, TIM3_ROLE_MOCK_USDA, 0, fill_vault_move},
     {TIM3_MSG_VAULT_UNLOCK, TIM3_ROLE_MOCK_USDA, 0, fill_vault_move},

@@ -192,7 +192,9 @@ START_TEST (test_mint)
     check_token (&mint->receipt, 1);
     minted (TIM3_MSG_MINTED, "r1");
     ck_assert_uint_eq (bench_count (), 2);
-    check_token (&((const tim3_receipt_t *) bench_sent (TIM3_MSG_SETTLE))->receipt, 4);
+    const tim3_settle_all_t *settle = bench_sent (TIM3_MSG_SETTLE_ALL);
+    ck_assert_uint_eq (settle->items.count, 1);
+    check_token (&((const tim3_receipt_t *) settle->items.items)->receipt, 4);
     const tim3_transaction_t *answer = completed (TIM3_TX_KIND_MINT);
     ck_assert (answer->balance == 8 && answer->supply == 90 && answer->amount == 5);
     ck_assert_uint_eq (answer->time_us, 77);
@@ -200,6 +202,41 @@ START_TEST (test_mint)
     ck_assert_uint_eq (bench_metric ("completed"), 1);
     ck_assert_uint_eq (bench_metric ("in_flight"), 0);
     ck_assert_uint_eq (bench_metric ("waiting"), 0);
+}
+END_TEST
+
+/*  More than fit into one message are told in two.  */
+START_TEST (test_settles_of_a_batch)
+{
+    enum { MINTS = TIM3_SETTLES_MAX + 2 };
+    uint64_t ids[MINTS];
+    char id[16];
+    bench_settings.in_flight_most = MINTS;
+    for (int i = 0; i < MINTS; i++) {
+        snprintf (id, sizeof id, "r%d", i);
+        start_mint (id);
+        locked (id);
+        ids[i] = bench_last_id ();
+    }
+    bench_begin ();
+    for (int i = 0; i < MINTS; i++) {
+        snprintf (id, sizeof id, "r%d", i);
+        tim3_minted_t body = {.tx = tx_of (id), .account = "alice", .amount = 5, .receipt = token ((uint8_t) i)};
+        bench_answer (ids[i], TIM3_MSG_MINTED, &body);
+    }
+    ck_assert_int_eq (bench_commit (), 0);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_TRANSACTION), MINTS);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_SETTLE_ALL), 2);
+    const tim3_settle_all_t *first = bench_nth (TIM3_MSG_SETTLE_ALL, 0)->body;
+    const tim3_settle_all_t *second = bench_nth (TIM3_MSG_SETTLE_ALL, 1)->body;
+    ck_assert_uint_eq (first->items.count, TIM3_SETTLES_MAX);
+    ck_assert_uint_eq (second->items.count, 2);
+    const tim3_receipt_t *last = (const tim3_receipt_t *) second->items.items + 1;
+    check_token (&last->receipt, (uint8_t) (MINTS - 1));
+    ck_assert_str_eq (last->account, "alice");
+    ck_assert_str_eq (bench_nth (TIM3_MSG_SETTLE_ALL, 1)->to, "lock_manager.TIM3.0");
+    bench_pass (1);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_SETTLE_ALL), 0);
 }
 END_TEST
 
@@ -729,6 +766,7 @@ Suite *suite_coordinator (void)
     tcase_set_timeout (tcase, 60);
     tcase_add_checked_fixture (tcase, setup, teardown);
     tcase_add_test (tcase, test_mint);
+    tcase_add_test (tcase, test_settles_of_a_batch);
     tcase_add_test (tcase, test_mint_with_a_refused_lock);
     tcase_add_test (tcase, test_mint_that_is_voided);
     tcase_add_test (tcase, test_redeem);

@@ -3,6 +3,7 @@
 #include "bench.h"
 #include "suites.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,14 +16,27 @@ static unsigned s_out[256];
 static unsigned s_total;
 static tim3_error_t s_error;
 
-static void setup (void)
+/*  Events that were published, in the order in which they came out, and what was said to be acknowledged.  */
+#define EVENTS_MOST 1024
+static tim3_event_item_t s_events[EVENTS_MOST];
+static uint8_t s_bodies[EVENTS_MOST][256];
+static unsigned s_event_count;
+static uint64_t s_acked;
+
+static void start (const char *endpoint)
 {
     tim3_host_options_t options = {.name = "token_manager.TIM3.0", .incarnation = BENCH_START};
+    strcpy (options.endpoint, endpoint);
+    s_host = tim3_host_new (&tim3_token_manager_core, &bench_settings, s_store, &options);
+    tim3_host_begin (s_host, BENCH_START);
+}
+
+static void setup (void)
+{
     bench_defaults ("token_manager.TIM3.0");
     s_store = memory_store_new ();
-    s_host = tim3_host_new (&tim3_token_manager_core, &bench_settings, s_store, &options);
     s_frame = (tim3_buffer_t){0};
-    tim3_host_begin (s_host, BENCH_START);
+    start ("");
 }
 
 static void teardown (void)
@@ -47,9 +61,30 @@ static void take (bool answer)
     tim3_buffer_clear (&s_frame);
 }
 
+static void note_events (const tim3_envelope_t *envelope)
+{
+    tim3_arena_t arena = {tim3_alloc (1 << 20), 1 << 20, 0};
+    tim3_publish_t publish;
+    tim3_fault_t fault;
+    ck_assert_int_eq (tim3_decode_map (envelope->body, envelope->body_size, &tim3_shape_publish, &publish, &arena,
+                                       &fault),
+                      0);
+    const tim3_event_item_t *items = publish.items.items;
+    for (uint32_t i = 0; i < publish.items.count; i++, s_event_count++) {
+        ck_assert (s_event_count < EVENTS_MOST && items[i].body.size <= sizeof s_bodies[0]);
+        s_events[s_event_count] = items[i];
+        memcpy (s_bodies[s_event_count], items[i].body.data, items[i].body.size);
+        s_events[s_event_count].body.data = s_bodies[s_event_count];
+    }
+    s_acked = publish.acked;
+    free (arena.data);
+}
+
 static void note (const tim3_envelope_t *envelope)
 {
     tim3_fault_t fault;
+    if (envelope->type == TIM3_MSG_PUBLISH)
+        note_events (envelope);
     s_out[envelope->type]++;
     s_total++;
     if (envelope->type == TIM3_MSG_ERROR)
@@ -65,6 +100,7 @@ static void commit (void)
     tim3_fault_t fault;
     memset (s_out, 0, sizeof s_out);
     s_total = 0;
+    s_event_count = 0;
     memset (&s_error, 0, sizeof s_error);
     ck_assert_int_eq (tim3_host_commit (s_host), 0);
     while ((frame = tim3_host_next (s_host))) {
@@ -81,6 +117,78 @@ static void check_refused (tim3_result_t code)
     ck_assert_uint_eq (s_total, 1);
     ck_assert_str_eq (s_error.name, tim3_result_name (code));
 }
+
+/*  -------------------------------------------------------------------------------------------- events  */
+
+/*  Has the core emit that many.  */
+static void emit (unsigned count)
+{
+    static unsigned number;
+    for (unsigned i = 0; i < count; i++) {
+        tim3_control_t ask = {.control = TIM3_CONTROL_CAP, .amount = ++number};
+        snprintf (ask.request_id, sizeof ask.request_id, "r%u", number);
+        put (TIM3_MSG_CONTROL, "client", "token_manager.TIM3.0", &ask);
+    }
+    take (false);
+}
+
+static void acknowledge (uint64_t seq)
+{
+    static const char router[] = "router.-.0";
+    tim3_origin_t origin = {true, (const uint8_t *) router, sizeof router - 1};
+    tim3_published_t published = {.source = "token_manager.TIM3.0", .seq = seq};
+    put (TIM3_MSG_PUBLISHED, router, "token_manager.TIM3.0", &published);
+    tim3_host_take (s_host, &origin, s_frame.data, s_frame.size);
+    tim3_buffer_clear (&s_frame);
+}
+
+/*  Expects the last batch to have published those, as the store has them.  */
+static void check_published (uint64_t first, unsigned count)
+{
+    tim3_event_item_t stored;
+    ck_assert_uint_eq (s_event_count, count);
+    for (unsigned i = 0; i < count; i++) {
+        tim3_key_t key = tim3_key_u64 (first + i);
+        const tim3_event_item_t *event = &s_events[i];
+        ck_assert (tim3_store_read (s_store, TIM3_TABLE_OUTBOX, &key, &stored));
+        ck_assert_uint_eq (event->seq, first + i);
+        ck_assert (event->type == stored.type && event->time_us == stored.time_us);
+        ck_assert_uint_eq (event->body.size, stored.body.size);
+        ck_assert_mem_eq (event->body.data, stored.body.data, stored.body.size);
+    }
+}
+
+/*  Few events wait until the bus has answered, many do not; what was not acknowledged is sent again by the next life.  */
+START_TEST (test_events_wait_for_the_bus)
+{
+    tim3_host_destroy (&s_host);
+    start ("ipc://x");
+    emit (1);
+    commit ();
+    check_published (1, 1);
+    emit (2);
+    commit ();
+    check_published (2, 0);
+    emit (1);
+    commit ();
+    check_published (2, 0);
+    acknowledge (1);
+    commit ();
+    check_published (2, 3);
+    ck_assert_uint_eq (s_acked, 1);
+    emit (200);
+    commit ();
+    check_published (5, 0);
+    emit (100);
+    commit ();
+    check_published (5, 300);
+    tim3_host_destroy (&s_host);
+    start ("ipc://x");
+    commit ();
+    check_published (2, 303);
+    ck_assert_uint_eq (s_acked, 1);
+}
+END_TEST
 
 /*  -------------------------------------------------------------------------------------- the allow matrix  */
 
@@ -256,6 +364,7 @@ Suite *suite_host (void)
     Suite *suite = suite_create ("host");
     TCase *tcase = tcase_create ("host");
     tcase_add_checked_fixture (tcase, setup, teardown);
+    tcase_add_test (tcase, test_events_wait_for_the_bus);
     tcase_add_test (tcase, test_who_may_send_what);
     tcase_add_test (tcase, test_matrix_is_the_table);
     tcase_add_test (tcase, test_the_wrong_way);
