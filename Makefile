@@ -151,6 +151,12 @@ $(BUILD)/bin/tim3-bench-memtable: $(call obj,tests/bench/memtable.c tests/unit/s
 	@echo '  LD   $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+# What the agents' own work costs, with no sockets.
+$(BUILD)/bin/tim3-bench-hosts: $(call obj,tests/bench/hosts.c $(CORES)) $(BUILD)/libtim3.a
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(ALL_LDFLAGS) -Wl,--wrap=tim3_journal_append -o $@ $^ $(LIBS)
+
 # Breaks stores on purpose, for the tests of fsck.
 $(BUILD)/bin/tim3-poke: $(call obj,tests/tools/poke.c client/tim3ctl_json.c client/tim3ctl_print.c) $(BUILD)/libtim3.a
 	@mkdir -p $(@D)
