@@ -56,15 +56,19 @@ typedef struct {
 
 typedef struct tim3_shape tim3_shape_t;
 
+/*  Names are kept in the field, and have a length that is known: they are copied and compared for each field of each
+    message.  */
+#define TIM3_FIELD_NAME_MAX 23
+
 typedef struct {
-    const char *name;
+    char name[TIM3_FIELD_NAME_MAX + 1];
     tim3_kind_t kind;
     bool required;
     uint8_t name_length;
     uint16_t offset;
     uint32_t bound;
-    const tim3_shape_t *record;  /* LIST */
-    const tim3_value_t *values;  /* ENUM; ends with a NULL name */
+    const tim3_shape_t *record; /* LIST */
+    const tim3_value_t *values; /* ENUM; ends with a NULL name */
     const char *text;
 } tim3_field_t;
 

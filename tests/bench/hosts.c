@@ -233,7 +233,8 @@ static void take (agent_t *agent, const letter_t *letter, const uint8_t *data)
     uint8_t peer[5] = {0, 0x6b, 0x8b, 0x45, (uint8_t) letter->from};
     tim3_origin_t origin = {letter->answer, peer, sizeof peer};
     if (letter->answer)
-        origin = (tim3_origin_t){true, (const uint8_t *) s_names[letter->from], strlen (s_names[letter->from])};
+        origin =
+            (tim3_origin_t){true, (const uint8_t *) s_names[letter->from], strlen (s_names[letter->from])};
     tim3_host_take (agent->host, &origin, data, letter->size);
 }
 
@@ -256,7 +257,7 @@ static void run (unsigned i, bool tick)
     static __attribute__ ((noinline)) void run_##core (bool tick)        \
     {                                                                    \
         run (AGENT_##core, tick);                                        \
-        __asm__ volatile (""); /* not a jump: it is to be on the stack */ \
+        __asm__ volatile(""); /* not a jump: it is to be on the stack */ \
     }
 AGENTS (A)
 #undef A
@@ -368,7 +369,8 @@ static void look (unsigned i, cost_t *cost)
 
 static void report (const cost_t before[CAST], uint64_t mints)
 {
-    printf ("%-22s %8s %10s %12s %14s\n", "for each mint", "CPU us", "commits", "allocations", "journal bytes");
+    printf ("%-22s %8s %10s %12s %14s\n", "for each mint", "CPU us", "commits", "allocations",
+            "journal bytes");
     for (unsigned i = 0; i < CAST; i++) {
         cost_t now;
         look (i, &now);
@@ -403,7 +405,8 @@ int main (int argc, char **argv)
         look (i, &before[i]);
     mint_all (mints / 10, mints, outstanding);
     report (before, mints - mints / 10);
-    printf ("%llu answers, %llu of them errors\n", (unsigned long long) s_answered, (unsigned long long) s_refused);
+    printf ("%llu answers, %llu of them errors\n", (unsigned long long) s_answered,
+            (unsigned long long) s_refused);
     for (unsigned i = 0; i < CAST; i++) {
         tim3_host_destroy (&s_agents[i].host);
         tim3_store_close (&s_agents[i].store);
