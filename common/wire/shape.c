@@ -52,13 +52,23 @@ static uint8_t *put_name (uint8_t *at, const tim3_field_t *field)
     return at + field->name_length;
 }
 
-static uint8_t *put_amount (uint8_t *at, const void *member)
+/*  Stored as a number where it is one: of the amounts in a record most are small or zero.  */
+static uint8_t *put_amount (uint8_t *at, const void *member, bool map)
 {
     tim3_amount_t amount;
     memcpy (&amount, member, sizeof amount);
+    if (!map && amount <= UINT64_MAX)
+        return tim3_put_u64 (at, (uint64_t) amount);
     at = tim3_put_bin (at, sizeof amount);
     tim3_amount_to_bytes (amount, at);
     return at + sizeof amount;
+}
+
+static uint8_t *put_id (uint8_t *at, const tim3_field_t *field, const tim3_id_t *id, bool map)
+{
+    if (!map && !field->required && tim3_id_is_zero (id))
+        return tim3_put_nil (at);
+    return put_fixed (at, id, sizeof *id);
 }
 
 static void encode_list (tim3_buffer_t *buffer, const tim3_field_t *field, const tim3_list_t *list, bool map)
@@ -97,7 +107,7 @@ static void encode_long (tim3_buffer_t *buffer, const tim3_field_t *field, const
 }
 
 /*  NULL when the field is not of those that fit into FIELD_ROOM.  */
-static uint8_t *put_short (uint8_t *at, const tim3_field_t *field, const void *member)
+static uint8_t *put_short (uint8_t *at, const tim3_field_t *field, const void *member, bool map)
 {
     switch (field->kind) {
     case TIM3_KIND_U64:
@@ -105,9 +115,9 @@ static uint8_t *put_short (uint8_t *at, const tim3_field_t *field, const void *m
     case TIM3_KIND_BOOL:
         return tim3_put_bool (at, *(const bool *) member);
     case TIM3_KIND_AMOUNT:
-        return put_amount (at, member);
+        return put_amount (at, member, map);
     case TIM3_KIND_ID:
-        return put_fixed (at, member, sizeof (tim3_id_t));
+        return put_id (at, field, member, map);
     case TIM3_KIND_MAC:
         return put_fixed (at, member, sizeof (tim3_mac_t));
     case TIM3_KIND_ENUM:
@@ -122,7 +132,7 @@ static void encode_field (tim3_buffer_t *buffer, const tim3_field_t *field, cons
     uint8_t *at = tim3_buffer_room (buffer, FIELD_ROOM);
     if (map)
         at = put_name (at, field);
-    uint8_t *end = put_short (at, field, member);
+    uint8_t *end = put_short (at, field, member, map);
     tim3_buffer_filled (buffer, end ? end : at);
     if (!end)
         encode_long (buffer, field, member, map);

@@ -8,8 +8,8 @@
     with these kinds:
         U64    uint64_t          bound: largest value, 0 for none
         BOOL   bool
-        AMOUNT tim3_amount_t     on the wire 16 bytes big-endian; a plain unsigned integer is taken too
-        ID     tim3_id_t         16 bytes
+        AMOUNT tim3_amount_t     on the wire 16 bytes big-endian; a plain unsigned integer is taken too, and stored
+        ID     tim3_id_t         16 bytes; nil where an optional one of zeros is stored
         MAC    tim3_mac_t        32 bytes
         STR    char [bound + 1]  UTF-8 bytes without NUL; bound: most bytes
         ENUM   uint8_t           on the wire the number; TYPE names the table of values

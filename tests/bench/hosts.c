@@ -151,7 +151,7 @@ static void start (unsigned i, const tim3_core_t *core, const char *asset, uint6
                                     .name = s_names[i],
                                     .map_size = 1ull << 32,
                                     .now_us = s_now,
-                                    .journal = true,
+                                    .journal = !core->keeps_nothing,
                                     .checkpoint_bytes = checkpoint_mb << 20,
                                     .memory_most = 4ull << 30,
                                     .keep_us = 3600000000ull,
