@@ -53,13 +53,16 @@ void tim3_publisher_emit (tim3_publisher_t *self, tim3_store_t *store, tim3_type
     tim3_store_write (store, TIM3_TABLE_COUNTER, &key, &counter);
 }
 
-/*  Reads up to most events behind sent. Their bodies point into the store.  */
+/*  Reads up to most events behind sent, of which none is missing. Their bodies point into the store.  */
 static uint32_t collect (tim3_publisher_t *self, tim3_store_t *store, tim3_event_item_t *items, uint32_t most)
 {
     uint32_t count = 0;
-    tim3_key_t key = tim3_key_u64 (self->sent);
-    while (count < most && tim3_store_seek (store, TIM3_TABLE_OUTBOX, TIM3_SEEK_GT, &key, &items[count]))
+    while (count < most && self->sent + count < self->last) {
+        tim3_key_t key = tim3_key_u64 (self->sent + count + 1);
+        if (!tim3_store_read (store, TIM3_TABLE_OUTBOX, &key, &items[count]) || tim3_store_error (store))
+            break;
         count++;
+    }
     return count;
 }
 

@@ -220,10 +220,12 @@ static bool tiers_seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how,
     if (base->error)
         return false;
     seek_memory (self->active, table, how, key, &candidates[0]);
-    candidates[1].there = false;
-    if (self->frozen)
+    candidates[1].there = candidates[2].there = false;
+    bool nothing_below = !backwards && compare_keys (key, &self->below[table]) > 0;
+    if (self->frozen && !nothing_below)
         seek_memory (self->frozen, table, how, key, &candidates[1]);
-    seek_below (self, table, how, key, &candidates[2]);
+    if (!nothing_below)
+        seek_below (self, table, how, key, &candidates[2]);
     /* each tier that stands at a deleted key moves on by itself; the others need not look again */
     while ((best = nearest (candidates, backwards)) && best->deleted) {
         tim3_key_t past = best->key;
