@@ -106,8 +106,8 @@ void tim3_waiters_destroy (tim3_waiters_t **self)
 
 static bool same_asker (const tim3_return_t *a, const tim3_return_t *b)
 {
-    return a->type == b->type && a->peer_size == b->peer_size && a->via_size == b->via_size
-           && memcmp (a->peer, b->peer, a->peer_size) == 0 && memcmp (a->via, b->via, a->via_size) == 0;
+    return a->type == b->type && a->peer_size == b->peer_size && a->via_size == b->via_size &&
+           memcmp (a->peer, b->peer, a->peer_size) == 0 && memcmp (a->via, b->via, a->via_size) == 0;
 }
 
 static bool replace (group_t *group, const tim3_return_t *to)

@@ -16,6 +16,7 @@
 #include "../../token_manager/core.h"
 
 #include <dirent.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -395,7 +396,7 @@ int main (int argc, char **argv)
     uint64_t checkpoint_mb = argument (argc, argv, 3, 1024, 4096);
     cost_t before[CAST];
 
-    TIM3_ASSERT (mkdtemp (s_folder));
+    TIM3_ASSERT (sodium_init () >= 0 && mkdtemp (s_folder));
 #define A(address, core, asset) start (AGENT_##core, &tim3_##core##_core, asset, checkpoint_mb);
     AGENTS (A)
 #undef A
