@@ -138,13 +138,38 @@ static void encode_field (tim3_buffer_t *buffer, const tim3_field_t *field, cons
         encode_long (buffer, field, member, map);
 }
 
+/*  Rare fields are numbers, texts and identifiers.  */
+static bool is_empty (const tim3_field_t *field, const void *member)
+{
+    if (field->kind == TIM3_KIND_U64)
+        return *(const uint64_t *) member == 0;
+    if (field->kind == TIM3_KIND_ID)
+        return tim3_id_is_zero (member);
+    return field->kind == TIM3_KIND_STR && *(const char *) member == '\0';
+}
+
+static bool leaves_out (const tim3_field_t *field, const void *object)
+{
+    return field->rare && is_empty (field, (const uint8_t *) object + field->offset);
+}
+
+static unsigned count_left_out (const tim3_shape_t *shape, const void *object)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < shape->count && shape->rare > 0; i++)
+        count += leaves_out (&shape->fields[i], object);
+    return count;
+}
+
 static void encode_object (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object, bool map)
 {
     uint8_t *at = tim3_buffer_room (buffer, TIM3_PUT_MOST);
-    tim3_buffer_filled (buffer, map ? tim3_put_map (at, shape->count) : tim3_put_array (at, shape->count));
+    tim3_buffer_filled (buffer, map ? tim3_put_map (at, shape->count - count_left_out (shape, object))
+                                    : tim3_put_array (at, shape->count));
     for (unsigned i = 0; i < shape->count; i++) {
         const tim3_field_t *field = &shape->fields[i];
-        encode_field (buffer, field, (const uint8_t *) object + field->offset, map);
+        if (!map || !leaves_out (field, object))
+            encode_field (buffer, field, (const uint8_t *) object + field->offset, map);
     }
 }
 

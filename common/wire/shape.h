@@ -3,7 +3,9 @@
     A shape is a table of fields. From the same table come the C struct, its encoder, its decoder and its
     checks, and the protocol document. Field declarations read
 
-        F (KIND, member, REQUIRED | OPTIONAL, bound, TYPE, "what it means")
+        F (KIND, member, REQUIRED | OPTIONAL | RARE, bound, TYPE, "what it means")
+
+    RARE is OPTIONAL and mostly empty: a map leaves out what is zero or an empty text.
 
     with these kinds:
         U64    uint64_t          bound: largest value, 0 for none
@@ -64,6 +66,7 @@ typedef struct {
     char name[TIM3_FIELD_NAME_MAX + 1];
     tim3_kind_t kind;
     bool required;
+    bool rare;
     uint8_t name_length;
     uint16_t offset;
     uint32_t bound;
@@ -77,6 +80,7 @@ struct tim3_shape {
     const tim3_field_t *fields;
     uint16_t count; /* at most 32 */
     uint16_t size;  /* of the struct */
+    uint16_t rare;  /* fields that are rare */
 };
 
 /*  Memory for list items while a message is handled.  */
