@@ -62,12 +62,13 @@ $(BUILD)/bin/tim3-protocol-doc: $(call obj,scripts/protocol_doc.c) $(BUILD)/libt
 	@echo '  LD   $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# Unit tests link the cores without their mains, and the client library.
+# Unit tests link the cores without their mains, and the client library. One of them counts allocations.
+UNIT_WRAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 UNIT = $(wildcard tests/unit/*.c) $(CORES) client/tim3ctl_csv.c client/tim3ctl_draw.c
 $(BUILD)/bin/tim3-unit: $(call obj,$(UNIT)) $(BUILD)/libtim3client.a $(BUILD)/libtim3.a
 	@mkdir -p $(@D)
 	@echo '  LD   $@'
-	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs check)
+	@$(CC) $(ALL_LDFLAGS) $(UNIT_WRAP) -o $@ $^ $(LIBS) $(shell pkg-config --libs check)
 
 # Crash tests: a library that records what a store does to its file, a workload, and the power that fails.
 CRASH = $(BUILD)/bin/tim3-crash-record.so $(BUILD)/bin/tim3-crash-workload $(BUILD)/bin/tim3-crash-images

@@ -15,6 +15,7 @@
     X (journal)        \
     X (tiers)          \
     X (host)           \
+    X (warm)           \
     X (mock_usda)      \
     X (token_manager)  \
     X (lock_manager)   \
