@@ -199,7 +199,7 @@ static int fault (decoder_t *self, tim3_result_t code, const char *field)
 
 static int decode_object (decoder_t *self, const tim3_shape_t *shape, void *object, bool map);
 
-static int decode_fixed (decoder_t *self, const tim3_field_t *field, void *member, size_t size)
+static inline int decode_fixed (decoder_t *self, const tim3_field_t *field, void *member, size_t size)
 {
     const uint8_t *data;
     uint32_t length;
@@ -353,8 +353,16 @@ static int find_field (const tim3_shape_t *shape, unsigned hint, const char *nam
     return -1;
 }
 
+/*  The first so many fields.  */
+static uint32_t first_fields (uint32_t count)
+{
+    return count >= 32 ? UINT32_MAX : (1u << count) - 1;
+}
+
 static int check_required (decoder_t *self, const tim3_shape_t *shape, uint32_t seen)
 {
+    if (seen == first_fields (shape->count))
+        return 0;
     for (unsigned i = 0; i < shape->count; i++)
         if (shape->fields[i].required && !(seen & 1u << i))
             return fault (self, TIM3_INVALID_FIELD, shape->fields[i].name);
@@ -400,8 +408,7 @@ static int decode_as_array (decoder_t *self, const tim3_shape_t *shape, void *ob
         if (decode_field (self, field, (uint8_t *) object + field->offset, false))
             return -1;
     }
-    uint32_t seen = count >= 32 ? UINT32_MAX : (1u << count) - 1;
-    return check_required (self, shape, seen);
+    return check_required (self, shape, first_fields (count));
 }
 
 static int decode_object (decoder_t *self, const tim3_shape_t *shape, void *object, bool map)
