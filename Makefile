@@ -62,12 +62,13 @@ $(BUILD)/bin/tim3-protocol-doc: $(call obj,scripts/protocol_doc.c) $(BUILD)/libt
 	@echo '  LD   $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# Unit tests link the cores without their mains, and the client library.
+# Unit tests link the cores without their mains, and the client library. One of them counts allocations.
+UNIT_WRAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 UNIT = $(wildcard tests/unit/*.c) $(CORES) client/tim3ctl_csv.c client/tim3ctl_draw.c
 $(BUILD)/bin/tim3-unit: $(call obj,$(UNIT)) $(BUILD)/libtim3client.a $(BUILD)/libtim3.a
 	@mkdir -p $(@D)
 	@echo '  LD   $@'
-	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs check)
+	@$(CC) $(ALL_LDFLAGS) $(UNIT_WRAP) -o $@ $^ $(LIBS) $(shell pkg-config --libs check)
 
 # Crash tests: a library that records what a store does to its file, a workload, and the power that fails.
 CRASH = $(BUILD)/bin/tim3-crash-record.so $(BUILD)/bin/tim3-crash-workload $(BUILD)/bin/tim3-crash-images
@@ -150,6 +151,12 @@ $(BUILD)/bin/tim3-bench-memtable: $(call obj,tests/bench/memtable.c tests/unit/s
 	@mkdir -p $(@D)
 	@echo '  LD   $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# What the agents' own work costs, with no sockets.
+$(BUILD)/bin/tim3-bench-hosts: $(call obj,tests/bench/hosts.c $(CORES)) $(BUILD)/libtim3.a
+	@mkdir -p $(@D)
+	@echo '  LD   $@'
+	@$(CC) $(ALL_LDFLAGS) -Wl,--wrap=tim3_journal_append -o $@ $^ $(LIBS)
 
 # Breaks stores on purpose, for the tests of fsck.
 $(BUILD)/bin/tim3-poke: $(call obj,tests/tools/poke.c client/tim3ctl_json.c client/tim3ctl_print.c) $(BUILD)/libtim3.a

@@ -63,12 +63,20 @@ typedef struct {
     tim3_id_t tx; /* zeros when it is about none */
 } asked_t;
 
+/*  An address as it was last read: messages come from the same few agents.  */
+typedef struct {
+    char text[TIM3_ADDRESS_MAX + 1]; /* empty: none */
+    tim3_address_t address;
+} known_t;
+
 struct tim3_host {
     unit_t units[TIM3_HOST_CORES_MAX];
     unsigned unit_count;
     tim3_store_t *store;
     tim3_host_options_t options;
     tim3_env_t env;
+    known_t sender;
+    known_t recipient;
     uint64_t now_us;
     uint64_t started_us;
     uint64_t next_id;
@@ -153,7 +161,7 @@ static void head (const tim3_env_t *env, tim3_envelope_t *envelope, tim3_type_t 
     envelope->id = self->next_id++;
     envelope->time_us = self->now_us;
     strcpy (envelope->sender, env->unit->name);
-    snprintf (envelope->recipient, sizeof envelope->recipient, "%s", recipient);
+    memcpy (envelope->recipient, recipient, strnlen (recipient, TIM3_ADDRESS_MAX));
     self->counters.messages_out++;
 }
 
@@ -493,22 +501,34 @@ static bool handle_own (tim3_host_t *self, const tim3_envelope_t *envelope)
     }
 }
 
+/*  NULL when it is no address.  */
+static const tim3_address_t *read_address (known_t *known, const char *text)
+{
+    if (text[0] && strcmp (known->text, text) == 0)
+        return &known->address;
+    known->text[0] = '\0';
+    if (!tim3_address_parse (text, &known->address))
+        return NULL;
+    strcpy (known->text, text);
+    return &known->address;
+}
+
 static tim3_result_t check_request (tim3_host_t *self, const tim3_envelope_t *envelope,
                                     const tim3_message_t *message)
 {
-    tim3_address_t sender = {.role = TIM3_ROLE_CLIENT};
-    tim3_address_t recipient;
+    const tim3_address_t *sender = read_address (&self->sender, envelope->sender);
+    const tim3_address_t *recipient = read_address (&self->recipient, envelope->recipient);
     const unit_t *unit = self->env.unit;
 
     if (!(message->to & 1u << unit->core->role))
         return TIM3_UNKNOWN_MESSAGE;
-    if (!tim3_address_parse (envelope->sender, &sender) || !(message->from & 1u << sender.role))
+    if (!sender || !(message->from & 1u << sender->role))
         return TIM3_NOT_ALLOWED;
-    if (!tim3_address_parse (envelope->recipient, &recipient) || recipient.role != unit->core->role)
+    if (!recipient || recipient->role != unit->core->role)
         return TIM3_NOT_ALLOWED;
-    if (recipient.asset[0] && strcmp (recipient.asset, unit->settings->asset) != 0)
+    if (recipient->asset[0] && strcmp (recipient->asset, unit->settings->asset) != 0)
         return TIM3_NOT_ALLOWED;
-    if (recipient.shard >= 0 && (unsigned) recipient.shard != unit->settings->shard)
+    if (recipient->shard >= 0 && (unsigned) recipient->shard != unit->settings->shard)
         return TIM3_NOT_ALLOWED;
     return TIM3_OK;
 }

@@ -4,25 +4,17 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
-/*  Memory of a frame that is kept for the next batch.  */
+/*  Memory of frames that is kept for the next batch: of each one so much, and of larger ones so much in all.  */
 #define KEPT_SIZE (64 * 1024)
-
-/*  Which frame is open for a destination.  */
-typedef struct {
-    uint8_t key[TIM3_OUTBOX_KEY_MAX];
-    size_t position;
-    bool closed; /* another frame has taken its place */
-    UT_hash_handle hh;
-} open_t;
+#define KEPT_LARGE (8 * 1024 * 1024)
 
 struct tim3_outbox {
     tim3_outbox_frame_t *frames;
-    open_t *entries; /* one for every frame, so that nothing is allocated once warm */
     size_t count;
     size_t capacity;
-    open_t *open;
+    uint32_t *slots; /* twice as many as frames: which frame is open for a destination, from 1; 0 is none */
+    size_t last;     /* frame that was asked for last, for most envelopes follow others; from 1 */
 };
 
 tim3_outbox_t *tim3_outbox_new (void)
@@ -34,61 +26,66 @@ void tim3_outbox_destroy (tim3_outbox_t **self)
 {
     if (!*self)
         return;
-    HASH_CLEAR (hh, (*self)->open);
     for (size_t i = 0; i < (*self)->capacity; i++)
         tim3_buffer_free (&(*self)->frames[i].buffer);
     free ((*self)->frames);
-    free ((*self)->entries);
+    free ((*self)->slots);
     free (*self);
     *self = NULL;
 }
 
-/*  Growing moves the entries, so the hash is built anew.  */
+static bool is_for (const tim3_outbox_frame_t *frame, const void *key, size_t key_size)
+{
+    return frame->key_size == key_size && memcmp (frame->key, key, key_size) == 0;
+}
+
+/*  Where the open frame of a destination is told, or belongs.  */
+static uint32_t *find_slot (const tim3_outbox_t *self, const void *key, size_t key_size)
+{
+    size_t mask = 2 * self->capacity - 1;
+    size_t at = tim3_hash64 (key, key_size, 0) & mask;
+    while (self->slots[at] && !is_for (&self->frames[self->slots[at] - 1], key, key_size))
+        at = (at + 1) & mask;
+    return &self->slots[at];
+}
+
+/*  The slots depend on how many there are, so they are filled anew: of two frames of a destination the later counts.  */
 static void grow (tim3_outbox_t *self)
 {
     size_t capacity = self->capacity ? 2 * self->capacity : 16;
-    HASH_CLEAR (hh, self->open);
+    TIM3_ASSERT (capacity <= UINT32_MAX);
     self->frames = realloc (self->frames, capacity * sizeof *self->frames);
-    self->entries = realloc (self->entries, capacity * sizeof *self->entries);
-    TIM3_ASSERT (self->frames && self->entries);
+    TIM3_ASSERT (self->frames);
     memset (self->frames + self->capacity, 0, (capacity - self->capacity) * sizeof *self->frames);
-    memset (self->entries + self->capacity, 0, (capacity - self->capacity) * sizeof *self->entries);
+    free (self->slots);
+    self->slots = tim3_alloc (2 * capacity * sizeof *self->slots);
     self->capacity = capacity;
-    for (size_t i = 0; i < self->count; i++) {
-        open_t *entry = &self->entries[i];
-        if (!entry->closed)
-            HASH_ADD_KEYPTR (hh, self->open, entry->key, (unsigned) self->frames[i].key_size, entry);
-    }
+    for (size_t i = 0; i < self->count; i++)
+        *find_slot (self, self->frames[i].key, self->frames[i].key_size) = (uint32_t) i + 1;
 }
 
-static tim3_buffer_t *begin (tim3_outbox_t *self, const void *key, size_t key_size)
+static size_t begin (tim3_outbox_t *self, const void *key, size_t key_size)
 {
     if (self->count == self->capacity)
         grow (self);
-    tim3_outbox_frame_t *frame = &self->frames[self->count];
-    open_t *entry = &self->entries[self->count];
+    uint32_t *slot = find_slot (self, key, key_size);
+    tim3_outbox_frame_t *frame = &self->frames[self->count++];
     memcpy (frame->key, key, key_size);
     frame->key_size = key_size;
-    memcpy (entry->key, key, key_size);
-    entry->position = self->count++;
-    entry->closed = false;
-    HASH_ADD_KEYPTR (hh, self->open, entry->key, (unsigned) key_size, entry);
-    return &frame->buffer;
+    *slot = (uint32_t) self->count;
+    return self->count;
 }
 
 tim3_buffer_t *tim3_outbox_open (tim3_outbox_t *self, const void *key, size_t key_size)
 {
-    open_t *entry;
     TIM3_ASSERT (key_size <= TIM3_OUTBOX_KEY_MAX);
-    HASH_FIND (hh, self->open, key, (unsigned) key_size, entry);
-    if (entry) {
-        tim3_buffer_t *buffer = &self->frames[entry->position].buffer;
-        if (buffer->size < TIM3_OUTBOX_FRAME_SIZE)
-            return buffer;
-        HASH_DEL (self->open, entry);
-        entry->closed = true;
-    }
-    return begin (self, key, key_size);
+    size_t open = self->last;
+    if (open == 0 || !is_for (&self->frames[open - 1], key, key_size))
+        open = self->count > 0 ? *find_slot (self, key, key_size) : 0;
+    if (open == 0 || self->frames[open - 1].buffer.size >= TIM3_OUTBOX_FRAME_SIZE)
+        open = begin (self, key, key_size);
+    self->last = open;
+    return &self->frames[open - 1].buffer;
 }
 
 size_t tim3_outbox_count (const tim3_outbox_t *self)
@@ -103,11 +100,17 @@ const tim3_outbox_frame_t *tim3_outbox_at (const tim3_outbox_t *self, size_t pos
 
 void tim3_outbox_clear (tim3_outbox_t *self)
 {
-    HASH_CLEAR (hh, self->open);
-    for (size_t i = 0; i < self->count; i++)
-        if (self->frames[i].buffer.capacity > KEPT_SIZE)
-            tim3_buffer_free (&self->frames[i].buffer);
+    size_t large = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        tim3_buffer_t *buffer = &self->frames[i].buffer;
+        large += buffer->capacity > KEPT_SIZE ? buffer->capacity : 0;
+        if (buffer->capacity > KEPT_SIZE && large > KEPT_LARGE)
+            tim3_buffer_free (buffer);
         else
-            tim3_buffer_clear (&self->frames[i].buffer);
+            tim3_buffer_clear (buffer);
+    }
+    if (self->count > 0)
+        memset (self->slots, 0, 2 * self->capacity * sizeof *self->slots);
     self->count = 0;
+    self->last = 0;
 }

@@ -24,7 +24,7 @@ tim3_buffer_t *tim3_outbox_open (tim3_outbox_t *self, const void *key, size_t ke
 /*  Frames in the order in which they were begun.  */
 size_t tim3_outbox_count (const tim3_outbox_t *self);
 const tim3_outbox_frame_t *tim3_outbox_at (const tim3_outbox_t *self, size_t position);
-/*  Forgets all frames; memory of ordinary size is kept for the next batch.  */
+/*  Forgets all frames; their memory, up to a bound, is kept for the next batch.  */
 void tim3_outbox_clear (tim3_outbox_t *self);
 
 #endif

@@ -96,16 +96,17 @@ static void read_recent (const tim3_publisher_t *self, uint64_t seq, tim3_event_
     item->body = (tim3_raw_t){self->bodies.data + entry.at, entry.size};
 }
 
-/*  Reads up to most events behind sent. Their bodies point into the store, or to what is kept of it here.  */
+/*  Reads up to most events behind sent, of which none is missing. Their bodies point into the store, or to what is kept of it here.  */
 static uint32_t collect (tim3_publisher_t *self, tim3_store_t *store, tim3_event_item_t *items, uint32_t most)
 {
     uint32_t count = 0;
-    tim3_key_t key = tim3_key_u64 (self->sent);
     uint64_t recent = first_recent (self);
     uint64_t next = self->sent + 1;
-    for (; count < most && next < recent; count++, next++)
-        if (!tim3_store_seek (store, TIM3_TABLE_OUTBOX, TIM3_SEEK_GT, &key, &items[count]))
+    for (; count < most && next < recent; count++, next++) {
+        tim3_key_t key = tim3_key_u64 (next);
+        if (!tim3_store_read (store, TIM3_TABLE_OUTBOX, &key, &items[count]) || tim3_store_error (store))
             return count;
+    }
     for (; count < most && next <= self->last; count++, next++)
         read_recent (self, next, &items[count]);
     return count;

@@ -1,63 +1,113 @@
-/*  waiters.c - who waits for the outcome of a transaction.  */
+/*  waiters.c - who waits for the outcome of a transaction.
+
+    A hash table of groups, one for each transaction. Groups that end are kept for the next ones, with their memory, so that
+    an agent at its ordinary work allocates nothing.
+*/
 #include "agent/waiters.h"
 #include "base/log.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
-typedef struct {
+#define BUCKETS_LEAST 64
+/*  Groups kept for the next: as many as wait at once in an agent at work.  */
+#define SPARE_MOST 4096
+
+typedef struct group group_t;
+struct group {
+    group_t *next; /* of the bucket, or of the spare ones */
     tim3_id_t tx;
     uint64_t added_us;
     uint32_t count;
-    tim3_return_t *to; /* count of them */
-    UT_hash_handle hh;
-} group_t;
+    uint32_t capacity;
+    tim3_return_t *to;
+};
 
 struct tim3_waiters {
-    group_t *groups;
+    group_t **buckets; /* a power of two of them */
+    size_t bucket_count;
+    size_t group_count;
+    group_t *spare;
+    size_t spare_count;
     size_t count;
     size_t most;
 };
+
+static group_t **new_buckets (size_t count)
+{
+    return tim3_alloc (count * sizeof (group_t *));
+}
 
 tim3_waiters_t *tim3_waiters_new (size_t most)
 {
     tim3_waiters_t *self = tim3_alloc (sizeof *self);
     self->most = most;
+    self->bucket_count = BUCKETS_LEAST;
+    self->buckets = new_buckets (BUCKETS_LEAST);
     return self;
 }
 
-static void drop_group (tim3_waiters_t *self, group_t *group)
+/*  A tx is a hash, but whoever asks has a hand in it.  */
+static group_t **bucket_of (const tim3_waiters_t *self, const tim3_id_t *tx)
 {
-    HASH_DEL (self->groups, group);
-    self->count -= group->count;
+    return &self->buckets[tim3_hash64 (tx, sizeof *tx, 0) & (self->bucket_count - 1)];
+}
+
+/*  Where the group of a tx hangs; what is there is NULL when there is none.  */
+static group_t **find (const tim3_waiters_t *self, const tim3_id_t *tx)
+{
+    group_t **place = bucket_of (self, tx);
+    while (*place && !tim3_id_equal (&(*place)->tx, tx))
+        place = &(*place)->next;
+    return place;
+}
+
+static void free_group (group_t *group)
+{
     free (group->to);
     free (group);
 }
 
+static void drop_group (tim3_waiters_t *self, group_t **place)
+{
+    group_t *group = *place;
+    *place = group->next;
+    self->group_count--;
+    self->count -= group->count;
+    if (self->spare_count == SPARE_MOST || group->capacity > 1) {
+        free_group (group);
+        return;
+    }
+    group->next = self->spare;
+    self->spare = group;
+    self->spare_count++;
+}
+
+static void free_groups (group_t *group)
+{
+    while (group) {
+        group_t *next = group->next;
+        free_group (group);
+        group = next;
+    }
+}
+
 void tim3_waiters_destroy (tim3_waiters_t **self)
 {
-    group_t *group;
-    group_t *next;
     if (!*self)
         return;
-    HASH_ITER (hh, (*self)->groups, group, next)
-        drop_group (*self, group);
+    for (size_t i = 0; i < (*self)->bucket_count; i++)
+        free_groups ((*self)->buckets[i]);
+    free_groups ((*self)->spare);
+    free ((*self)->buckets);
     free (*self);
     *self = NULL;
 }
 
-static group_t *find (const tim3_waiters_t *self, const tim3_id_t *tx)
-{
-    group_t *group;
-    HASH_FIND (hh, self->groups, tx, sizeof *tx, group);
-    return group;
-}
-
 static bool same_asker (const tim3_return_t *a, const tim3_return_t *b)
 {
-    return a->type == b->type && a->peer_size == b->peer_size && a->via_size == b->via_size
-           && memcmp (a->peer, b->peer, a->peer_size) == 0 && memcmp (a->via, b->via, a->via_size) == 0;
+    return a->type == b->type && a->peer_size == b->peer_size && a->via_size == b->via_size &&
+           memcmp (a->peer, b->peer, a->peer_size) == 0 && memcmp (a->via, b->via, a->via_size) == 0;
 }
 
 static bool replace (group_t *group, const tim3_return_t *to)
@@ -70,17 +120,60 @@ static bool replace (group_t *group, const tim3_return_t *to)
     return false;
 }
 
+static void grow (tim3_waiters_t *self)
+{
+    group_t **old = self->buckets;
+    size_t had = self->bucket_count;
+    self->bucket_count = 2 * had;
+    self->buckets = new_buckets (self->bucket_count);
+    for (size_t i = 0; i < had; i++)
+        while (old[i]) {
+            group_t *group = old[i];
+            group_t **bucket = bucket_of (self, &group->tx);
+            old[i] = group->next;
+            group->next = *bucket;
+            *bucket = group;
+        }
+    free (old);
+}
+
+static group_t *take_spare (tim3_waiters_t *self)
+{
+    group_t *group = self->spare;
+    if (!group)
+        return tim3_alloc (sizeof *group);
+    self->spare = group->next;
+    self->spare_count--;
+    return group;
+}
+
 static group_t *add_group (tim3_waiters_t *self, const tim3_id_t *tx)
 {
-    group_t *group = tim3_alloc (sizeof *group);
+    if (self->group_count == self->bucket_count)
+        grow (self);
+    group_t *group = take_spare (self);
+    group_t **bucket = bucket_of (self, tx);
     group->tx = *tx;
-    HASH_ADD (hh, self->groups, tx, sizeof group->tx, group);
+    group->count = 0;
+    group->next = *bucket;
+    *bucket = group;
+    self->group_count++;
     return group;
+}
+
+static void add_return (group_t *group, const tim3_return_t *to)
+{
+    if (group->count == group->capacity) {
+        group->capacity++;
+        group->to = realloc (group->to, group->capacity * sizeof *group->to);
+        TIM3_ASSERT (group->to);
+    }
+    group->to[group->count++] = *to;
 }
 
 bool tim3_waiters_add (tim3_waiters_t *self, const tim3_id_t *tx, const tim3_return_t *to, uint64_t now_us)
 {
-    group_t *group = find (self, tx);
+    group_t *group = *find (self, tx);
     if (group && replace (group, to))
         return true;
     if (self->count >= self->most || (group && group->count == TIM3_WAITERS_PER_TX))
@@ -88,16 +181,15 @@ bool tim3_waiters_add (tim3_waiters_t *self, const tim3_id_t *tx, const tim3_ret
     if (!group)
         group = add_group (self, tx);
     group->added_us = now_us;
-    group->to = realloc (group->to, (group->count + 1) * sizeof *group->to);
-    TIM3_ASSERT (group->to);
-    group->to[group->count++] = *to;
+    add_return (group, to);
     self->count++;
     return true;
 }
 
 bool tim3_waiters_take (tim3_waiters_t *self, const tim3_id_t *tx, uint16_t type, tim3_return_t *to)
 {
-    group_t *group = find (self, tx);
+    group_t **place = find (self, tx);
+    group_t *group = *place;
     for (uint32_t i = 0; group && i < group->count; i++) {
         if (group->to[i].type != type)
             continue;
@@ -105,7 +197,7 @@ bool tim3_waiters_take (tim3_waiters_t *self, const tim3_id_t *tx, uint16_t type
         group->to[i] = group->to[--group->count];
         self->count--;
         if (group->count == 0)
-            drop_group (self, group);
+            drop_group (self, place);
         return true;
     }
     return false;
@@ -113,11 +205,12 @@ bool tim3_waiters_take (tim3_waiters_t *self, const tim3_id_t *tx, uint16_t type
 
 void tim3_waiters_expire (tim3_waiters_t *self, uint64_t before_us)
 {
-    group_t *group;
-    group_t *next;
-    HASH_ITER (hh, self->groups, group, next)
-        if (group->added_us < before_us)
-            drop_group (self, group);
+    for (size_t i = 0; i < self->bucket_count && self->group_count > 0; i++)
+        for (group_t **place = &self->buckets[i]; *place;)
+            if ((*place)->added_us < before_us)
+                drop_group (self, place);
+            else
+                place = &(*place)->next;
 }
 
 size_t tim3_waiters_count (const tim3_waiters_t *self)

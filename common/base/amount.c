@@ -1,6 +1,7 @@
 /*  amount.c - checked 128-bit amounts, and their decimal text.  */
 #include "base/amount.h"
 
+#include <endian.h>
 #include <string.h>
 
 bool tim3_amount_add (tim3_amount_t a, tim3_amount_t b, tim3_amount_t *sum)
@@ -124,16 +125,13 @@ char *tim3_amount_format (tim3_amount_t amount, unsigned decimals, char *text)
 
 void tim3_amount_to_bytes (tim3_amount_t amount, uint8_t bytes[16])
 {
-    for (int i = 15; i >= 0; i--) {
-        bytes[i] = (uint8_t) (amount & 0xff);
-        amount >>= 8;
-    }
+    uint64_t halves[2] = {htobe64 ((uint64_t) (amount >> 64)), htobe64 ((uint64_t) amount)};
+    memcpy (bytes, halves, sizeof halves);
 }
 
 tim3_amount_t tim3_amount_from_bytes (const uint8_t bytes[16])
 {
-    tim3_amount_t amount = 0;
-    for (int i = 0; i < 16; i++)
-        amount = amount << 8 | bytes[i];
-    return amount;
+    uint64_t halves[2];
+    memcpy (halves, bytes, sizeof halves);
+    return (tim3_amount_t) be64toh (halves[0]) << 64 | be64toh (halves[1]);
 }

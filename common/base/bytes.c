@@ -68,19 +68,21 @@ uint64_t tim3_hash64 (const void *data, size_t size, uint64_t seed)
     return XXH64 (data, size, seed);
 }
 
+void tim3_buffer_grow (tim3_buffer_t *self, size_t size)
+{
+    size_t capacity = self->capacity ? self->capacity : 256;
+    while (capacity - self->size < size)
+        capacity *= 2;
+    self->data = realloc (self->data, capacity);
+    TIM3_ASSERT (self->data);
+    self->capacity = capacity;
+}
+
 void tim3_buffer_append (tim3_buffer_t *self, const void *data, size_t size)
 {
     if (size == 0)
         return;
-    if (self->capacity - self->size < size) {
-        size_t capacity = self->capacity ? self->capacity : 256;
-        while (capacity - self->size < size)
-            capacity *= 2;
-        self->data = realloc (self->data, capacity);
-        TIM3_ASSERT (self->data);
-        self->capacity = capacity;
-    }
-    memcpy (self->data + self->size, data, size);
+    memcpy (tim3_buffer_room (self, size), data, size);
     self->size += size;
 }
 

@@ -41,6 +41,20 @@ typedef struct {
 void tim3_buffer_append (tim3_buffer_t *self, const void *data, size_t size);
 void tim3_buffer_clear (tim3_buffer_t *self);
 void tim3_buffer_free (tim3_buffer_t *self);
+void tim3_buffer_grow (tim3_buffer_t *self, size_t size);
+
+/*  Room for size bytes behind what is there, for whoever writes them itself and then says where they end.  */
+static inline uint8_t *tim3_buffer_room (tim3_buffer_t *self, size_t size)
+{
+    if (self->capacity - self->size < size)
+        tim3_buffer_grow (self, size);
+    return self->data + self->size;
+}
+
+static inline void tim3_buffer_filled (tim3_buffer_t *self, const uint8_t *end)
+{
+    self->size = (size_t) (end - self->data);
+}
 
 /*  Lower-case hexadecimal; text holds 2 * size + 1 bytes.  */
 char *tim3_hex_format (const uint8_t *data, size_t size, char *text);

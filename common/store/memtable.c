@@ -29,6 +29,8 @@ typedef struct {
     slot_t *slots;
     size_t mask; /* number of slots - 1 */
     size_t count;
+    uint64_t
+        life; /* of the table, in which the slots were filled: those of an earlier one count for nothing */
 } shard_t;
 
 /*  A key that the batch changed, and what it was before.  */
@@ -45,8 +47,9 @@ struct tim3_memtable {
     tim3_memarena_t arena;
     tim3_memtree_t tree;
     shard_t shards[SHARDS];
-    size_t slots; /* of all shards */
+    size_t slots; /* of all shards that are in use */
     size_t rows;
+    uint64_t life; /* how often it was cleared */
     uint64_t batch;
     tim3_memmark_t begun; /* where the arena was when the batch began */
     change_t *changes;
@@ -81,10 +84,15 @@ static size_t find_slot (const shard_t *shard, uint64_t hash, const uint8_t *key
     }
 }
 
+static bool is_filled (const tim3_memtable_t *self, const shard_t *shard)
+{
+    return shard->slots && shard->life == self->life;
+}
+
 static tim3_memdata_t *find (const tim3_memtable_t *self, uint64_t hash, const uint8_t *key, size_t key_size)
 {
     const shard_t *shard = shard_of (self, hash);
-    return shard->slots ? shard->slots[find_slot (shard, hash, key, key_size)].row : NULL;
+    return is_filled (self, shard) ? shard->slots[find_slot (shard, hash, key, key_size)].row : NULL;
 }
 
 static void place_slot (shard_t *shard, slot_t slot)
@@ -110,9 +118,22 @@ static void grow_shard (tim3_memtable_t *self, shard_t *shard)
     self->slots += slots - had;
 }
 
+/*  Slots of an earlier life are emptied when the first row comes: one shard at a time takes microseconds.  */
+static void empty_shard (tim3_memtable_t *self, shard_t *shard)
+{
+    shard->life = self->life;
+    shard->count = 0;
+    if (!shard->slots)
+        return;
+    memset (shard->slots, 0, (shard->mask + 1) * sizeof *shard->slots);
+    self->slots += shard->mask + 1;
+}
+
 static void add_to_hash (tim3_memtable_t *self, uint64_t hash, tim3_memdata_t *row)
 {
     shard_t *shard = shard_of (self, hash);
+    if (shard->life != self->life)
+        empty_shard (self, shard);
     if (!shard->slots || shard->count >= (shard->mask + 1) / 8 * 5)
         grow_shard (self, shard);
     place_slot (shard, (slot_t){hash, row});
@@ -270,6 +291,16 @@ void tim3_memtable_destroy (tim3_memtable_t **self_p)
     free (self->changes);
     free (self);
     *self_p = NULL;
+}
+
+void tim3_memtable_clear (tim3_memtable_t *self)
+{
+    self->life++;
+    self->slots = 0;
+    self->rows = 0;
+    self->arena.at = (tim3_memmark_t){0};
+    tim3_memtree_clear (&self->tree);
+    begin_batch (self);
 }
 
 bool tim3_memtable_get (const tim3_memtable_t *self, const uint8_t *key, size_t key_size, tim3_memrow_t *row)

@@ -10,8 +10,9 @@
     One thread writes. When no more changes come, any number of threads may read.
 
     Cost: a look-up by key is one probe of a hash table; only a key that is new, or a search by order, walks the
-    tree. Memory is taken in large pieces and given back all at once by tim3_memtable_destroy: a value that grows
-    out of its place leaves the old place unused. A batch that is taken back leaves its memory to the next.
+    tree. Memory is taken in large pieces and given back all at once by tim3_memtable_destroy, or used again after
+    tim3_memtable_clear: a value that grows out of its place leaves the old place unused. A batch that is taken back
+    leaves its memory to the next.
 */
 #ifndef TIM3_MEMTABLE_H
 #define TIM3_MEMTABLE_H
@@ -33,6 +34,8 @@ typedef struct {
 
 tim3_memtable_t *tim3_memtable_new (void);
 void tim3_memtable_destroy (tim3_memtable_t **self);
+/*  As new, but with the memory that it has: taking fresh pages from the system costs more than filling them.  */
+void tim3_memtable_clear (tim3_memtable_t *self);
 
 /*  Rows are valid until the next put, delete, commit or abort; keys for as long as the table, but for those that first
     came with a batch that is taken back: they are gone with it.  */
@@ -72,7 +75,7 @@ typedef struct {
 bool tim3_memtable_next (const tim3_memtable_t *self, tim3_memcursor_t *cursor, tim3_memrow_t *row);
 
 size_t tim3_memtable_rows (const tim3_memtable_t *self);
-/*  Memory taken, in bytes.  */
+/*  Memory in use, in bytes; what a cleared table has kept counts as it is used again.  */
 size_t tim3_memtable_bytes (const tim3_memtable_t *self);
 
 #endif

@@ -34,7 +34,6 @@ static void add_chunk (tim3_memarena_t *self, size_t least)
     uint8_t *data = aligned_alloc (64, size);
     TIM3_ASSERT (data);
     self->chunks[self->count++] = (tim3_memchunk_t){data, size};
-    self->bytes += size;
 }
 
 /*  Goes to the next chunk that is large enough: one that was there before a batch was taken back, or a new one.  */
@@ -66,7 +65,10 @@ void tim3_memarena_go_back (tim3_memarena_t *self, tim3_memmark_t mark)
 
 size_t tim3_memarena_bytes (const tim3_memarena_t *self)
 {
-    return self->bytes + self->capacity * sizeof *self->chunks;
+    size_t bytes = self->capacity * sizeof *self->chunks;
+    for (size_t i = 0; i < self->count && i <= self->at.chunk; i++)
+        bytes += self->chunks[i].size;
+    return bytes;
 }
 
 void tim3_memarena_free (tim3_memarena_t *self)
@@ -400,6 +402,13 @@ static void add_at (tim3_memtree_t *self, step_t *path, const tim3_memdata_t *ro
         if (level + 1 == self->height)
             add_root (self, path);
     }
+}
+
+void tim3_memtree_clear (tim3_memtree_t *self)
+{
+    tim3_memarena_t arena = self->arena;
+    arena.at = (tim3_memmark_t){0};
+    *self = (tim3_memtree_t){.arena = arena};
 }
 
 void tim3_memtree_insert (tim3_memtree_t *self, tim3_memdata_t *row)

@@ -28,13 +28,13 @@ typedef struct {
     size_t count;
     size_t capacity;
     tim3_memmark_t at;
-    size_t bytes; /* of all chunks */
 } tim3_memarena_t;
 
 /*  Aligned to 8 bytes, not zeroed.  */
 void *tim3_memarena_take (tim3_memarena_t *self, size_t size);
 /*  Gives up whatever was taken since the arena was at the mark. Its chunks are kept.  */
 void tim3_memarena_go_back (tim3_memarena_t *self, tim3_memmark_t mark);
+/*  Of the chunks up to the one at hand; those that are kept behind it do not count.  */
 size_t tim3_memarena_bytes (const tim3_memarena_t *self);
 void tim3_memarena_free (tim3_memarena_t *self);
 /*  Doubles an array that is full; memory exhaustion is fatal.  */
@@ -74,6 +74,8 @@ typedef struct {
     unsigned at;
 } tim3_memplace_t;
 
+/*  Takes out all rows at once; the memory is kept.  */
+void tim3_memtree_clear (tim3_memtree_t *self);
 /*  The row must not be in the tree, or be in it.  */
 void tim3_memtree_insert (tim3_memtree_t *self, tim3_memdata_t *row);
 void tim3_memtree_remove (tim3_memtree_t *self, const tim3_memdata_t *row);

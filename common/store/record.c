@@ -9,16 +9,18 @@
 
 void tim3_record_append (tim3_buffer_t *buffer, const tim3_memrow_t *row)
 {
-    uint8_t head[EFFECT_HEAD];
     uint32_t size = (uint32_t) row->value_size;
     TIM3_ASSERT (row->value_size <= UINT32_MAX && row->key_size <= UINT8_MAX);
-    head[0] = !row->deleted;
-    head[1] = (uint8_t) row->key_size;
-    memcpy (head + 2, &size, sizeof size);
-    tim3_buffer_append (buffer, head, sizeof head);
-    tim3_buffer_append (buffer, row->key, row->key_size);
+    uint8_t *at = tim3_buffer_room (buffer, EFFECT_HEAD + row->key_size + row->value_size);
+    at[0] = !row->deleted;
+    at[1] = (uint8_t) row->key_size;
+    memcpy (at + 2, &size, sizeof size);
+    at += EFFECT_HEAD;
+    memcpy (at, row->key, row->key_size);
+    at += row->key_size;
     if (size > 0)
-        tim3_buffer_append (buffer, row->value, size);
+        memcpy (at, row->value, size);
+    tim3_buffer_filled (buffer, at + size);
 }
 
 uint64_t tim3_record_finish (tim3_buffer_t *buffer, size_t offset, const tim3_memtable_t *batch,

@@ -46,6 +46,7 @@ typedef struct {
     tim3_journal_t *journal;
     tim3_memtable_t *active;
     tim3_memtable_t *frozen;
+    tim3_memtable_t *spare; /* the last frozen one, cleared, to be the next active one; NULL: none */
     tim3_buffer_t record; /* the next one: heads, then notes of batches so far */
     size_t kept;          /* bytes of it that are notes of earlier batches */
     uint64_t digest;
@@ -220,10 +221,12 @@ static bool tiers_seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how,
     if (base->error)
         return false;
     seek_memory (self->active, table, how, key, &candidates[0]);
-    candidates[1].there = false;
-    if (self->frozen)
+    candidates[1].there = candidates[2].there = false;
+    bool nothing_below = !backwards && compare_keys (key, &self->below[table]) > 0;
+    if (self->frozen && !nothing_below)
         seek_memory (self->frozen, table, how, key, &candidates[1]);
-    seek_below (self, table, how, key, &candidates[2]);
+    if (!nothing_below)
+        seek_below (self, table, how, key, &candidates[2]);
     /* each tier that stands at a deleted key moves on by itself; the others need not look again */
     while ((best = nearest (candidates, backwards)) && best->deleted) {
         tim3_key_t past = best->key;
@@ -451,7 +454,8 @@ static void freeze (tiers_t *self)
 {
     tim3_journal_place_t last = tim3_journal_last (self->journal);
     self->frozen = self->active;
-    self->active = tim3_memtable_new ();
+    self->active = self->spare ? self->spare : tim3_memtable_new ();
+    self->spare = NULL;
     self->goal =
         (tim3_checkpoint_t){.number = last.number, .checksum = last.checksum, .digest = self->digest};
     self->appended = 0;
@@ -467,7 +471,9 @@ static void thaw (tiers_t *self)
 {
     tim3_store_abort (self->reader);
     self->checkpoint = self->goal;
-    tim3_memtable_destroy (&self->frozen);
+    self->spare = self->frozen;
+    self->frozen = NULL;
+    tim3_memtable_clear (self->spare);
 }
 
 /*  The environment holds what is to be copied, and goes on holding it for a reader that begins now.  */
@@ -728,6 +734,7 @@ static void tiers_close (tim3_store_t *base)
     tim3_journal_close (&self->journal);
     tim3_memtable_destroy (&self->active);
     tim3_memtable_destroy (&self->frozen);
+    tim3_memtable_destroy (&self->spare);
     tim3_store_close (&self->writer);
     tim3_store_close (&self->reader);
     tim3_buffer_free (&self->record);

@@ -1,59 +1,61 @@
 /*  envelope.c - writes and reads envelopes.  */
 #include "wire/envelope.h"
 #include "wire/reader.h"
+#include "wire/writer.h"
 #include "base/log.h"
 
-#include <msgpack.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define PLACES 10
 
-static int write_bytes (void *buffer, const char *data, size_t size)
-{
-    tim3_buffer_append (buffer, data, size);
-    return 0;
-}
+/*  Most bytes of all that stands in front of a body: six numbers, four texts, three times bytes.  */
+#define HEAD_MOST                                                                                           \
+    (16 * TIM3_PUT_MOST + 2 * TIM3_ADDRESS_MAX + sizeof (tim3_id_t) + sizeof "account" + TIM3_ACCOUNT_MAX + \
+     sizeof "via" + TIM3_VIA_MAX)
 
-static void pack_text (msgpack_packer *packer, const char *text)
+static uint8_t *put_text (uint8_t *at, const char *text, size_t most)
 {
     size_t length = strlen (text);
-    msgpack_pack_str (packer, length);
-    msgpack_pack_str_body (packer, text, length);
+    TIM3_ASSERT (length <= most);
+    return tim3_put_bytes (tim3_put_str (at, length), text, length);
 }
 
-static void pack_bytes (msgpack_packer *packer, const void *data, size_t size)
+static uint8_t *put_bytes (uint8_t *at, const void *data, size_t size)
 {
-    msgpack_pack_bin (packer, size);
-    msgpack_pack_bin_body (packer, data, size);
+    return tim3_put_bytes (tim3_put_bin (at, size), data, size);
+}
+
+static uint8_t *put_metadata (uint8_t *at, const tim3_envelope_t *envelope)
+{
+    at = tim3_put_map (at, (envelope->account[0] ? 1u : 0u) + (envelope->via_size > 0 ? 1u : 0u));
+    if (envelope->account[0]) {
+        at = put_text (at, "account", sizeof "account");
+        at = put_text (at, envelope->account, TIM3_ACCOUNT_MAX);
+    }
+    if (envelope->via_size > 0) {
+        at = put_text (at, "via", sizeof "via");
+        at = put_bytes (at, envelope->via, envelope->via_size);
+    }
+    return at;
 }
 
 static void write_head (tim3_buffer_t *buffer, const tim3_envelope_t *envelope)
 {
-    msgpack_packer packer;
-    msgpack_packer_init (&packer, buffer, write_bytes);
-    msgpack_pack_array (&packer, PLACES);
-    msgpack_pack_uint64 (&packer, TIM3_PROTOCOL_VERSION);
-    msgpack_pack_uint64 (&packer, envelope->type);
-    msgpack_pack_uint64 (&packer, envelope->id);
-    pack_text (&packer, envelope->sender);
-    pack_text (&packer, envelope->recipient);
-    msgpack_pack_uint64 (&packer, envelope->time_us);
-    msgpack_pack_uint64 (&packer, envelope->reply_to);
-    if (tim3_id_is_zero (&envelope->trace))
-        msgpack_pack_nil (&packer);
-    else
-        pack_bytes (&packer, envelope->trace.bytes, sizeof envelope->trace.bytes);
-    msgpack_pack_map (&packer, (envelope->account[0] ? 1u : 0u) + (envelope->via_size > 0 ? 1u : 0u));
-    if (envelope->account[0]) {
-        pack_text (&packer, "account");
-        pack_text (&packer, envelope->account);
-    }
-    if (envelope->via_size > 0) {
-        pack_text (&packer, "via");
-        pack_bytes (&packer, envelope->via, envelope->via_size);
-    }
+    TIM3_ASSERT (envelope->via_size <= TIM3_VIA_MAX);
+    uint8_t *at = tim3_buffer_room (buffer, HEAD_MOST);
+    at = tim3_put_array (at, PLACES);
+    at = tim3_put_u64 (at, TIM3_PROTOCOL_VERSION);
+    at = tim3_put_u64 (at, envelope->type);
+    at = tim3_put_u64 (at, envelope->id);
+    at = put_text (at, envelope->sender, TIM3_ADDRESS_MAX);
+    at = put_text (at, envelope->recipient, TIM3_ADDRESS_MAX);
+    at = tim3_put_u64 (at, envelope->time_us);
+    at = tim3_put_u64 (at, envelope->reply_to);
+    at = tim3_id_is_zero (&envelope->trace) ? tim3_put_nil (at)
+                                            : put_bytes (at, &envelope->trace, sizeof envelope->trace);
+    tim3_buffer_filled (buffer, put_metadata (at, envelope));
 }
 
 void tim3_envelope_write (tim3_buffer_t *buffer, const tim3_envelope_t *envelope, const void *body)

@@ -4,7 +4,8 @@
 #include <string.h>
 
 #define V(number, NAME, name) {number, name},
-#define ENUMERATION(name, PREFIX) const tim3_value_t tim3_##name##_values[] = {TIM3_VALUES_##name (V){0, NULL}};
+#define ENUMERATION(name, PREFIX) \
+    const tim3_value_t tim3_##name##_values[] = {TIM3_VALUES_##name (V){0, NULL}};
 TIM3_ENUMERATIONS (ENUMERATION)
 #undef V
 
@@ -29,39 +30,39 @@ TIM3_ENUMERATIONS (ENUMERATION)
 #define VALUES_RAW(type) NULL
 #define NEED_REQUIRED true
 #define NEED_OPTIONAL false
+#define NEED_RARE false
+#define RARE_REQUIRED 0
+#define RARE_OPTIONAL 0
+#define RARE_RARE 1
+#define COUNT_RARE(S, KIND, member, need, bound, type, text) +RARE_##need
 
-#define FIELD(S, KIND, member, need, bound, type, text)                                                         \
-    {#member,                                                                                                \
-     TIM3_KIND_##KIND,                                                                                       \
-     NEED_##need,                                                                                            \
-     sizeof #member - 1,                                                                                     \
-     (uint16_t) offsetof (tim3_##S##_t, member),                                                                    \
-     bound,                                                                                                  \
-     RECORD_##KIND (type),                                                                                   \
-     VALUES_##KIND (type),                                                                                   \
+#define FIELD(S, KIND, member, need, bound, type, text)                             \
+    {#member,     TIM3_KIND_##KIND,     NEED_##need,                                \
+     RARE_##need, sizeof #member - 1,   (uint16_t) offsetof (tim3_##S##_t, member), \
+     bound,       RECORD_##KIND (type), VALUES_##KIND (type),                       \
      text},
 
-#define SHAPE(name)                                                                                          \
-    static const tim3_field_t s_fields_##name[] = {TIM3_FIELDS_##name (FIELD, name)};                        \
-    const tim3_shape_t tim3_shape_##name = {#name, s_fields_##name,                                          \
-                                            sizeof s_fields_##name / sizeof s_fields_##name[0],              \
-                                            sizeof (tim3_##name##_t)};
+#define SHAPE(name)                                                                   \
+    static const tim3_field_t s_fields_##name[] = {TIM3_FIELDS_##name (FIELD, name)}; \
+    const tim3_shape_t tim3_shape_##name = {                                          \
+        #name, s_fields_##name, sizeof s_fields_##name / sizeof s_fields_##name[0],   \
+        sizeof (tim3_##name##_t), 0 TIM3_FIELDS_##name (COUNT_RARE, name)};
 TIM3_RECORDS (SHAPE)
 TIM3_BODIES (SHAPE)
 
-const tim3_shape_t tim3_shape_empty = {"empty", NULL, 0, 0};
+const tim3_shape_t tim3_shape_empty = {"empty", NULL, 0, 0, 0};
 
 const tim3_value_t tim3_role_values[] = {
 #define X(NAME, name, text) {TIM3_ROLE_##NAME, name},
     TIM3_ROLES (X)
 #undef X
-    {0, NULL}};
+        {0, NULL}};
 
 #define NUMBERS 256
 
 static const tim3_message_t s_messages[NUMBERS] = {
-#define M(number, NAME, name, text, class, from, to, reply, doc)                                             \
-    [number] = {number,           TIM3_CLASS_##class, text, &tim3_shape_##name, TIM3_FROM_##from,            \
+#define M(number, NAME, name, text, class, from, to, reply, doc)                                \
+    [number] = {number,         TIM3_CLASS_##class, text, &tim3_shape_##name, TIM3_FROM_##from, \
                 TIM3_FROM_##to, TIM3_MSG_##reply,   doc},
     TIM3_MESSAGES (M)
 #undef M

@@ -105,12 +105,12 @@
     F (S, ENUM, health, OPTIONAL, 0, health, "what it says of itself")
 
 #define TIM3_FIELDS_event_item(F, S)                                                                         \
-    F (S, U64, offset, OPTIONAL, 0, none, "place in the event log; the bus assigns it")                      \
-    F (S, STR, source, OPTIONAL, 40, none, "agent that emitted it")                                          \
-    F (S, ID, store, OPTIONAL, 0, none, "identity of the source's store")                                    \
+    F (S, U64, offset, RARE, 0, none, "place in the event log; the bus assigns it")                      \
+    F (S, STR, source, RARE, 40, none, "agent that emitted it")                                          \
+    F (S, ID, store, RARE, 0, none, "identity of the source's store")                                    \
     F (S, U64, seq, REQUIRED, 0, none, "number within source and store, without gaps")                       \
     F (S, U64, type, REQUIRED, 65535, none, "message number of the event")                                   \
-    F (S, STR, topic, OPTIONAL, 64, none, "event name.asset")                                                \
+    F (S, STR, topic, RARE, 64, none, "event name.asset")                                                \
     F (S, U64, time_us, REQUIRED, 0, none, "when the source decided it")                                     \
     F (S, RAW, body, REQUIRED, TIM3_BODY_MAX, none, "the event's own fields: a map")
 

@@ -1,17 +1,28 @@
 /*  reader.c - a bounded cursor over MessagePack bytes (format: the MessagePack specification).  */
 #include "wire/reader.h"
 
+#include <endian.h>
+#include <string.h>
+
 static size_t left (const tim3_reader_t *self)
 {
-    return (size_t) (self->end - self->at);
+    return tim3_read_left (self);
 }
 
+/*  Of 1, 2, 4 or 8 bytes.  */
 static uint64_t big_endian (const uint8_t *data, unsigned size)
 {
-    uint64_t value = 0;
-    for (unsigned i = 0; i < size; i++)
-        value = value << 8 | data[i];
-    return value;
+    uint64_t eight;
+    uint32_t four;
+    if (size == 8) {
+        memcpy (&eight, data, sizeof eight);
+        return be64toh (eight);
+    }
+    if (size == 4) {
+        memcpy (&four, data, sizeof four);
+        return be32toh (four);
+    }
+    return size == 2 ? (uint64_t) data[0] << 8 | data[1] : data[0];
 }
 
 /*  Takes a tag byte and the big-endian number behind it.  */
@@ -24,16 +35,9 @@ static bool take_number (tim3_reader_t *self, unsigned size, uint64_t *value)
     return true;
 }
 
-bool tim3_read_u64 (tim3_reader_t *self, uint64_t *value)
+bool tim3_read_long_u64 (tim3_reader_t *self, uint64_t *value)
 {
-    if (left (self) < 1)
-        return false;
     uint8_t tag = *self->at;
-    if (tag < 0x80) {
-        *value = tag;
-        self->at++;
-        return true;
-    }
     if (tag >= 0xcc && tag <= 0xcf)
         return take_number (self, 1u << (tag - 0xcc), value);
     if (tag >= 0xd0 && tag <= 0xd3) {
@@ -54,14 +58,6 @@ bool tim3_read_bool (tim3_reader_t *self, bool *value)
     return true;
 }
 
-bool tim3_read_nil (tim3_reader_t *self)
-{
-    if (left (self) < 1 || *self->at != 0xc0)
-        return false;
-    self->at++;
-    return true;
-}
-
 /*  Takes size bytes behind a header that has been taken; on failure puts the cursor back to start.  */
 static bool take_bytes (tim3_reader_t *self, const uint8_t *start, uint64_t size, const uint8_t **data,
                         uint32_t *taken)
@@ -76,18 +72,13 @@ static bool take_bytes (tim3_reader_t *self, const uint8_t *start, uint64_t size
     return true;
 }
 
-bool tim3_read_str (tim3_reader_t *self, const char **text, uint32_t *size)
+bool tim3_read_long_str (tim3_reader_t *self, const char **text, uint32_t *size)
 {
     const uint8_t *start = self->at;
     const uint8_t *data;
     uint64_t length;
-    if (left (self) < 1)
-        return false;
     uint8_t tag = *self->at;
-    if (tag >= 0xa0 && tag <= 0xbf) {
-        length = tag & 31;
-        self->at++;
-    } else if (tag < 0xd9 || tag > 0xdb || !take_number (self, 1u << (tag - 0xd9), &length))
+    if (tag < 0xd9 || tag > 0xdb || !take_number (self, 1u << (tag - 0xd9), &length))
         return false;
     if (!take_bytes (self, start, length, &data, size))
         return false;
@@ -95,7 +86,7 @@ bool tim3_read_str (tim3_reader_t *self, const char **text, uint32_t *size)
     return true;
 }
 
-bool tim3_read_bin (tim3_reader_t *self, const uint8_t **data, uint32_t *size)
+bool tim3_read_long_bin (tim3_reader_t *self, const uint8_t **data, uint32_t *size)
 {
     const uint8_t *start = self->at;
     uint64_t length;
@@ -157,11 +148,32 @@ static bool skip_scalar (tim3_reader_t *self)
     }
     if (tag >= 0xc7 && tag <= 0xc9) {
         const uint8_t *start = self->at;
-        return take_number (self, 1u << (tag - 0xc7), &number)
-               && take_bytes (self, start, number + 1, &data, &size);
+        return take_number (self, 1u << (tag - 0xc7), &number) &&
+               take_bytes (self, start, number + 1, &data, &size);
     }
-    return tim3_read_u64 (self, &number) || tim3_read_str (self, &text, &size)
-           || tim3_read_bin (self, &data, &size);
+    return tim3_read_u64 (self, &number) || tim3_read_str (self, &text, &size) ||
+           tim3_read_bin (self, &data, &size);
+}
+
+/*  Bytes of a value whose tag alone says so: most of what messages are made of. 0 of all others.  */
+static unsigned plain_size (uint8_t tag)
+{
+    if (tag < 0x80 || tag >= 0xe0)
+        return 1;
+    if (tag < 0xa0)
+        return 0;
+    return tag < 0xc0 ? 1u + (tag & 31u) : 0;
+}
+
+static bool skip_plain (tim3_reader_t *self)
+{
+    unsigned size = plain_size (*self->at);
+    if (size == 0 && *self->at == 0xc4 && left (self) > 1)
+        size = 2u + self->at[1];
+    if (size == 0 || left (self) < size)
+        return false;
+    self->at += size;
+    return true;
 }
 
 bool tim3_read_skip (tim3_reader_t *self)
@@ -181,6 +193,8 @@ bool tim3_read_skip (tim3_reader_t *self)
         pending[depth]--;
         if (left (self) < 1)
             break;
+        if (skip_plain (self))
+            continue;
         bool map = tim3_read_map (self, &count);
         if (map || tim3_read_array (self, &count)) {
             if (depth == TIM3_READER_DEPTH_MAX)
@@ -228,10 +242,23 @@ static unsigned take_sequence (const uint8_t *data, size_t left_over)
     return code < least || code > 0x10ffff || surrogate ? 0 : size;
 }
 
+/*  Whether eight bytes are all from 1 to 127.  */
+static bool is_plain (const uint8_t *bytes)
+{
+    static const uint64_t ones = UINT64_MAX / 255;
+    uint64_t eight;
+    memcpy (&eight, bytes, sizeof eight);
+    return ((eight | (eight - ones)) & (ones << 7)) == 0;
+}
+
 bool tim3_is_text (const char *data, size_t size)
 {
     const uint8_t *bytes = (const uint8_t *) data;
     for (size_t i = 0; i < size;) {
+        if (size - i >= 8 && is_plain (bytes + i)) {
+            i += 8;
+            continue;
+        }
         if (bytes[i] > 0 && bytes[i] < 0x80) {
             i++;
             continue;

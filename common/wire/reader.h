@@ -17,16 +17,67 @@ typedef struct {
     const uint8_t *end;
 } tim3_reader_t;
 
-/*  Each takes one value if it is of that kind and whole, else returns false and leaves the cursor.  */
-bool tim3_read_u64 (tim3_reader_t *self, uint64_t *value);
+/*  Each takes one value if it is of that kind and whole, else returns false and leaves the cursor. Those that take a
+    field of a message are inline where the value is short.  */
+bool tim3_read_long_u64 (tim3_reader_t *self, uint64_t *value);
+bool tim3_read_long_str (tim3_reader_t *self, const char **text, uint32_t *size);
+bool tim3_read_long_bin (tim3_reader_t *self, const uint8_t **data, uint32_t *size);
 bool tim3_read_bool (tim3_reader_t *self, bool *value);
-bool tim3_read_str (tim3_reader_t *self, const char **text, uint32_t *size);
-bool tim3_read_bin (tim3_reader_t *self, const uint8_t **data, uint32_t *size);
 bool tim3_read_array (tim3_reader_t *self, uint32_t *count);
 bool tim3_read_map (tim3_reader_t *self, uint32_t *count);
-bool tim3_read_nil (tim3_reader_t *self);
 /*  Passes over one value of any kind, at most TIM3_READER_DEPTH_MAX deep.  */
 bool tim3_read_skip (tim3_reader_t *self);
+
+static inline size_t tim3_read_left (const tim3_reader_t *self)
+{
+    return (size_t) (self->end - self->at);
+}
+
+static inline bool tim3_read_nil (tim3_reader_t *self)
+{
+    if (tim3_read_left (self) < 1 || *self->at != 0xc0)
+        return false;
+    self->at++;
+    return true;
+}
+
+static inline bool tim3_read_u64 (tim3_reader_t *self, uint64_t *value)
+{
+    if (tim3_read_left (self) < 1)
+        return false;
+    if (*self->at >= 0x80)
+        return tim3_read_long_u64 (self, value);
+    *value = *self->at++;
+    return true;
+}
+
+static inline bool tim3_read_str (tim3_reader_t *self, const char **text, uint32_t *size)
+{
+    if (tim3_read_left (self) < 1)
+        return false;
+    uint32_t length = *self->at & 31u;
+    if ((*self->at & 0xe0) != 0xa0)
+        return tim3_read_long_str (self, text, size);
+    if (tim3_read_left (self) < 1 + (size_t) length)
+        return false;
+    *text = (const char *) self->at + 1;
+    *size = length;
+    self->at += 1 + length;
+    return true;
+}
+
+static inline bool tim3_read_bin (tim3_reader_t *self, const uint8_t **data, uint32_t *size)
+{
+    if (tim3_read_left (self) < 2 || *self->at != 0xc4)
+        return tim3_read_long_bin (self, data, size);
+    uint32_t length = self->at[1];
+    if (tim3_read_left (self) < 2 + (size_t) length)
+        return false;
+    *data = self->at + 2;
+    *size = length;
+    self->at += 2 + length;
+    return true;
+}
 
 /*  Whether bytes are UTF-8 (RFC 3629) without NUL: what a text must be.  */
 bool tim3_is_text (const char *data, size_t size);

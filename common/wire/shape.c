@@ -1,9 +1,9 @@
-/*  shape.c - the table-driven codec. Encoding is msgpack-c's; decoding walks the bounded reader.  */
+/*  shape.c - the table-driven codec, over reader.h and writer.h.  */
 #include "wire/shape.h"
 #include "wire/reader.h"
+#include "wire/writer.h"
 #include "base/log.h"
 
-#include <msgpack.h>
 #include <string.h>
 
 void *tim3_arena_take (tim3_arena_t *self, size_t size)
@@ -34,114 +34,153 @@ unsigned tim3_value_parse (const tim3_value_t *values, const char *name)
 
 /*  ------------------------------------------------------------------------------------------ encoding  */
 
-static int write_bytes (void *buffer, const char *data, size_t size)
+/*  Room for a field whatever it is, but for what is behind the head of a text, a list or a raw value: its name, copied at
+    full length, and a MAC.  */
+#define FIELD_ROOM (1 + sizeof ((tim3_field_t *) NULL)->name + 2 + sizeof (tim3_mac_t))
+
+static void encode_object (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object, bool map);
+
+static uint8_t *put_fixed (uint8_t *at, const void *data, size_t size)
 {
-    tim3_buffer_append (buffer, data, size);
-    return 0;
+    return tim3_put_bytes (tim3_put_bin (at, size), data, size);
 }
 
-static void encode_object (msgpack_packer *packer, const tim3_shape_t *shape, const void *object, bool map);
-
-static void encode_bytes (msgpack_packer *packer, const void *data, size_t size)
+static uint8_t *put_name (uint8_t *at, const tim3_field_t *field)
 {
-    msgpack_pack_bin (packer, size);
-    msgpack_pack_bin_body (packer, data, size);
+    at = tim3_put_str (at, field->name_length);
+    memcpy (at, field->name, sizeof field->name); /* more than its length: one copy of a known size */
+    return at + field->name_length;
 }
 
-static void encode_list (msgpack_packer *packer, const tim3_field_t *field, const tim3_list_t *list, bool map)
+/*  Stored as a number where it is one: of the amounts in a record most are small or zero.  */
+static uint8_t *put_amount (uint8_t *at, const void *member, bool map)
+{
+    tim3_amount_t amount;
+    memcpy (&amount, member, sizeof amount);
+    if (!map && amount <= UINT64_MAX)
+        return tim3_put_u64 (at, (uint64_t) amount);
+    at = tim3_put_bin (at, sizeof amount);
+    tim3_amount_to_bytes (amount, at);
+    return at + sizeof amount;
+}
+
+static uint8_t *put_id (uint8_t *at, const tim3_field_t *field, const tim3_id_t *id, bool map)
+{
+    if (!map && !field->required && tim3_id_is_zero (id))
+        return tim3_put_nil (at);
+    return put_fixed (at, id, sizeof *id);
+}
+
+static void encode_list (tim3_buffer_t *buffer, const tim3_field_t *field, const tim3_list_t *list, bool map)
 {
     const uint8_t *item = list->items;
     TIM3_ASSERT (list->count <= field->bound);
-    msgpack_pack_array (packer, list->count);
+    tim3_buffer_filled (buffer, tim3_put_array (tim3_buffer_room (buffer, TIM3_PUT_MOST), list->count));
     for (uint32_t i = 0; i < list->count; i++, item += field->record->size)
-        encode_object (packer, field->record, item, map);
+        encode_object (buffer, field->record, item, map);
 }
 
-static void encode_text (msgpack_packer *packer, const tim3_field_t *field, const char *text)
+static void encode_text (tim3_buffer_t *buffer, const tim3_field_t *field, const char *text)
 {
     size_t length = strnlen (text, field->bound + 1);
     TIM3_ASSERT (length <= field->bound);
-    msgpack_pack_str (packer, length);
-    msgpack_pack_str_body (packer, text, length);
+    uint8_t *at = tim3_put_str (tim3_buffer_room (buffer, TIM3_PUT_MOST + length), length);
+    tim3_buffer_filled (buffer, tim3_put_bytes (at, text, length));
 }
 
-static void encode_amount (msgpack_packer *packer, const void *member)
+static void encode_raw (tim3_buffer_t *buffer, const tim3_raw_t *raw)
 {
-    tim3_amount_t amount;
-    uint8_t bytes[16];
-    memcpy (&amount, member, sizeof amount);
-    tim3_amount_to_bytes (amount, bytes);
-    encode_bytes (packer, bytes, sizeof bytes);
+    if (raw->size > 0)
+        tim3_buffer_append (buffer, raw->data, raw->size);
+    else
+        tim3_buffer_filled (buffer, tim3_put_nil (tim3_buffer_room (buffer, TIM3_PUT_MOST)));
 }
 
-static void encode_field (msgpack_packer *packer, const tim3_field_t *field, const void *member, bool map)
+static void encode_long (tim3_buffer_t *buffer, const tim3_field_t *field, const void *member, bool map)
 {
-    const tim3_raw_t *raw = member;
+    if (field->kind == TIM3_KIND_STR)
+        encode_text (buffer, field, member);
+    else if (field->kind == TIM3_KIND_LIST)
+        encode_list (buffer, field, member, map);
+    else
+        encode_raw (buffer, member);
+}
+
+/*  NULL when the field is not of those that fit into FIELD_ROOM.  */
+static uint8_t *put_short (uint8_t *at, const tim3_field_t *field, const void *member, bool map)
+{
     switch (field->kind) {
     case TIM3_KIND_U64:
-        msgpack_pack_uint64 (packer, *(const uint64_t *) member);
-        break;
+        return tim3_put_u64 (at, *(const uint64_t *) member);
     case TIM3_KIND_BOOL:
-        *(const bool *) member ? msgpack_pack_true (packer) : msgpack_pack_false (packer);
-        break;
+        return tim3_put_bool (at, *(const bool *) member);
     case TIM3_KIND_AMOUNT:
-        encode_amount (packer, member);
-        break;
+        return put_amount (at, member, map);
     case TIM3_KIND_ID:
-        encode_bytes (packer, member, sizeof (tim3_id_t));
-        break;
+        return put_id (at, field, member, map);
     case TIM3_KIND_MAC:
-        encode_bytes (packer, member, sizeof (tim3_mac_t));
-        break;
-    case TIM3_KIND_STR:
-        encode_text (packer, field, member);
-        break;
+        return put_fixed (at, member, sizeof (tim3_mac_t));
     case TIM3_KIND_ENUM:
-        msgpack_pack_uint8 (packer, *(const uint8_t *) member);
-        break;
-    case TIM3_KIND_LIST:
-        encode_list (packer, field, member, map);
-        break;
-    case TIM3_KIND_RAW:
-        if (raw->size > 0)
-            write_bytes (packer->data, (const char *) raw->data, raw->size);
-        else
-            msgpack_pack_nil (packer);
-        break;
+        return tim3_put_u64 (at, *(const uint8_t *) member);
+    default:
+        return NULL;
     }
 }
 
-static void encode_object (msgpack_packer *packer, const tim3_shape_t *shape, const void *object, bool map)
+static void encode_field (tim3_buffer_t *buffer, const tim3_field_t *field, const void *member, bool map)
 {
+    uint8_t *at = tim3_buffer_room (buffer, FIELD_ROOM);
     if (map)
-        msgpack_pack_map (packer, shape->count);
-    else
-        msgpack_pack_array (packer, shape->count);
+        at = put_name (at, field);
+    uint8_t *end = put_short (at, field, member, map);
+    tim3_buffer_filled (buffer, end ? end : at);
+    if (!end)
+        encode_long (buffer, field, member, map);
+}
+
+/*  Rare fields are numbers, texts and identifiers.  */
+static bool is_empty (const tim3_field_t *field, const void *member)
+{
+    if (field->kind == TIM3_KIND_U64)
+        return *(const uint64_t *) member == 0;
+    if (field->kind == TIM3_KIND_ID)
+        return tim3_id_is_zero (member);
+    return field->kind == TIM3_KIND_STR && *(const char *) member == '\0';
+}
+
+static bool leaves_out (const tim3_field_t *field, const void *object)
+{
+    return field->rare && is_empty (field, (const uint8_t *) object + field->offset);
+}
+
+static unsigned count_left_out (const tim3_shape_t *shape, const void *object)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < shape->count && shape->rare > 0; i++)
+        count += leaves_out (&shape->fields[i], object);
+    return count;
+}
+
+static void encode_object (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object, bool map)
+{
+    uint8_t *at = tim3_buffer_room (buffer, TIM3_PUT_MOST);
+    tim3_buffer_filled (buffer, map ? tim3_put_map (at, shape->count - count_left_out (shape, object))
+                                    : tim3_put_array (at, shape->count));
     for (unsigned i = 0; i < shape->count; i++) {
         const tim3_field_t *field = &shape->fields[i];
-        if (map) {
-            msgpack_pack_str (packer, field->name_length);
-            msgpack_pack_str_body (packer, field->name, field->name_length);
-        }
-        encode_field (packer, field, (const uint8_t *) object + field->offset, map);
+        if (!map || !leaves_out (field, object))
+            encode_field (buffer, field, (const uint8_t *) object + field->offset, map);
     }
-}
-
-static void encode (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object, bool map)
-{
-    msgpack_packer packer;
-    msgpack_packer_init (&packer, buffer, write_bytes);
-    encode_object (&packer, shape, object, map);
 }
 
 void tim3_encode_map (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object)
 {
-    encode (buffer, shape, object, true);
+    encode_object (buffer, shape, object, true);
 }
 
 void tim3_encode_array (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object)
 {
-    encode (buffer, shape, object, false);
+    encode_object (buffer, shape, object, false);
 }
 
 /*  ------------------------------------------------------------------------------------------ decoding  */
@@ -160,7 +199,7 @@ static int fault (decoder_t *self, tim3_result_t code, const char *field)
 
 static int decode_object (decoder_t *self, const tim3_shape_t *shape, void *object, bool map);
 
-static int decode_fixed (decoder_t *self, const tim3_field_t *field, void *member, size_t size)
+static inline int decode_fixed (decoder_t *self, const tim3_field_t *field, void *member, size_t size)
 {
     const uint8_t *data;
     uint32_t length;
@@ -281,20 +320,49 @@ static int decode_field (decoder_t *self, const tim3_field_t *field, void *membe
     return fault (self, TIM3_INTERNAL, field->name);
 }
 
+/*  Whether size bytes are the same, 4 to 16 of them: as two pieces each, which may overlap.  */
+static inline bool same_bytes (const char *a, const char *b, size_t size, size_t piece)
+{
+    uint64_t pieces[4] = {0};
+    memcpy (&pieces[0], a, piece);
+    memcpy (&pieces[1], b, piece);
+    memcpy (&pieces[2], a + size - piece, piece);
+    memcpy (&pieces[3], b + size - piece, piece);
+    return pieces[0] == pieces[1] && pieces[2] == pieces[3];
+}
+
+static bool has_name (const tim3_field_t *field, const char *name, uint32_t length)
+{
+    if (field->name_length != length)
+        return false;
+    if (length >= 8 && length <= 16)
+        return same_bytes (field->name, name, length, 8);
+    if (length >= 4 && length < 8)
+        return same_bytes (field->name, name, length, 4);
+    return memcmp (field->name, name, length) == 0;
+}
+
 /*  Finds a field by name. Senders keep the table's order as a rule, so the search starts at hint.  */
 static int find_field (const tim3_shape_t *shape, unsigned hint, const char *name, uint32_t length)
 {
     for (unsigned i = 0; i < shape->count; i++) {
         unsigned at = (hint + i) % shape->count;
-        const tim3_field_t *field = &shape->fields[at];
-        if (field->name_length == length && memcmp (field->name, name, length) == 0)
+        if (has_name (&shape->fields[at], name, length))
             return (int) at;
     }
     return -1;
 }
 
+/*  The first so many fields.  */
+static uint32_t first_fields (uint32_t count)
+{
+    return count >= 32 ? UINT32_MAX : (1u << count) - 1;
+}
+
 static int check_required (decoder_t *self, const tim3_shape_t *shape, uint32_t seen)
 {
+    if (seen == first_fields (shape->count))
+        return 0;
     for (unsigned i = 0; i < shape->count; i++)
         if (shape->fields[i].required && !(seen & 1u << i))
             return fault (self, TIM3_INVALID_FIELD, shape->fields[i].name);
@@ -340,8 +408,7 @@ static int decode_as_array (decoder_t *self, const tim3_shape_t *shape, void *ob
         if (decode_field (self, field, (uint8_t *) object + field->offset, false))
             return -1;
     }
-    uint32_t seen = count >= 32 ? UINT32_MAX : (1u << count) - 1;
-    return check_required (self, shape, seen);
+    return check_required (self, shape, first_fields (count));
 }
 
 static int decode_object (decoder_t *self, const tim3_shape_t *shape, void *object, bool map)

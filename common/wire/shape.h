@@ -3,13 +3,15 @@
     A shape is a table of fields. From the same table come the C struct, its encoder, its decoder and its
     checks, and the protocol document. Field declarations read
 
-        F (KIND, member, REQUIRED | OPTIONAL, bound, TYPE, "what it means")
+        F (KIND, member, REQUIRED | OPTIONAL | RARE, bound, TYPE, "what it means")
+
+    RARE is OPTIONAL and mostly empty: a map leaves out what is zero or an empty text.
 
     with these kinds:
         U64    uint64_t          bound: largest value, 0 for none
         BOOL   bool
-        AMOUNT tim3_amount_t     on the wire 16 bytes big-endian; a plain unsigned integer is taken too
-        ID     tim3_id_t         16 bytes
+        AMOUNT tim3_amount_t     on the wire 16 bytes big-endian; a plain unsigned integer is taken too, and stored
+        ID     tim3_id_t         16 bytes; nil where an optional one of zeros is stored
         MAC    tim3_mac_t        32 bytes
         STR    char [bound + 1]  UTF-8 bytes without NUL; bound: most bytes
         ENUM   uint8_t           on the wire the number; TYPE names the table of values
@@ -56,15 +58,20 @@ typedef struct {
 
 typedef struct tim3_shape tim3_shape_t;
 
+/*  Names are kept in the field, and have a length that is known: they are copied and compared for each field of each
+    message.  */
+#define TIM3_FIELD_NAME_MAX 23
+
 typedef struct {
-    const char *name;
+    char name[TIM3_FIELD_NAME_MAX + 1];
     tim3_kind_t kind;
     bool required;
+    bool rare;
     uint8_t name_length;
     uint16_t offset;
     uint32_t bound;
-    const tim3_shape_t *record;  /* LIST */
-    const tim3_value_t *values;  /* ENUM; ends with a NULL name */
+    const tim3_shape_t *record; /* LIST */
+    const tim3_value_t *values; /* ENUM; ends with a NULL name */
     const char *text;
 } tim3_field_t;
 
@@ -73,6 +80,7 @@ struct tim3_shape {
     const tim3_field_t *fields;
     uint16_t count; /* at most 32 */
     uint16_t size;  /* of the struct */
+    uint16_t rare;  /* fields that are rare */
 };
 
 /*  Memory for list items while a message is handled.  */

@@ -15,12 +15,20 @@
     X (journal)        \
     X (tiers)          \
     X (host)           \
+    X (warm)           \
     X (mock_usda)      \
     X (token_manager)  \
     X (lock_manager)   \
     X (coordinator)    \
-    X (state_manager) X (router) X (backup) X (client) X (csv) X (draw) X (ids) X (world)
-    X (state_manager) X (router) X (backup) X (client) X (csv) X (draw) X (watch) X (world)
+    X (state_manager)  \
+    X (router)         \
+    X (backup)         \
+    X (client)         \
+    X (csv)            \
+    X (draw)           \
+    X (ids)            \
+    X (watch)          \
+    X (world)
 
 #define X(name) Suite *suite_##name (void);
 TIM3_SUITES (X)

@@ -1,0 +1,420 @@
+/*  hosts.c - what the agents' own work costs: all of them as hosts in one process, with real stores and no sockets.
+
+    tim3-bench-hosts [mints [outstanding [checkpoint_mb]]]: 20,000, 1,000 at once, and stretches of 1,024 MB if nothing is
+    said. For each agent: microseconds of CPU of its thread, commits, bytes in the journal and calls of the allocator, each
+    for one mint. The first tenth of the mints warms up and is not counted. Everything happens in a fixed order, so
+    `valgrind --tool=callgrind --toggle-collect=run_lock_manager` counts the same instructions every time.
+*/
+#include "agent/host.h"
+#include "base/log.h"
+#include "store/journal.h"
+#include "../../coordinator/core.h"
+#include "../../lock_manager/core.h"
+#include "../../mock_usda/core.h"
+#include "../../router/core.h"
+#include "../../state_manager/core.h"
+#include "../../token_manager/core.h"
+
+#include <dirent.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_US 250000
+#define STEP_US 5000
+#define ACCOUNTS 10000
+#define MINTS_MOST 10000000ull
+#define OUTSTANDING_MOST 100000ull
+
+/*  A (address, core, asset)  */
+#define AGENTS(A)                                     \
+    A ("router.-.0", router, "-")                     \
+    A ("coordinator.TIM3.0", coordinator, "TIM3")     \
+    A ("lock_manager.TIM3.0", lock_manager, "TIM3")   \
+    A ("token_manager.TIM3.0", token_manager, "TIM3") \
+    A ("mock_usda.USDA.0", mock_usda, "USDA")         \
+    A ("state_manager.-.0", state_manager, "-")
+
+#define A(address, core, asset) AGENT_##core,
+enum { AGENTS (A) CAST };
+#undef A
+
+typedef struct {
+    uint64_t cpu_ns;
+    uint64_t allocations;
+    uint64_t commits;
+    uint64_t journal_bytes;
+} cost_t;
+
+typedef struct {
+    tim3_settings_t settings;
+    tim3_store_t *store;
+    tim3_host_t *host;
+    char path[256];
+    tim3_buffer_t inbox; /* letter_t and a frame each */
+    tim3_buffer_t taken;
+    cost_t cost;
+} agent_t;
+
+typedef struct {
+    uint32_t size;
+    uint32_t from; /* CAST: the client */
+    bool answer;
+} letter_t;
+
+static agent_t s_agents[CAST];
+static const char *const s_names[] = {
+#define A(address, core, asset) address,
+    AGENTS (A)
+#undef A
+};
+static uint64_t s_now = 1000000000000ull;
+static uint64_t s_next_id = 1;
+static uint64_t s_answered;
+static uint64_t s_refused;
+static char s_folder[] = "/tmp/tim3-bench-hosts-XXXXXX";
+
+/*  --------------------------------------------------------------------------------------------- counting  */
+
+extern void *__libc_malloc (size_t size);
+extern void *__libc_calloc (size_t count, size_t size);
+extern void *__libc_realloc (void *memory, size_t size);
+static _Thread_local uint64_t s_allocations;
+
+void *malloc (size_t size)
+{
+    s_allocations++;
+    return __libc_malloc (size);
+}
+
+void *calloc (size_t count, size_t size)
+{
+    s_allocations++;
+    return __libc_calloc (count, size);
+}
+
+void *realloc (void *memory, size_t size)
+{
+    s_allocations++;
+    return __libc_realloc (memory, size);
+}
+
+/*  The linker puts this in front of the journal's.  */
+extern tim3_store_error_t __real_tim3_journal_append (tim3_journal_t *self, uint8_t *data, size_t size);
+extern tim3_store_error_t __wrap_tim3_journal_append (tim3_journal_t *self, uint8_t *data, size_t size);
+static uint64_t s_journal_bytes;
+
+tim3_store_error_t __wrap_tim3_journal_append (tim3_journal_t *self, uint8_t *data, size_t size)
+{
+    s_journal_bytes += size;
+    return __real_tim3_journal_append (self, data, size);
+}
+
+static uint64_t thread_ns (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+}
+
+/*  ---------------------------------------------------------------------------------------- life and death  */
+
+static void fill_settings (tim3_settings_t *settings, const char *name, const char *asset)
+{
+    strcpy (settings->name, name);
+    strcpy (settings->asset, asset);
+    settings->decimals = 6;
+    settings->shards = 1;
+    settings->scale = 1;
+    settings->cap = TIM3_AMOUNT_MAX;
+    strcpy (settings->collateral, s_names[AGENT_mock_usda]);
+    memset (settings->evidence_key.bytes, 1, sizeof settings->evidence_key.bytes);
+    memset (settings->vault_key.bytes, 2, sizeof settings->vault_key.bytes);
+    strcpy (settings->assets[0].name, "TIM3");
+    settings->assets[0].vault_key = settings->vault_key;
+    settings->asset_count = 1;
+    settings->sweep_after_us = 10000000;
+    settings->sweep_most_us = 60000000;
+    settings->retry_us = 5000000;
+    settings->in_flight_most = OUTSTANDING_MOST;
+    settings->heartbeat_us = 1000000;
+    settings->faucet = true;
+}
+
+static void start (unsigned i, const tim3_core_t *core, const char *asset, uint64_t checkpoint_mb)
+{
+    agent_t *agent = &s_agents[i];
+    char why[512];
+    tim3_store_options_t options = {.path = agent->path,
+                                    .name = s_names[i],
+                                    .map_size = 1ull << 32,
+                                    .now_us = s_now,
+                                    .journal = !core->keeps_nothing,
+                                    .checkpoint_bytes = checkpoint_mb << 20,
+                                    .memory_most = 4ull << 30,
+                                    .keep_us = 3600000000ull,
+                                    .keep_bytes = 1ull << 40};
+    tim3_host_options_t host = {.incarnation = s_now, .endpoint = "ipc://bench"};
+
+    snprintf (agent->path, sizeof agent->path, "%s/%s", s_folder, s_names[i]);
+    options.fresh_id.bytes[0] = (uint8_t) (i + 1);
+    strcpy (host.name, s_names[i]);
+    fill_settings (&agent->settings, s_names[i], asset);
+    agent->store = tim3_store_open (&options, &host.meta, why, sizeof why);
+    if (!agent->store) {
+        fprintf (stderr, "%s\n", why);
+        exit (1);
+    }
+    host.commits = tim3_store_commits (agent->store);
+    agent->host = tim3_host_new (core, &agent->settings, agent->store, &host);
+}
+
+static void remove_folder (const char *path)
+{
+    DIR *folder = opendir (path);
+    struct dirent *entry;
+    char name[600];
+    while (folder && (entry = readdir (folder))) {
+        snprintf (name, sizeof name, "%s/%s", path, entry->d_name);
+        if (entry->d_name[0] != '.')
+            unlink (name);
+    }
+    if (folder)
+        closedir (folder);
+    rmdir (path);
+}
+
+/*  ------------------------------------------------------------------------------------------ the network  */
+
+static void post (unsigned to, unsigned from, bool answer, const uint8_t *data, size_t size)
+{
+    letter_t letter = {(uint32_t) size, from, answer};
+    tim3_buffer_append (&s_agents[to].inbox, &letter, sizeof letter);
+    tim3_buffer_append (&s_agents[to].inbox, data, size);
+}
+
+static void count_answers (const uint8_t *at, size_t size)
+{
+    const uint8_t *end = at + size;
+    tim3_envelope_t envelope;
+    tim3_fault_t fault;
+    while (tim3_envelope_read (&at, end, &envelope, &fault) == 1) {
+        s_answered++;
+        s_refused += envelope.type == TIM3_MSG_ERROR;
+    }
+}
+
+static unsigned find (const char *address)
+{
+    unsigned i = 0;
+    while (i < CAST && strcmp (s_names[i], address) != 0)
+        i++;
+    TIM3_ASSERT (i < CAST);
+    return i;
+}
+
+static void let_out (unsigned from)
+{
+    const tim3_frame_t *frame;
+    while ((frame = tim3_host_next (s_agents[from].host)))
+        if (frame->address)
+            post (find (frame->address), from, false, frame->data, frame->size);
+        else if (frame->peer[4] == CAST)
+            count_answers (frame->data, frame->size);
+        else
+            post (frame->peer[4], from, true, frame->data, frame->size);
+}
+
+/*  Routing ids as ZeroMQ makes them: five bytes, of which the first is 0.  */
+static void take (agent_t *agent, const letter_t *letter, const uint8_t *data)
+{
+    uint8_t peer[5] = {0, 0x6b, 0x8b, 0x45, (uint8_t) letter->from};
+    tim3_origin_t origin = {letter->answer, peer, sizeof peer};
+    if (letter->answer)
+        origin =
+            (tim3_origin_t){true, (const uint8_t *) s_names[letter->from], strlen (s_names[letter->from])};
+    tim3_host_take (agent->host, &origin, data, letter->size);
+}
+
+static void run (unsigned i, bool tick)
+{
+    agent_t *agent = &s_agents[i];
+    letter_t letter;
+    tim3_host_begin (agent->host, s_now);
+    for (size_t at = 0; at < agent->taken.size; at += sizeof letter + letter.size) {
+        memcpy (&letter, agent->taken.data + at, sizeof letter);
+        take (agent, &letter, agent->taken.data + at + sizeof letter);
+    }
+    if (tick)
+        tim3_host_tick (agent->host);
+    TIM3_ASSERT (tim3_host_commit (agent->host) == 0);
+}
+
+/*  One function for each agent, so that a profile can tell them apart.  */
+#define A(address, core, asset)                                          \
+    static __attribute__ ((noinline)) void run_##core (bool tick)        \
+    {                                                                    \
+        run (AGENT_##core, tick);                                        \
+        __asm__ volatile(""); /* not a jump: it is to be on the stack */ \
+    }
+AGENTS (A)
+#undef A
+
+static void (*const s_run[CAST]) (bool tick) = {
+#define A(address, core, asset) run_##core,
+    AGENTS (A)
+#undef A
+};
+
+static void work (unsigned i, bool tick)
+{
+    agent_t *agent = &s_agents[i];
+    if (agent->inbox.size == 0 && !tick)
+        return;
+    tim3_buffer_t inbox = agent->inbox;
+    agent->inbox = agent->taken;
+    agent->taken = inbox;
+    tim3_buffer_clear (&agent->inbox);
+    uint64_t begun = thread_ns ();
+    uint64_t allocations = s_allocations;
+    uint64_t journal_bytes = s_journal_bytes;
+    s_run[i](tick);
+    agent->cost.allocations += s_allocations - allocations;
+    agent->cost.journal_bytes += s_journal_bytes - journal_bytes;
+    agent->cost.cpu_ns += thread_ns () - begun;
+    let_out (i);
+}
+
+static void step (void)
+{
+    static uint64_t next_tick;
+    bool tick = s_now >= next_tick;
+    if (tick)
+        next_tick = s_now + TICK_US;
+    s_now += STEP_US;
+    for (unsigned i = 0; i < CAST; i++)
+        work (i, tick);
+}
+
+/*  --------------------------------------------------------------------------------------------- the client  */
+
+static void ask (unsigned to, uint64_t type, const char *account, const void *body)
+{
+    tim3_envelope_t envelope = {.type = type, .id = s_next_id++, .sender = "client", .time_us = s_now};
+    static tim3_buffer_t buffer;
+    memcpy (envelope.trace.bytes, &s_now, sizeof s_now);
+    memcpy (envelope.trace.bytes + 8, &envelope.id, sizeof envelope.id);
+    strcpy (envelope.recipient, s_names[to]);
+    strcpy (envelope.account, account);
+    memcpy (envelope.via, "\0\1\2\3\4", 5);
+    envelope.via_size = 5;
+    tim3_buffer_clear (&buffer);
+    tim3_envelope_write (&buffer, &envelope, body);
+    post (to, CAST, false, buffer.data, buffer.size);
+}
+
+static void name_account (uint64_t number, char account[TIM3_ACCOUNT_MAX + 1])
+{
+    snprintf (account, TIM3_ACCOUNT_MAX, "account-%08llu", (unsigned long long) number);
+}
+
+static void finish (uint64_t answers)
+{
+    for (int steps = 0; s_answered < answers; steps++) {
+        TIM3_ASSERT (steps < 10000);
+        step ();
+    }
+}
+
+static void fund (void)
+{
+    for (unsigned i = 0; i < ACCOUNTS; i++) {
+        tim3_faucet_t body = {.amount = 1000000000000ull};
+        name_account (i, body.account);
+        snprintf (body.request_id, sizeof body.request_id, "faucet-%u", i);
+        ask (AGENT_mock_usda, TIM3_MSG_FAUCET, body.account, &body);
+        if (i % 1000 == 999)
+            finish (i + 1);
+    }
+}
+
+static void mint (uint64_t number)
+{
+    tim3_mint_t body = {.amount = 1000000 + number % 1000};
+    name_account (number * 7919 % ACCOUNTS, body.account);
+    snprintf (body.request_id, sizeof body.request_id, "bench-%016llx", (unsigned long long) number);
+    ask (AGENT_coordinator, TIM3_MSG_MINT, body.account, &body);
+}
+
+static void mint_all (uint64_t from, uint64_t to, uint64_t outstanding)
+{
+    uint64_t before = s_answered;
+    for (uint64_t sent = from; sent < to;) {
+        while (sent < to && sent - from < outstanding + s_answered - before)
+            mint (sent++);
+        step ();
+    }
+    finish (before + to - from);
+}
+
+/*  ---------------------------------------------------------------------------------------------- report  */
+
+static void look (unsigned i, cost_t *cost)
+{
+    *cost = s_agents[i].cost;
+    cost->commits = tim3_store_commits (s_agents[i].store);
+}
+
+static void report (const cost_t before[CAST], uint64_t mints)
+{
+    printf ("%-22s %8s %10s %12s %14s\n", "for each mint", "CPU us", "commits", "allocations",
+            "journal bytes");
+    for (unsigned i = 0; i < CAST; i++) {
+        cost_t now;
+        look (i, &now);
+        printf ("%-22s %8.3f %10.4f %12.3f %14.1f\n", s_names[i],
+                (double) (now.cpu_ns - before[i].cpu_ns) / 1e3 / (double) mints,
+                (double) (now.commits - before[i].commits) / (double) mints,
+                (double) (now.allocations - before[i].allocations) / (double) mints,
+                (double) (now.journal_bytes - before[i].journal_bytes) / (double) mints);
+    }
+}
+
+static uint64_t argument (int argc, char **argv, int which, uint64_t otherwise, uint64_t most)
+{
+    uint64_t value = argc > which ? strtoull (argv[which], NULL, 10) : otherwise;
+    return value < 1 ? 1 : value > most ? most : value;
+}
+
+int main (int argc, char **argv)
+{
+    uint64_t mints = argument (argc, argv, 1, 20000, MINTS_MOST);
+    uint64_t outstanding = argument (argc, argv, 2, 1000, OUTSTANDING_MOST);
+    uint64_t checkpoint_mb = argument (argc, argv, 3, 1024, 4096);
+    cost_t before[CAST];
+
+    TIM3_ASSERT (sodium_init () >= 0 && mkdtemp (s_folder));
+#define A(address, core, asset) start (AGENT_##core, &tim3_##core##_core, asset, checkpoint_mb);
+    AGENTS (A)
+#undef A
+    fund ();
+    mint_all (0, mints / 10, outstanding);
+    for (unsigned i = 0; i < CAST; i++)
+        look (i, &before[i]);
+    mint_all (mints / 10, mints, outstanding);
+    report (before, mints - mints / 10);
+    printf ("%llu answers, %llu of them errors\n", (unsigned long long) s_answered,
+            (unsigned long long) s_refused);
+    for (unsigned i = 0; i < CAST; i++) {
+        tim3_host_destroy (&s_agents[i].host);
+        tim3_store_close (&s_agents[i].store);
+        tim3_buffer_free (&s_agents[i].inbox);
+        tim3_buffer_free (&s_agents[i].taken);
+        remove_folder (s_agents[i].path);
+    }
+    rmdir (s_folder);
+    return s_refused > 0;
+}
