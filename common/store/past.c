@@ -14,21 +14,13 @@ struct tim3_past {
     tim3_store_t *store;
     int directory;
     tim3_checkpoint_t begin;
+    uint64_t taken_in; /* last record that the store holds besides */
     uint64_t begins_us;
     /* of the record at hand */
     uint64_t digest;
     tim3_past_take_fn *take;
     void *context;
 };
-
-static void lay_over (void *context, const tim3_memrow_t *row)
-{
-    tim3_memtable_t *table = context;
-    if (row->deleted)
-        tim3_memtable_delete (table, row->key, row->key_size);
-    else
-        tim3_memtable_put (table, row->key, row->key_size, row->value, row->value_size);
-}
 
 /*  A key that is neither then nor now needs no row that hides it: without this each search would walk past all
     that came and went in between.  */
@@ -51,24 +43,74 @@ static void drop_what_hides_nothing (tim3_memtable_t *table, tim3_store_t *below
     tim3_memtable_commit (table);
 }
 
-/*  NULL when a file is damaged.  */
-static tim3_memtable_t *go_back (tim3_past_t *self, uint64_t since_us)
+static bool lay_over (const tim3_past_t *self, const tim3_undo_entry_t *entry, tim3_memtable_t *table)
+{
+    bool good = tim3_undo_read (self->directory, entry, tim3_undo_lay_over, table);
+    tim3_memtable_commit (table);
+    return good;
+}
+
+static bool go_back (tim3_past_t *self, uint64_t since_us, tim3_memtable_t *table)
 {
     size_t count;
     tim3_undo_entry_t *entries = tim3_undo_list (self->directory, &self->begin, &count);
-    tim3_memtable_t *table = tim3_memtable_new ();
-    for (size_t i = 0; i < count && entries[i].time_us >= since_us; i++) {
-        if (!tim3_undo_read (self->directory, &entries[i], lay_over, table)) {
-            tim3_memtable_destroy (&table);
-            break;
-        }
-        tim3_memtable_commit (table);
+    bool good = true;
+    for (size_t i = 0; good && i < count && entries[i].time_us >= since_us; i++) {
+        good = lay_over (self, &entries[i], table);
         self->begin = entries[i].before;
         self->begins_us = entries[i].time_us;
     }
     free (entries);
-    if (table)
+    return good;
+}
+
+/*  ------------------------------------------------------------------- an environment in between
+    An agent that stopped in the middle of a checkpoint left a part of it in the environment. What it wrote over
+    is laid over it; or, where nothing was kept, what the rest of the checkpoint would have written.  */
+
+typedef struct {
+    tim3_memtable_t *table;
+    uint64_t towards;
+    uint64_t last;
+} rest_t;
+
+static bool take_rest (void *context, uint64_t number, const tim3_record_t *record, char *why,
+                       size_t why_size)
+{
+    rest_t *self = context;
+    tim3_memrow_t row;
+    size_t position = 0;
+    self->last = number;
+    (void) why;
+    (void) why_size;
+    while (number <= self->towards && tim3_record_effect (record, &position, &row))
+        tim3_undo_lay_over (self->table, &row);
+    return true;
+}
+
+static bool go_on (tim3_past_t *self, tim3_memtable_t *table)
+{
+    char why[256];
+    rest_t rest = {.table = table, .towards = self->begin.towards};
+    bool good = tim3_past_play (self, take_rest, &rest, why, sizeof why) && rest.last >= rest.towards;
+    tim3_memtable_commit (table);
+    self->taken_in = rest.towards;
+    return good;
+}
+
+/*  NULL when a file is damaged.  */
+static tim3_memtable_t *make_past (tim3_past_t *self, uint64_t since_us)
+{
+    tim3_undo_entry_t entry;
+    tim3_memtable_t *table = tim3_memtable_new ();
+    bool part = self->begin.towards > 0;
+    bool kept = part && tim3_undo_find (self->directory, &self->begin, &entry);
+    bool good = part && !kept ? go_on (self, table)
+                              : (!part || lay_over (self, &entry, table)) && go_back (self, since_us, table);
+    if (good)
         drop_what_hides_nothing (table, self->store);
+    else
+        tim3_memtable_destroy (&table);
     return table;
 }
 
@@ -93,7 +135,7 @@ tim3_past_t *tim3_past_open (const char *path, uint64_t since_us, tim3_tiers_jud
     if (!tim3_store_read (lmdb, TIM3_TABLE_CHECKPOINT, &key, &self->begin))
         return refuse (self, path, "this store has no journal; see agents/store in docs/CONFIG.md", why,
                        why_size);
-    tim3_memtable_t *over = go_back (self, since_us);
+    tim3_memtable_t *over = make_past (self, since_us);
     if (!over)
         return refuse (self, path,
                        "what leads back to an earlier state is damaged; ask for less with --hours", why,
@@ -128,7 +170,7 @@ uint64_t tim3_past_begins_us (const tim3_past_t *self)
 
 uint64_t tim3_past_number (const tim3_past_t *self)
 {
-    return self->begin.number;
+    return self->taken_in ? self->taken_in : self->begin.number;
 }
 
 static bool take_record (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why,
@@ -141,7 +183,7 @@ static bool take_record (void *context, uint64_t number, const uint8_t *payload,
         return false;
     }
     self->digest = record.digest;
-    return self->take (self->context, number, &record, why, why_size);
+    return number <= self->taken_in || self->take (self->context, number, &record, why, why_size);
 }
 
 bool tim3_past_play (tim3_past_t *self, tim3_past_take_fn *take, void *context, char *why, size_t why_size)

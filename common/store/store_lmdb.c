@@ -51,11 +51,11 @@ typedef struct {
     bool doubtful;  /* the environment must be opened anew before it is used */
     size_t map_size;
     char *path;
-    int directory;  /* descriptor, -1 when not open */
-    int lock;       /* descriptor of LOCK, -1 when not open */
+    int directory;           /* descriptor, -1 when not open */
+    int lock;                /* descriptor of LOCK, -1 when not open */
     uint64_t commits_before; /* what the record says to add to LMDB's count */
     tim3_copier_t *copier;   /* NULL when there is no copy to tell of */
-    pid_t pid;      /* process that opened it */
+    pid_t pid;               /* process that opened it */
 } lmdb_t;
 
 /*  A key as LMDB has it: the table's number, then the bytes of the key.  */
@@ -351,7 +351,8 @@ static uint64_t lmdb_commits (tim3_store_t *base)
     return self->commits_before + info.me_last_txnid;
 }
 
-int tim3_store_lmdb_copy_begin (tim3_store_t *base, const char *path, uint64_t commits, char *why, size_t why_size)
+int tim3_store_lmdb_copy_begin (tim3_store_t *base, const char *path, uint64_t commits, char *why,
+                                size_t why_size)
 {
     lmdb_t *self = (lmdb_t *) base;
     check_process (self);
@@ -394,12 +395,95 @@ static const tim3_store_ops_t s_ops = {.get = lmdb_get,
                                        .copy_look = lmdb_copy_look,
                                        .copy_end = lmdb_copy_end};
 
+/*  -------------------------------------------------------------------------------------- rows in order
+    The other handle is given rows in the order of their keys. Its cursor stays where the last one was, so that most
+    searches end on the page at hand.  */
+
+static bool near_get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t **value,
+                      size_t *size)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    place_t place;
+    MDB_val data;
+    if (!ready (self) || !found (self, "open cursor", open_cursor (self)))
+        return false;
+    place_set (&place, table, key);
+    if (!found (self, "get", mdb_cursor_get (self->cursor, &place.value, &data, MDB_SET)))
+        return false;
+    *value = data.mv_data;
+    *size = data.mv_size;
+    return true;
+}
+
+static void near_put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
+                      size_t size)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    place_t place;
+    if (!ready (self) || !found (self, "open cursor", open_cursor (self)))
+        return;
+    place_set (&place, table, key);
+    MDB_val data = {size, (void *) (uintptr_t) value};
+    int rc = mdb_cursor_put (self->cursor, &place.value, &data, 0);
+    if (rc)
+        latch (self, "put", rc);
+    self->dirty = true;
+}
+
+static void near_delete (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key)
+{
+    lmdb_t *self = (lmdb_t *) base;
+    const uint8_t *value;
+    size_t size;
+    if (!near_get (base, table, key, &value, &size))
+        return;
+    int rc = mdb_cursor_del (self->cursor, 0);
+    if (rc)
+        latch (self, "delete", rc);
+    self->dirty = true;
+}
+
+bool tim3_store_lmdb_look (tim3_store_t *store, tim3_table_t table, const tim3_key_t *key,
+                           const uint8_t **value, size_t *size, uint64_t *page)
+{
+    lmdb_t *self = (lmdb_t *) store;
+    place_t place;
+    MDB_val data;
+    TIM3_ASSERT (!self->dirty); /* what was changed does not lie where pages are */
+    *page = UINT64_MAX;
+    if (!ready (self) || !found (self, "open cursor", open_cursor (self)))
+        return false;
+    place_set (&place, table, key);
+    MDB_val at = place.value;
+    if (!found (self, "look", mdb_cursor_get (self->cursor, &at, &data, MDB_SET_RANGE)))
+        return false;
+    *page = (uintptr_t) data.mv_data / TIM3_STORE_PAGE;
+    *value = data.mv_data;
+    *size = data.mv_size;
+    return at.mv_size == place.value.mv_size && memcmp (at.mv_data, place.bytes, at.mv_size) == 0;
+}
+
+static const tim3_store_ops_t s_near_ops = {.get = near_get,
+                                            .put = near_put,
+                                            .del = near_delete,
+                                            .seek = lmdb_seek,
+                                            .commit = lmdb_commit,
+                                            .abort = lmdb_abort,
+                                            .dirty = lmdb_dirty,
+                                            .usage = lmdb_usage,
+                                            .close = lmdb_close,
+                                            .commits = lmdb_commits,
+                                            .copy_begin = lmdb_copy_begin,
+                                            .copy_look = lmdb_copy_look,
+                                            .copy_end = lmdb_copy_end};
+
 tim3_store_t *tim3_store_lmdb_share (tim3_store_t *store)
 {
     lmdb_t *owner = (lmdb_t *) store;
     lmdb_t *self = tim3_alloc (sizeof *self);
     TIM3_ASSERT (!owner->txn && !owner->read_only);
     *self = *owner;
+    self->base.ops = &s_near_ops;
     self->base.scratch = (tim3_buffer_t){0};
     self->shared = true;
     self->lock = -1;
@@ -633,11 +717,12 @@ static int check_meta (opening_t *self, uint64_t inode)
         return refuse (self, "the store %s belongs to %s, not to %s; use another path", self->options->path,
                        self->meta->name, self->options->name);
     if (self->meta->shared != self->options->shared)
-        return refuse (self,
-                       self->meta->shared
-                           ? "the store %s holds the ledgers of a merged critical path; configure it as merged"
-                           : "the store %s holds one ledger alone; configure the critical path as split",
-                       self->options->path);
+        return refuse (
+            self,
+            self->meta->shared
+                ? "the store %s holds the ledgers of a merged critical path; configure it as merged"
+                : "the store %s holds one ledger alone; configure the critical path as split",
+            self->options->path);
     return check_copy (self, inode);
 }
 

@@ -2,16 +2,17 @@
 
     A commit appends one record to the journal, syncs it, and is done. What it changed stays in a table in memory,
     which hides what lies below. When enough has come together the table is frozen and a new one takes its place;
-    a thread writes the frozen one to the environment, in the order of keys, in one transaction together with
-    the number of the last record that it holds, and then deletes what of the journal nobody needs any more.
+    a thread writes the frozen one to the environment (checkpointer.c), part by part, and with the last part the number
+    of the last record that it holds, and then deletes what of the journal nobody needs any more.
     Opening replays the journal's records behind that number.
 
-        reads:  active -> frozen -> environment, as of the last checkpoint
+        reads:  active -> frozen -> environment, as of some time since the last checkpoint began
 
     The environment is shared by two handles: the owner's, which only reads, and the thread's, which only writes. The
-    frozen table is changed by nobody.
+    frozen table is changed by nobody, and hides all that the thread writes.
 */
 #include "store/store_tiers.h"
+#include "store/checkpointer.h"
 #include "store/journal.h"
 #include "store/memtable.h"
 #include "store/record.h"
@@ -34,7 +35,12 @@
 #define TABLES 256
 #define NOTES_MOST (1024 * 1024)
 #define RETRY_US 1000000
-#define STOP_EVERY 1024 /* rows between two looks at whether to stop */
+#define PARTS 64             /* about so many in a checkpoint, if its rows are all over the environment */
+#define PART_PAGES 256       /* in one at most */
+#define FULL 1000            /* a table whose time to be frozen has come */
+#define REST_TIMES 20        /* a rest is at most so many times as long as the work before it, ... */
+#define REST_MOST_US 1000000 /* ... and so long */
+#define NAP_US 4000
 
 typedef enum { WORK_NONE, WORK_ASKED, WORK_DONE } work_t;
 
@@ -51,6 +57,7 @@ typedef struct {
     size_t kept;          /* bytes of it that are notes of earlier batches */
     uint64_t digest;
     uint64_t read_number; /* of the last record, in a store that is only read */
+    uint64_t commits;     /* that the environment counts, and that are sure to last */
     uint64_t appended;    /* bytes in the journal since the last freeze */
     bool fresh;           /* a stretch of the journal has begun */
     bool has_journal;     /* the environment said so when it was opened */
@@ -65,9 +72,13 @@ typedef struct {
     work_t work;
     bool stopping;
     _Atomic bool stop;
+    _Atomic bool hurry;     /* somebody waits for it */
+    _Atomic unsigned fill;  /* of the active table, of FULL */
+    _Atomic unsigned parts; /* that it has written so far */
+    unsigned parts_seen;
     tim3_store_error_t outcome;
     tim3_checkpoint_t goal;       /* what the frozen table leads to */
-    tim3_checkpoint_t checkpoint; /* what the environment holds */
+    tim3_checkpoint_t checkpoint; /* what the environment holds; the thread's while it works */
     uint64_t retry_us;
     pid_t pid; /* process that opened it */
     /* a copy that waits for the checkpoint that it will be made from */
@@ -309,59 +320,40 @@ static bool tiers_fresh (tim3_store_t *base)
 
 /*  --------------------------------------------------------------------------------------- checkpoints  */
 
-static void remember_row (tiers_t *self, tim3_undo_t *undo, const tim3_memrow_t *row, const tim3_key_t *key)
+/*  Whoever shares the disk or the processor with the thread is held up while it works. So it works in small pieces and
+    rests between them, as long as it is further with its table than the owner with the next one: it is done when that is two
+    thirds full. An owner who does nothing meanwhile does not hold it up for ever.  */
+static bool is_ahead (const tiers_t *self, uint64_t done, uint64_t all)
 {
-    tim3_memrow_t old = {.key = row->key, .key_size = row->key_size, .deleted = true};
-    old.deleted = !self->writer->ops->get (self->writer, row->key[0], key, &old.value, &old.value_size);
-    if (old.deleted)
-        old.value_size = 0;
-    tim3_undo_add (undo, &old);
+    return !atomic_load (&self->stop) && !atomic_load (&self->hurry) &&
+           done * FULL * 2 > all * atomic_load (&self->fill) * 3;
 }
 
-/*  False when told to stop.  */
-static bool write_rows (tiers_t *self, tim3_undo_t *undo)
+/*  Times come from a clock that may have jumped, so nothing is taken from it unbounded.  */
+static bool rest (void *context, uint64_t done, uint64_t all, uint64_t worked_us)
 {
-    tim3_memcursor_t cursor = {0};
-    tim3_memrow_t row;
-    tim3_key_t key;
-    for (unsigned n = 1; tim3_memtable_next (self->frozen, &cursor, &row); n++) {
-        key_set (&key, &row);
-        if (undo)
-            remember_row (self, undo, &row, &key);
-        if (row.deleted)
-            self->writer->ops->del (self->writer, row.key[0], &key);
-        else
-            self->writer->ops->put (self->writer, row.key[0], &key, row.value, row.value_size);
-        if (self->writer->error || (n % STOP_EVERY == 0 && atomic_load (&self->stop)))
-            return false;
+    const tiers_t *self = context;
+    uint64_t left_us =
+        worked_us < REST_MOST_US / REST_TIMES ? worked_us * REST_TIMES : (uint64_t) REST_MOST_US;
+    while (left_us > 0 && is_ahead (self, done, all)) {
+        uint64_t nap_us = left_us < NAP_US ? left_us : NAP_US;
+        usleep ((useconds_t) nap_us);
+        left_us -= nap_us;
     }
-    return true;
-}
-
-/*  Without it everything older is worth nothing: better that than a checkpoint that fails.  */
-static void finish_undo (tiers_t *self, tim3_undo_t **undo, bool good)
-{
-    if (*undo && !good)
-        tim3_undo_drop (undo);
-    else if (*undo && !tim3_undo_finish (undo, &self->goal, clock_us (CLOCK_REALTIME)))
-        tim3_log (TIM3_WARN, "checkpoint", "what=\"cannot keep the state before it: replay starts here\"");
+    return !atomic_load (&self->stop);
 }
 
 static tim3_store_error_t write_checkpoint (tiers_t *self)
 {
-    tim3_key_t key = checkpoint_key ();
-    tim3_undo_t *undo = NULL;
-    if (self->options.keep_us > 0)
-        undo = tim3_undo_begin (self->options.directory, &self->checkpoint);
-    bool good = write_rows (self, undo);
-    finish_undo (self, &undo, good);
-    if (good)
-        tim3_store_write (self->writer, TIM3_TABLE_CHECKPOINT, &key, &self->goal);
-    if (good && tim3_store_commit (self->writer) == 0)
-        return TIM3_STORE_OK;
-    tim3_store_error_t error = self->writer->error;
-    tim3_store_abort (self->writer);
-    return error ? error : TIM3_STORE_FULL; /* told to stop: as if there was no room */
+    uint64_t pages = self->options.checkpoint_bytes / TIM3_STORE_PAGE / PARTS;
+    tim3_checkpointer_t checkpointer = {.writer = self->writer,
+                                        .directory = self->options.directory,
+                                        .keeps = self->options.keep_us > 0,
+                                        .part_pages = pages < PART_PAGES ? pages + 1 : PART_PAGES,
+                                        .rest = rest,
+                                        .parts = &self->parts,
+                                        .context = self};
+    return tim3_checkpointer_write (&checkpointer, self->frozen, &self->checkpoint, &self->goal);
 }
 
 /*  Deletes what is older than it has to be kept, and what of the journal is behind the oldest state then left.  */
@@ -411,11 +403,11 @@ static void *work (void *context)
     return NULL;
 }
 
-/*  Whoever asks waits for the outcome before asking again: a table that is in the environment already would be taken
-    for what was there before it.  */
+/*  Whoever asks waits for the outcome before asking again.  */
 static void ask_for_work (tiers_t *self)
 {
     self->retry_us = 0;
+    atomic_store (&self->hurry, self->copy_waits);
     pthread_mutex_lock (&self->lock);
     self->work = WORK_ASKED;
     pthread_cond_broadcast (&self->changed);
@@ -459,6 +451,7 @@ static void freeze (tiers_t *self)
     self->goal =
         (tim3_checkpoint_t){.number = last.number, .checksum = last.checksum, .digest = self->digest};
     self->appended = 0;
+    atomic_store (&self->fill, 0);
     self->fresh = true;
     begin_record (self); /* notes that led to nothing so far belong to the stretch that ends */
     look_below_all (self);
@@ -470,7 +463,7 @@ static void freeze (tiers_t *self)
 static void thaw (tiers_t *self)
 {
     tim3_store_abort (self->reader);
-    self->checkpoint = self->goal;
+    self->commits = tim3_store_commits (self->reader);
     self->spare = self->frozen;
     self->frozen = NULL;
     tim3_memtable_clear (self->spare);
@@ -487,6 +480,15 @@ static void begin_copy (tiers_t *self, tim3_store_error_t outcome)
                                     sizeof self->copy_why);
 }
 
+/*  What a part wrote over is used again when nobody reads the environment as it was before.  */
+static void let_pages_go (tiers_t *self)
+{
+    unsigned parts = atomic_load (&self->parts);
+    if (parts != self->parts_seen)
+        tim3_store_abort (self->reader);
+    self->parts_seen = parts;
+}
+
 static void take_outcome (tiers_t *self)
 {
     pthread_mutex_lock (&self->lock);
@@ -495,6 +497,7 @@ static void take_outcome (tiers_t *self)
         self->work = WORK_NONE;
     tim3_store_error_t outcome = self->outcome;
     pthread_mutex_unlock (&self->lock);
+    let_pages_go (self);
     if (!done)
         return;
     if (outcome == TIM3_STORE_OK)
@@ -524,6 +527,7 @@ static bool is_crowded (const tiers_t *self)
 
 static void wait_for_work (tiers_t *self)
 {
+    atomic_store (&self->hurry, true);
     pthread_mutex_lock (&self->lock);
     while (self->work == WORK_ASKED)
         pthread_cond_wait (&self->changed, &self->lock);
@@ -547,7 +551,13 @@ static uint64_t tiers_commits (tim3_store_t *base)
 {
     const tiers_t *self = (const tiers_t *) base;
     uint64_t number = self->journal ? tim3_journal_last (self->journal).number : self->read_number;
-    return tim3_store_commits (self->reader) + number;
+    return self->commits + number;
+}
+
+/*  Than the environment, or than should be in it.  */
+static bool has_more (const tiers_t *self)
+{
+    return tim3_memtable_rows (self->active) > 0 || self->checkpoint.towards > 0;
 }
 
 /*  What is in memory alone goes into a checkpoint, and the copy is made of that: the agent waits for no more than one that is under
@@ -575,7 +585,7 @@ static int tiers_copy_begin (tim3_store_t *base, const char *path, char *why, si
     snprintf (self->copy_path, sizeof self->copy_path, "%s", path);
     self->copy_commits = tiers_commits (base);
     self->copy_why[0] = '\0';
-    if (tim3_memtable_rows (self->active) > 0) {
+    if (has_more (self)) {
         self->copy_waits = true;
         freeze (self);
         return 0;
@@ -612,11 +622,11 @@ bool tim3_store_tiers_checkpoint (tim3_store_t *store)
         if (self->frozen && self->retry_us > 0)
             ask_for_work (self);
         wait_for_work (self);
-        if (!self->frozen && tim3_memtable_rows (self->active) > 0)
+        if (!self->frozen && has_more (self))
             freeze (self);
     }
     wait_for_work (self);
-    return !self->frozen && tim3_memtable_rows (self->active) == 0 && !self->base.error;
+    return !self->frozen && !has_more (self) && !self->base.error;
 }
 
 bool tim3_store_tiers_leave (tim3_store_t *store)
@@ -625,10 +635,10 @@ bool tim3_store_tiers_leave (tim3_store_t *store)
     tim3_store_meta_t meta;
     tim3_key_t meta_key = tim3_key_text ("store");
     tim3_key_t key = checkpoint_key ();
-    TIM3_ASSERT (!self->frozen && tim3_memtable_rows (self->active) == 0);
+    TIM3_ASSERT (!self->frozen && !has_more (self));
     tim3_store_abort (self->reader);
     tim3_store_read (self->writer, TIM3_TABLE_META, &meta_key, &meta);
-    meta.commits += self->checkpoint.number; /* which is no longer counted elsewhere */
+    meta.commits += tim3_journal_last (self->journal).number; /* which is no longer counted elsewhere */
     tim3_store_write (self->writer, TIM3_TABLE_META, &meta_key, &meta);
     tim3_store_delete (self->writer, TIM3_TABLE_CHECKPOINT, &key);
     return tim3_store_commit (self->writer) == 0;
@@ -655,6 +665,14 @@ static int fail (tiers_t *self, tim3_store_error_t error)
     return -1;
 }
 
+static void tell_fill (tiers_t *self)
+{
+    uint64_t journal = self->appended * FULL / self->options.checkpoint_bytes;
+    uint64_t memory = tim3_memtable_bytes (self->active) * FULL / (self->options.memory_most / 2);
+    uint64_t fill = journal > memory ? journal : memory;
+    atomic_store (&self->fill, fill < FULL ? (unsigned) fill : FULL);
+}
+
 static int append (tiers_t *self)
 {
     size_t notes_end = self->record.size;
@@ -668,6 +686,7 @@ static int append (tiers_t *self)
     self->appended += self->record.size;
     tim3_memtable_commit (self->active);
     begin_record (self);
+    tell_fill (self);
     return 0;
 }
 
@@ -852,6 +871,18 @@ static bool begin_journal (tiers_t *self, char *why, size_t why_size)
     return true;
 }
 
+/*  A checkpoint under way that was not finished has put rows of its records into the environment: with the records, that
+    is made good; without the last of them, it would be half a commit.  */
+static bool reaches_far_enough (const tiers_t *self, const tim3_journal_place_t *last, char *why,
+                                size_t why_size)
+{
+    if (last->number >= self->checkpoint.towards)
+        return true;
+    snprintf (why, why_size, "its records after %" PRIu64 " are missing, up to %" PRIu64, last->number,
+              self->checkpoint.towards);
+    return false;
+}
+
 static bool recover (tiers_t *self, char *why, size_t why_size)
 {
     int directory = self->options.directory;
@@ -861,9 +892,10 @@ static bool recover (tiers_t *self, char *why, size_t why_size)
         return false;
     tim3_journal_place_t place = {self->checkpoint.number, self->checkpoint.checksum};
     if (self->options.read_only)
-        return tim3_journal_read (directory, &place, replay_record, self, why, why_size);
+        return tim3_journal_read (directory, &place, replay_record, self, why, why_size) &&
+               reaches_far_enough (self, &place, why, why_size);
     self->journal = tim3_journal_open (directory, &place, segment_most, replay_record, self, why, why_size);
-    return self->journal;
+    return self->journal && reaches_far_enough (self, &place, why, why_size);
 }
 
 static bool start_thread (tiers_t *self)
@@ -876,6 +908,8 @@ static bool start_thread (tiers_t *self)
     pthread_sigmask (SIG_SETMASK, &all, &before);
     self->threaded = pthread_create (&self->thread, NULL, work, self) == 0;
     pthread_sigmask (SIG_SETMASK, &before, NULL);
+    if (self->threaded)
+        pthread_setname_np (self->thread, "checkpoint");
     return self->threaded;
 }
 
@@ -896,6 +930,7 @@ tim3_store_t *tim3_store_open_tiers (tim3_store_t *reader, tim3_store_t *writer,
     look_below_all (self);
     begin_record (self);
     good = good && recover (self, why, why_size) && say_that_it_should (self, why, why_size);
+    self->commits = tim3_store_commits (reader);
     if (good && !start_thread (self)) {
         snprintf (why, why_size, "cannot start a thread");
         good = false;
@@ -913,6 +948,7 @@ tim3_store_t *tim3_store_open_over (tim3_store_t *below, tim3_memtable_t *over, 
     tiers_t *self = tim3_alloc (sizeof *self);
     self->base.ops = &s_ops;
     self->reader = below;
+    self->commits = tim3_store_commits (below);
     self->frozen = over;
     self->active = tim3_memtable_new ();
     self->judge = judge;

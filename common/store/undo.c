@@ -22,7 +22,7 @@
 #define VERSION 1
 #define PREFIX "undo-"
 #define MADE "undo.made"
-#define FLUSH_BYTES (1024 * 1024)
+#define FLUSH_BYTES (512 * 1024)
 
 typedef struct {
     uint32_t magic;
@@ -95,8 +95,11 @@ void tim3_undo_add (tim3_undo_t *self, const tim3_memrow_t *row)
 {
     tim3_record_append (&self->buffer, row);
     self->head.rows++;
-    if (self->buffer.size >= FLUSH_BYTES)
-        flush (self);
+    if (self->buffer.size < FLUSH_BYTES)
+        return;
+    /* one sync of all of it at the end would hold up those who work on the same disk */
+    flush (self);
+    self->failed = self->failed || fdatasync (self->file) != 0;
 }
 
 void tim3_undo_drop (tim3_undo_t **self)
@@ -155,6 +158,12 @@ static int open_file (int directory, const char *name, head_t *head)
     return -1;
 }
 
+static tim3_undo_entry_t entry_of (const head_t *head)
+{
+    return (tim3_undo_entry_t){get_numbers (head->before), get_numbers (head->after), head->time_us,
+                               head->size + sizeof *head};
+}
+
 /*  All files whose heads are good, in no order: each is looked at once, for there may be many.  */
 static tim3_undo_entry_t *read_heads (int directory, size_t *count)
 {
@@ -171,8 +180,7 @@ static tim3_undo_entry_t *read_heads (int directory, size_t *count)
         if (descriptor < 0)
             continue;
         close (descriptor);
-        tim3_undo_entry_t entry = {get_numbers (head.before), get_numbers (head.after), head.time_us,
-                                   head.size + sizeof head};
+        tim3_undo_entry_t entry = entry_of (&head);
         tim3_buffer_append (&found, &entry, sizeof entry);
     }
     if (listing)
@@ -208,6 +216,21 @@ tim3_undo_entry_t *tim3_undo_list (int directory, const tim3_checkpoint_t *newes
     return (tim3_undo_entry_t *) (void *) found.data;
 }
 
+bool tim3_undo_find (int directory, const tim3_checkpoint_t *checkpoint, tim3_undo_entry_t *entry)
+{
+    char name[40];
+    head_t head;
+    file_name (checkpoint->number, name);
+    int file = open_file (directory, name, &head);
+    if (file < 0)
+        return false;
+    close (file);
+    *entry = entry_of (&head);
+    /* one that leads further was made by a later attempt, and holds all that the first one did */
+    return entry->before.number == checkpoint->number && entry->before.checksum == checkpoint->checksum &&
+           entry->after.number >= checkpoint->towards;
+}
+
 static uint8_t *load_rows (int file, const head_t *head)
 {
     uint8_t *data = tim3_file_read (file, sizeof *head, head->size);
@@ -235,6 +258,14 @@ bool tim3_undo_read (int directory, const tim3_undo_entry_t *entry, tim3_undo_ta
         take (context, &row);
     free (data);
     return data && position == head.size;
+}
+
+void tim3_undo_lay_over (void *table, const tim3_memrow_t *row)
+{
+    if (row->deleted)
+        tim3_memtable_delete (table, row->key, row->key_size);
+    else
+        tim3_memtable_put (table, row->key, row->key_size, row->value, row->value_size);
 }
 
 void tim3_undo_trim (int directory, uint64_t number)

@@ -3,7 +3,8 @@
     One file for each checkpoint, "undo-" and the number of the first record that came after the older state. With these files and the
     journal between, the state at a checkpoint that is long past can be had, and what came after it run again.
     A file is whole or not there; a checkpoint that cannot keep one goes ahead without, and all older ones are
-    worth nothing then: only an unbroken row of them leads back.
+    worth nothing then: only an unbroken row of them leads back. It is there before the environment is changed. So an
+    environment that was left in the middle of a checkpoint is, with the file laid over it, as it was before.
 */
 #ifndef TIM3_UNDO_H
 #define TIM3_UNDO_H
@@ -15,7 +16,7 @@ typedef struct tim3_undo tim3_undo_t;
 
 /*  directory stays the caller's. NULL when the file cannot be made.  */
 tim3_undo_t *tim3_undo_begin (int directory, const tim3_checkpoint_t *before);
-/*  What a key held before; a deleted row says that it held nothing.  */
+/*  What a key held before; a deleted row says that it held nothing. Now and then all so far is written to the disk.  */
 void tim3_undo_add (tim3_undo_t *self, const tim3_memrow_t *row);
 /*  True when all of it lasts, under its name. Frees self either way.  */
 bool tim3_undo_finish (tim3_undo_t **self, const tim3_checkpoint_t *after, uint64_t now_us);
@@ -34,6 +35,13 @@ tim3_undo_entry_t *tim3_undo_list (int directory, const tim3_checkpoint_t *newes
 typedef void (tim3_undo_take_fn) (void *context, const tim3_memrow_t *row);
 /*  False when the file is damaged; nothing was taken from it then.  */
 bool tim3_undo_read (int directory, const tim3_undo_entry_t *entry, tim3_undo_take_fn *take, void *context);
+
+/*  Takes rows into a table in memory (the context).  */
+void tim3_undo_lay_over (void *table, const tim3_memrow_t *row);
+
+/*  Of an environment that holds a part of the next checkpoint (checkpoint->towards): the file with all that this part wrote over. False
+    when there is none.  */
+bool tim3_undo_find (int directory, const tim3_checkpoint_t *checkpoint, tim3_undo_entry_t *entry);
 
 /*  Deletes the files of states before a record, or all of them with UINT64_MAX.  */
 void tim3_undo_trim (int directory, uint64_t number);
