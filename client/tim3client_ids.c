@@ -29,7 +29,7 @@ void tim3_request_ids_make (tim3_request_ids_t *self, uint64_t now_ms,
 {
     const uint8_t *tail = random + 2;
     advance (self, now_ms, random);
-    snprintf (id, TIM3_REQUEST_ID_MAX + 1, "uuid %08llx-%04llx-7%03x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+    snprintf (id, TIM3_REQUEST_ID_MAX + 1, "%08llx-%04llx-7%03x-%02x%02x-%02x%02x%02x%02x%02x%02x",
               (unsigned long long) (self->ms >> 16 & 0xffffffff), (unsigned long long) (self->ms & 0xffff),
               self->counter, (tail[0] & 0x3fu) | 0x80u, tail[1], tail[2], tail[3], tail[4], tail[5], tail[6],
               tail[7]);

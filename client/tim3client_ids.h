@@ -1,6 +1,6 @@
 /*  tim3client_ids.h - new request ids, each greater than the last.
 
-    Ids of this form tell when they were made: "uuid " and a UUID of version 7 (RFC 9562). The ledgers then keep what was asked at one
+    Ids of this form tell when they were made: UUIDs of version 7 (RFC 9562). The ledgers then keep what was asked at one
     time in one place, which costs them a sixth less CPU time and fewer bytes on the disk than ids in no order. An id is made
     once for a request and written down with it: made anew for an asking again, it is another request.
 */

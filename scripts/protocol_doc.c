@@ -224,23 +224,23 @@ static const char s_order[] =
     "\n";
 
 /*  With an example of the published standard.  */
-#define UUID_EXAMPLE "uuid 017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
+#define UUID_EXAMPLE "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
 
 static const char s_request_ids[] =
     "## Request ids\n"
     "\n"
-    "A request id is 1 to %u printable characters of ASCII, without spaces. Nobody looks into it, but\n"
-    "for ids of one form, the only one with a space: `uuid ` and a UUID of version 7 (RFC 9562) in\n"
-    "small letters, such as `" UUID_EXAMPLE "`. Such an id tells when\n"
-    "it was made, and the ledgers keep what was made together in one place, which is less work than\n"
-    "with any other ids. Whoever asks for thousands of mints a second uses them. In Python:\n"
+    "A request id is 1 to %u printable characters of ASCII, without spaces. Nobody looks into it, unless\n"
+    "it is a UUID of version 7 (RFC 9562) in small letters, such as\n"
+    "`" UUID_EXAMPLE "`. Such an id tells when it was made, and the ledgers keep\n"
+    "what was made together in one place, which is less work than with any other ids. Whoever asks for\n"
+    "thousands of mints a second uses them. In Python:\n"
     "\n"
     "```python\n"
     "import secrets, time, uuid\n"
     "\n"
     "time_and_version = time.time_ns() // 10**6 << 80 | 7 << 76 | 2 << 62\n"
     "random = secrets.randbits(12) << 64 | secrets.randbits(62)\n"
-    "request_id = \"uuid \" + str(uuid.UUID(int=time_and_version | random))\n"
+    "request_id = str(uuid.UUID(int=time_and_version | random))\n"
     "```\n"
     "\n"
     "Make it **once for each request and write it down with the request**: under an id that is made\n"

@@ -77,20 +77,17 @@ static bool has_form (const char *text, const char *form)
 
 bool tim3_request_id_seconds (const char *request_id, uint32_t *seconds)
 {
-    if (!has_form (request_id, "uuid hhhhhhhh-hhhh-7hhh-vhhh-hhhhhhhhhhhh"))
+    if (!has_form (request_id, "hhhhhhhh-hhhh-7hhh-vhhh-hhhhhhhhhhhh"))
         return false;
-    uint64_t high = strtoull (request_id + strlen ("uuid "), NULL, 16);
-    uint64_t low = strtoull (request_id + strlen ("uuid hhhhhhhh-"), NULL, 16);
+    uint64_t high = strtoull (request_id, NULL, 16);
+    uint64_t low = strtoull (request_id + strlen ("hhhhhhhh-"), NULL, 16);
     *seconds = (uint32_t) ((high << 16 | low) / 1000);
     return true;
 }
 
 bool tim3_request_id_valid (const char *request_id)
 {
-    uint32_t seconds;
     size_t length = strlen (request_id);
-    if (tim3_request_id_seconds (request_id, &seconds))
-        return true;
     if (length < 1 || length > TIM3_REQUEST_ID_MAX)
         return false;
     for (; *request_id; request_id++)

@@ -54,10 +54,10 @@ char *tim3_address_format (tim3_role_t role, const char *asset, int shard, char 
 
 bool tim3_account_valid (const char *account);
 bool tim3_asset_valid (const char *asset);
-/*  Printable and without spaces; or an id that tells its time.  */
+/*  Printable and without spaces.  */
 bool tim3_request_id_valid (const char *request_id);
-/*  Of an id that tells its time, "uuid " and a UUID of version 7 in small letters, the Unix time in seconds that it begins with; false
-    for any other. Such ids have a space, which no other may have, so what the ledgers know of other ids is not touched.  */
+/*  Of an id that tells its time, which is a UUID of version 7 in small letters, the Unix time in seconds that it begins with; false
+    for any other.  */
 bool tim3_request_id_seconds (const char *request_id, uint32_t *seconds);
 
 /*  The shard that owns an account: slots 0 to 1023 are spread evenly over the shards, in order.  */

@@ -98,9 +98,7 @@ bool load_more (const load_t *self)
 
 void load_next (load_t *self, char id[LOAD_ID_MAX], char account[TIM3CTL_DRAW_NAME_MAX])
 {
-    char request_id[TIM3_REQUEST_ID_MAX + 1];
-    tim3_request_ids_next (&self->ids, request_id);
-    strcpy (id, request_id + strlen ("uuid "));
+    tim3_request_ids_next (&self->ids, id);
     tim3ctl_draw_name (tim3ctl_draw_account (&self->draw, self->next, 1), account);
     self->next++;
 }

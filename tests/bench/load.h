@@ -11,7 +11,7 @@
 
 #define LOAD_CLIENTS_MAX 256
 #define LOAD_OUTSTANDING_MAX 65536
-#define LOAD_ID_MAX 64
+#define LOAD_ID_MAX (TIM3_REQUEST_ID_MAX + 1)
 
 typedef struct {
     const char *socket;   /* of the server: a path, or a folder */

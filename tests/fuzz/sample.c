@@ -27,7 +27,7 @@ static const struct {
 } s_words[] = {
     {"account", {"alice", "bob", "carol", "alice"}},
     {"to", {"bob", "carol", "dave", "alice"}},
-    {"request_id", {"r1", "r2", "r3", "uuid 017f22e2-79b0-7cc3-98c4-dc0c0c07398f"}},
+    {"request_id", {"r1", "r2", "r3", "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"}},
     {"asset", {"TIM3", "TIM3", "TIM3", "EUR3"}},
     {"vault", {"TIM3", "TIM3", "TIM3", "EUR3"}},
     {"cursor", {"", "", "00", "f"}},

@@ -7,7 +7,6 @@ import random
 import re
 import struct
 import time
-import uuid
 
 import msgpack
 import zmq
@@ -105,7 +104,7 @@ def test_a_whole_life():
 
 
 def test_ids_that_tell_their_time():
-    told = re.search(r"For `TIM3`, `alice` and `(uuid [^`]*)`\nit is `(\w+)`", protocol())
+    told = re.search(r"For `TIM3`, `alice` and `([^`]*-[^`]*-7[^`]*)`\nit is `(\w+)`", protocol())
     assert tx_id("TIM3", "alice", told[1]).hex() == told[2], told
     snippet = re.search(r"```python\n(import secrets.*?)```", protocol(), re.S)[1]
     made, before = {}, int(time.time())
@@ -490,9 +489,6 @@ def test_refusals():
         ("invalid_account", tokens, "Control", dict(control=FREEZE, request_id="e1")),
         ("invalid_request_id", coordinator, "Mint", dict(mint, request_id="")),
         ("invalid_request_id", coordinator, "Mint", dict(mint, request_id="a b")),
-        ("invalid_request_id", coordinator, "Mint", dict(mint, request_id=request_id().upper())),
-        ("invalid_request_id", coordinator, "Mint", dict(mint, request_id=request_id() + "0")),
-        ("invalid_request_id", coordinator, "Mint", dict(mint, request_id="uuid " + str(uuid.uuid4()))),
         ("invalid_request_id", coordinator, "Mint", dict(mint, request_id="\u00fc")),
         ("same_account", coordinator, "Transfer", dict(move, to="alice")),
         ("same_account", usda, "CollateralTransfer", dict(move, to="alice")),

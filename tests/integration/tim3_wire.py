@@ -46,13 +46,13 @@ def number(data):
     return int.from_bytes(data, "big")
 
 
-TELLS_TIME = re.compile(r"uuid ([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+TELLS_TIME = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 def request_id(rng=random.SystemRandom(), now_ms=None):
     """A new request id that tells its time, of now or of a time that is given."""
     digits = f"{now_ms or time.time_ns() // 10 ** 6:012x}7{rng.getrandbits(12):03x}{rng.choice('89ab')}{rng.getrandbits(60):015x}"
-    return "uuid " + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def tx_id(asset, account, request_id):

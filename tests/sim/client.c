@@ -117,7 +117,7 @@ static void name_request (operation_t *operation, unsigned number, uint64_t at_u
     if (number % 2 == 0)
         snprintf (operation->request_id, sizeof operation->request_id, "r%u", number);
     else
-        snprintf (operation->request_id, sizeof operation->request_id, "uuid %08llx-%04llx-7000-8000-%012x",
+        snprintf (operation->request_id, sizeof operation->request_id, "%08llx-%04llx-7000-8000-%012x",
                   ms >> 16 & 0xffffffff, ms & 0xffff, number);
 }
 
