@@ -146,10 +146,8 @@ static bool take_asset (tim3ctl_t *ctl)
 
 static bool take_request_id (tim3ctl_t *ctl)
 {
-    uint8_t fresh[16];
     const char *given = tim3ctl_text (ctl, TIM3CTL_OPTION_REQUEST_ID, NULL);
-    randombytes_buf (fresh, sizeof fresh);
-    tim3_hex_format (fresh, sizeof fresh, ctl->request_id);
+    tim3_request_ids_next (&ctl->request_ids, ctl->request_id);
     if (!given)
         return true;
     if (!tim3_request_id_valid (given)) {

@@ -9,6 +9,7 @@
 #define TIM3CTL_H
 
 #include "tim3client.h"
+#include "tim3client_ids.h"
 
 #include <stdio.h>
 
@@ -119,7 +120,8 @@ struct tim3ctl {
     unsigned argument_count;
     char asset[TIM3_ASSET_MAX + 1];
     char collateral[TIM3_ASSET_MAX + 1];
-    char request_id[TIM3_REQUEST_ID_MAX + 1];
+    char request_id[TIM3_REQUEST_ID_MAX + 1]; /* as given, or a new one */
+    tim3_request_ids_t request_ids;
     bool json;
     int exit; /* what the last failed call means for the exit code */
     struct {
