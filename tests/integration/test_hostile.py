@@ -186,6 +186,26 @@ def test_forged_receipts():
         attacker.settle_burn(burned, "alice", 10, attacker.release(BURN, burned, "alice", 10, burn))
 
 
+def test_forged_receipts_in_a_list():
+    with attack() as attacker:
+        pending, minted = fresh(), fresh()
+        lock = attacker.lock(pending, "alice", 10)
+        mint = attacker.mint(minted, "alice", 10, attacker.lock(minted, "alice", 10))
+        ways = dict(account="alice", amount=amount(10))
+        forged = [dict(ways, tx=tx, receipt=receipt) for tx in (pending, minted, fresh())
+                  for receipt in (os.urandom(32), bytes(32), lock, mint[:-1] + bytes([mint[-1] ^ 1]))]
+        forged += [dict(ways, tx=pending, receipt=mint), dict(ways, tx=minted, receipt=mint, amount=amount(11)),
+                   dict(ways, tx=minted, receipt=mint, account="bob")]
+        before = attacker.stats("lock_manager.TIM3.0")["bad_receipts"]
+        with nothing_moves(attacker):
+            assert must("SettledAll", attacker.locks("SettleAll", items=forged))["active"] == 0
+        assert attacker.stats("lock_manager.TIM3.0")["bad_receipts"] == before + len(forged)
+        good = dict(ways, tx=minted, receipt=mint)
+        for _ in range(2):
+            assert must("SettledAll", attacker.locks("SettleAll", items=forged + [good]))["active"] == 1
+        attacker.settle(pending, "alice", 10, attacker.mint(pending, "alice", 10, lock))
+
+
 def thrice(ask):
     """Asks three times: one and the same answer."""
     answers = [ask() for _ in range(3)]

@@ -217,19 +217,42 @@ START_TEST (test_one_tx_three_ways)
 }
 END_TEST
 
+static tim3_vault_move_t lock_gold (uint8_t tx, const char *account, tim3_amount_t amount)
+{
+    tim3_vault_move_t lock = lock_move (tx, account, amount);
+    tim3_claim_t claim = {TIM3_RECEIPT_KIND_VAULT_LOCK, "GOLD", lock.tx, account, amount, 0};
+    bench_settings.assets[1].vault_key = bench_settings.assets[0].vault_key;
+    strcpy (lock.vault, "GOLD");
+    lock.receipt = tim3_receipt_make (&bench_settings.assets[1].vault_key, &claim);
+    return lock;
+}
+
 /*  What one asset's ledgers do does not stand in the way of another's.  */
 START_TEST (test_one_tx_two_vaults)
 {
-    bench_settings.assets[1].vault_key = bench_settings.assets[0].vault_key;
     give ("alice", 100, "f1");
     tim3_vault_move_t lock = lock_move (1, "alice", 60);
     bench_ask (TIM3_MSG_VAULT_LOCK, &lock, TIM3_MSG_VAULT_LOCKED);
-    tim3_claim_t claim = {TIM3_RECEIPT_KIND_VAULT_LOCK, "GOLD", lock.tx, "alice", 5, 0};
-    strcpy (lock.vault, "GOLD");
-    lock.amount = 5;
-    lock.receipt = tim3_receipt_make (&bench_settings.assets[1].vault_key, &claim);
+    lock = lock_gold (1, "alice", 5);
     bench_ask (TIM3_MSG_VAULT_LOCK, &lock, TIM3_MSG_VAULT_LOCKED);
     ck_assert (vault (0).total == 60 && vault (1).total == 5);
+}
+END_TEST
+
+/*  A vault is written when another one comes, the totals at the end of the batch.  */
+START_TEST (test_two_vaults_in_a_batch)
+{
+    give ("alice", 100, "f1");
+    bench_begin ();
+    for (uint8_t tx = 1; tx <= 6; tx++) {
+        tim3_vault_move_t lock = tx % 2 ? lock_move (tx, "alice", tx) : lock_gold (tx, "alice", tx);
+        bench_take ("a", TIM3_MSG_VAULT_LOCK, &lock);
+    }
+    ck_assert_int_eq (bench_commit (), 0);
+    ck_assert (vault (0).total == 1 + 3 + 5 && vault (1).total == 2 + 4 + 6);
+    ck_assert (vault (0).locks == 3 && vault (1).locks == 3);
+    ck_assert (held ("alice") == 100 - 21);
+    ck_assert_uint_eq (totals ().operations, 7);
 }
 END_TEST
 
@@ -445,6 +468,7 @@ Suite *suite_mock_usda (void)
     tcase_add_test (tcase, test_lock_and_unlock);
     tcase_add_test (tcase, test_one_tx_three_ways);
     tcase_add_test (tcase, test_one_tx_two_vaults);
+    tcase_add_test (tcase, test_two_vaults_in_a_batch);
     tcase_add_test (tcase, test_lock_with_a_reason);
     tcase_add_test (tcase, test_lock_without_funds);
     tcase_add_test (tcase, test_vault_order_of_checks);
