@@ -34,6 +34,7 @@
 #define TABLES 256
 #define NOTES_MOST (1024 * 1024)
 #define RETRY_US 1000000
+#define SPARE_MOST 4    /* times as much memory as a stretch of the journal has bytes */
 #define STOP_EVERY 1024 /* rows between two looks at whether to stop */
 
 typedef enum { WORK_NONE, WORK_ASKED, WORK_DONE } work_t;
@@ -466,11 +467,16 @@ static void freeze (tiers_t *self)
     ask_for_work (self);
 }
 
-/*  The checkpoint is in the environment: read from there.  */
+/*  The checkpoint is in the environment: read from there. A table that was crowded far beyond a stretch gives its memory
+    back.  */
 static void thaw (tiers_t *self)
 {
     tim3_store_abort (self->reader);
     self->checkpoint = self->goal;
+    if (tim3_memtable_bytes (self->frozen) > SPARE_MOST * self->options.checkpoint_bytes) {
+        tim3_memtable_destroy (&self->frozen);
+        return;
+    }
     self->spare = self->frozen;
     self->frozen = NULL;
     tim3_memtable_clear (self->spare);
