@@ -22,7 +22,7 @@
 /*  O (NAME, "name", KIND, "ARGUMENT", "help"). Kinds: FLAG takes no argument, TEXT any, NUMBER digits.  */
 #define TIM3CTL_OPTIONS(O)                                                                               \
     O (ENDPOINT, "endpoint", TEXT, "ENDPOINT",                                                           \
-       "router's front; default $TIM3_ENDPOINT, else ipc://DATA/run/front.sock")                   \
+       "router's front; default $TIM3_ENDPOINT, else ipc://DATA/run/front.sock")                         \
     O (ASSET, "asset", TEXT, "ASSET", "asset to act on; default $TIM3_ASSET, else TIM3")                 \
     O (REQUEST_ID, "request-id", TEXT, "ID", "permanent id of the request; default: random, printed")    \
     O (TIMEOUT, "timeout", NUMBER, "SECONDS", "give up after this long; default 10")                     \
@@ -55,7 +55,7 @@
     O (RATE, "rate", NUMBER, "N", "begin so many operations a second, whatever is answered meanwhile")   \
     O (ZIPF, "zipf", TEXT, "THETA", "draw accounts by Zipf's law, such as 0.99; default uniformly")      \
     O (FUND, "fund", FLAG, "", "only give the accounts what they need")                                  \
-    O (FUNDED, "funded", FLAG, "", "the accounts have what they need, by an earlier run with --fund")  \
+    O (FUNDED, "funded", FLAG, "", "the accounts have what they need, by an earlier run with --fund")    \
     O (DATA, "data", TEXT, "DIR", "data folder; default $TIM3_DATA, else ./data")                        \
     O (WITH_KEYS, "with-keys", FLAG, "", "copy the keys too: who has them and the stores can pay out")   \
     O (AGENT, "agent", TEXT, "ADDRESS", "this agent alone")

@@ -41,6 +41,7 @@
 #define REST_TIMES 20        /* a rest is at most so many times as long as the work before it, ... */
 #define REST_MOST_US 1000000 /* ... and so long */
 #define NAP_US 4000
+#define SPARE_MOST 4 /* times as much memory as a stretch of the journal has bytes */
 
 typedef enum { WORK_NONE, WORK_ASKED, WORK_DONE } work_t;
 
@@ -53,8 +54,8 @@ typedef struct {
     tim3_memtable_t *active;
     tim3_memtable_t *frozen;
     tim3_memtable_t *spare; /* the last frozen one, cleared, to be the next active one; NULL: none */
-    tim3_buffer_t record; /* the next one: heads, then notes of batches so far */
-    size_t kept;          /* bytes of it that are notes of earlier batches */
+    tim3_buffer_t record;   /* the next one: heads, then notes of batches so far */
+    size_t kept;            /* bytes of it that are notes of earlier batches */
     uint64_t digest;
     uint64_t read_number; /* of the last record, in a store that is only read */
     uint64_t commits;     /* that the environment counts, and that are sure to last */
@@ -459,11 +460,16 @@ static void freeze (tiers_t *self)
     ask_for_work (self);
 }
 
-/*  The checkpoint is in the environment: read from there.  */
+/*  The checkpoint is in the environment: read from there. A table that was crowded far beyond a stretch gives its memory
+    back.  */
 static void thaw (tiers_t *self)
 {
     tim3_store_abort (self->reader);
     self->commits = tim3_store_commits (self->reader);
+    if (tim3_memtable_bytes (self->frozen) > SPARE_MOST * self->options.checkpoint_bytes) {
+        tim3_memtable_destroy (&self->frozen);
+        return;
+    }
     self->spare = self->frozen;
     self->frozen = NULL;
     tim3_memtable_clear (self->spare);

@@ -150,7 +150,7 @@ static void start (unsigned i, const tim3_core_t *core, const char *asset, uint6
     char why[512];
     tim3_store_options_t options = {.path = agent->path,
                                     .name = s_names[i],
-                                    .map_size = 1ull << 32,
+                                    .map_size = 1ull << 33,
                                     .now_us = s_now,
                                     .journal = !core->keeps_nothing,
                                     .checkpoint_bytes = checkpoint_mb << 20,
