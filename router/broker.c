@@ -561,6 +561,7 @@ static void start_thread (broker_t *self)
     pthread_sigmask (SIG_SETMASK, &before, NULL);
     if (error)
         tim3_fatal (TIM3_EXIT_RETRY, "cannot start the front's thread: %s", strerror (error));
+    pthread_setname_np (self->thread, "front");
 }
 
 void *tim3_broker_new (const tim3_place_t *place)

@@ -208,6 +208,8 @@ static int open_snapshot (tim3_copier_t *self, MDB_env *from)
     }
     if (rc)
         mdb_txn_abort (self->from);
+    else
+        pthread_setname_np (self->thread, "copy");
     return rc;
 }
 

@@ -260,7 +260,7 @@
     F (S, U64, number, REQUIRED, 0, none, "last record of the journal that the tables hold")                 \
     F (S, U64, checksum, REQUIRED, 0, none, "its checksum")                                                  \
     F (S, U64, digest, REQUIRED, 0, none, "digest of all effects up to it")                                  \
-    F (S, U64, towards, OPTIONAL, 0, none, "record that a checkpoint under way leads to, a part of which is in the tables; else 0")
+    F (S, U64, towards, OPTIONAL, 0, none, "record up to which they hold a part; 0: no more than said")
 #define TIM3_FIELDS_mark(F, S) F (S, U64, flags, OPTIONAL, 0, none, "unused; the key says it all")
 #define TIM3_FIELDS_log_source(F, S)                                                                         \
     F (S, U64, seq, REQUIRED, 0, none, "last number taken of this source and store")

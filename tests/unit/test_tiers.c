@@ -11,6 +11,7 @@
 #include "memory_store.h"
 #include "seeded.h"
 #include "store/journal.h"
+#include "store/past.h"
 #include "store/record.h"
 #include "store/store_tiers.h"
 #include "store/undo.h"
@@ -526,7 +527,7 @@ START_TEST (test_the_past_after_a_failed_checkpoint)
     s_digests[4] = 0;
     ck_assert (steps (300) && end_batch (1));
     /* syncs: of the next segment, maybe; of the undo file; of the data */
-    for (unsigned nth = 1; nth <= 4; nth++) {
+    for (unsigned nth = 1; nth <= 8; nth++) {
         faults_set (FAULTS_SYNC, nth, ENOSPC);
         tim3_store_tiers_checkpoint (s_store);
         faults_clear ();
@@ -567,6 +568,230 @@ START_TEST (test_the_past_when_it_cannot_be_kept)
         check_content ();
         ck_assert_uint_ge (go_back (4), 1);
     }
+}
+END_TEST
+
+/*  ------------------------------------------------------------------------- checkpoints cut short  */
+
+static uint64_t s_number; /* of the checkpoint that s_digests[2] is of */
+
+/*  In a child: a checkpoint of everything, killed before the nth call of its thread that changes a file.  */
+static int die_checkpointing (unsigned nth)
+{
+    tim3_store_close (&s_store);
+    pid_t child = fork ();
+    ck_assert_int_ge (child, 0);
+    if (child == 0) {
+        s_store = open_store ();
+        if (!s_store)
+            _exit (1);
+        faults_set (FAULTS_ALL | FAULTS_OTHERS, nth, 0);
+        _exit (tim3_store_tiers_checkpoint (s_store) ? 0 : 2);
+    }
+    int status = wait_for (child);
+    ck_assert (status == 0 || WIFSIGNALED (status));
+    return status;
+}
+
+/*  Takes what a store holds into the model.  */
+static void take_all (tim3_store_t *store)
+{
+    const tim3_table_row_t *row;
+    for (unsigned i = 0; (row = tim3_table_at (i)); i++) {
+        tim3_key_t key = tim3_key_empty ();
+        const uint8_t *value;
+        size_t size;
+        if (row->number == TIM3_TABLE_META || row->number == TIM3_TABLE_CHECKPOINT)
+            continue;
+        while (store->ops->seek (store, row->number, TIM3_SEEK_GT, &key, &value, &size))
+            s_model->ops->put (s_model, row->number, &key, value, size);
+    }
+    ck_assert_int_eq (tim3_store_error (store), TIM3_STORE_OK);
+}
+
+static void take_environment (void)
+{
+    tim3_store_meta_t meta;
+    bool in_use;
+    tim3_store_t *store = tim3_store_open_lmdb_read_only (s_copy, &meta, &in_use, s_why, sizeof s_why);
+    ck_assert_msg (store != NULL, "%s", s_why);
+    take_all (store);
+    tim3_store_close (&store);
+}
+
+static int no_judge (void *context, const tim3_memtable_t *batch)
+{
+    (void) context;
+    (void) batch;
+    return -1;
+}
+
+/*  What the copy held at the first checkpoint since a time.  */
+static uint64_t digest_since (uint64_t since_us)
+{
+    tim3_store_meta_t meta;
+    bool in_use;
+    tim3_store_t *now = s_model;
+    s_model = memory_store_new ();
+    tim3_past_t *past =
+        tim3_past_open (s_copy, since_us, no_judge, NULL, &meta, &in_use, s_why, sizeof s_why);
+    ck_assert_msg (past != NULL, "%s", s_why);
+    take_all (tim3_past_store (past));
+    tim3_past_close (&past);
+    uint64_t digest = memory_store_digest (s_model);
+    tim3_store_close (&s_model);
+    s_model = now;
+    return digest;
+}
+
+/*  The environment with what leads back laid over it, file by file: each state must be as it was. True when a part of a checkpoint
+    was in it.  */
+static bool check_way_back (void)
+{
+    tim3_undo_entry_t part;
+    tim3_store_t *now = s_model;
+    tim3_checkpoint_t checkpoint = checkpoint_of_copy ();
+    unsigned points = checkpoint.number == s_number ? 2 : 3;
+    s_digests[3] = memory_store_digest (now);
+    s_model = memory_store_new ();
+    take_environment ();
+    int directory = open_copy ();
+    if (checkpoint.towards > 0) {
+        ck_assert (tim3_undo_find (directory, &checkpoint, &part));
+        ck_assert (tim3_undo_read (directory, &part, take_row, NULL));
+    }
+    close (directory);
+    ck_assert_uint_eq (memory_store_digest (s_model), s_digests[points]);
+    ck_assert_uint_eq (go_back (points), points);
+    tim3_store_close (&s_model);
+    s_model = now;
+    ck_assert_uint_eq (digest_since (0), s_digests[0]);
+    ck_assert_uint_eq (digest_since (UINT64_MAX), s_digests[points]);
+    return checkpoint.towards > 0;
+}
+
+static void begin_with_small_parts (uint64_t keep_us)
+{
+    start_anew ();
+    s_options.keep_us = keep_us;
+    s_options.checkpoint_bytes = 192 * 1024;
+    reopen ();
+    make_points (2);
+    s_number = checkpoint_of_copy ().number;
+}
+
+/*  Again and again, with more to write each time.  */
+START_TEST (test_cut_short_at_any_call)
+{
+    unsigned parts = 0;
+    int status = -1;
+    for (unsigned nth = 1; status != 0; nth++) {
+        ck_assert_uint_lt (nth, 2000);
+        begin_with_small_parts (UINT64_MAX / 2);
+        for (unsigned attempt = 0; attempt < 3; attempt++) {
+            ck_assert (steps (600) && end_batch (1));
+            int ended = die_checkpointing (attempt == 0 ? nth : 1 + (unsigned) below (nth));
+            status = attempt == 0 ? ended : status;
+            if (ended == 0)
+                break;
+            parts += check_way_back ();
+            reopen ();
+            check_content ();
+        }
+        reopen ();
+        check_content ();
+    }
+    ck_assert_uint_gt (parts, 20);
+}
+END_TEST
+
+/*  Dies with a part of a checkpoint in the environment.  */
+static void leave_a_part (uint64_t keep_us)
+{
+    for (unsigned nth = 10;; nth += 5) {
+        begin_with_small_parts (keep_us);
+        ck_assert (steps (400) && end_batch (1));
+        ck_assert_int_ne (die_checkpointing (nth), 0);
+        if (checkpoint_of_copy ().towards > 0)
+            return;
+    }
+}
+
+/*  Without what leads back, the state at its end is the first that can be had; what is kept begins there.  */
+START_TEST (test_cut_short_with_nothing_kept)
+{
+    leave_a_part (0);
+    ck_assert_uint_eq (digest_since (0), memory_store_digest (s_model));
+    s_options.keep_us = UINT64_MAX / 2;
+    reopen ();
+    check_content ();
+    put_both (TIM3_TABLE_COUNTER, &(tim3_key_t){.data = "x", .size = 1}, 8);
+    ck_assert (end_batch (1));
+    ck_assert (tim3_store_tiers_checkpoint (s_store));
+    checkpoint_of_copy ();
+    ck_assert_uint_eq (digest_since (0), memory_store_digest (s_model));
+    uint64_t digest = memory_store_digest (s_model);
+    ck_assert (steps (300) && end_batch (1));
+    ck_assert (tim3_store_tiers_checkpoint (s_store));
+    checkpoint_of_copy ();
+    ck_assert_uint_eq (digest_since (0), digest);
+}
+END_TEST
+
+/*  A life that keeps nothing, between two that do: what was kept before it leads nowhere.  */
+START_TEST (test_cut_short_and_kept_no_more)
+{
+    leave_a_part (UINT64_MAX / 2);
+    s_options.keep_us = 0;
+    reopen ();
+    ck_assert (steps (400) && end_batch (1));
+    for (unsigned nth = 1; nth < 12; nth++)
+        die_checkpointing (nth);
+    ck_assert_uint_gt (checkpoint_of_copy ().towards, 0);
+    ck_assert_uint_eq (digest_since (0), memory_store_digest (s_model));
+    s_options.keep_us = UINT64_MAX / 2;
+    reopen ();
+    check_content ();
+    ck_assert (tim3_store_tiers_checkpoint (s_store));
+    checkpoint_of_copy ();
+    ck_assert_uint_eq (digest_since (0), memory_store_digest (s_model));
+}
+END_TEST
+
+static void damage_last_record (void)
+{
+    char names[64][64];
+    char path[400];
+    static uint8_t bytes[MEBIBYTE];
+    unsigned count = folder_list (s_path, "journal-", names);
+    for (bool done = false; count > 0 && !done; count--) {
+        snprintf (path, sizeof path, "%s/%s", s_path, names[count - 1]);
+        FILE *file = fopen (path, "r+");
+        ck_assert_ptr_nonnull (file);
+        size_t size = fread (bytes, 1, sizeof bytes, file);
+        while (size > 0 && bytes[size - 1] == 0)
+            size--;
+        done = size > 64; /* more than its head */
+        if (done) {
+            fseek (file, (long) size - 1, SEEK_SET);
+            fputc (bytes[size - 1] ^ 1, file);
+        }
+        fclose (file);
+    }
+}
+
+/*  The last record may be damaged and nobody know; but not when a part of it is in the environment.  */
+START_TEST (test_cut_short_and_records_missing)
+{
+    tim3_store_meta_t meta;
+    bool in_use;
+    leave_a_part (0);
+    damage_last_record ();
+    ck_assert_ptr_null (open_store ());
+    ck_assert_ptr_nonnull (strstr (s_why, "missing"));
+    folder_copy (s_path, s_copy);
+    ck_assert_ptr_null (tim3_store_open_read_only (s_copy, &meta, &in_use, s_why, sizeof s_why));
+    ck_assert_ptr_nonnull (strstr (s_why, "missing"));
 }
 END_TEST
 
@@ -1053,6 +1278,8 @@ Suite *suite_tiers (void)
     CASE ("past", test_the_past_is_as_it_was, test_the_past_has_its_room, test_the_past_has_its_time,
           test_damage_shortens_the_past, test_the_past_after_a_failed_checkpoint,
           test_the_past_when_it_cannot_be_kept);
+    CASE ("cut short", test_cut_short_at_any_call, test_cut_short_with_nothing_kept,
+          test_cut_short_and_kept_no_more, test_cut_short_and_records_missing);
     CASE ("notes", test_notes_come_back_in_order);
     CASE ("switch", test_switching_loses_nothing, test_switching_can_be_killed_at_any_call,
           test_working_can_be_killed_at_any_call, test_a_copy_is_adopted_with_its_journal);
