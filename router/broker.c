@@ -12,6 +12,7 @@
 #include "sockets.h"
 #include "base/log.h"
 #include "base/loopback.h"
+#include "base/watch.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -41,20 +42,21 @@ typedef enum { READY_UNKNOWN, READY_YES, READY_NO } ready_t;
 /*  The connection to one endpoint.  */
 typedef struct {
     char endpoint[201];
-    void *socket;
+    tim3_watched_t watched;
     tim3_buffer_t frame; /* requests gathered for it */
-    ready_t ready;       /* whether it takes messages, as of this round */
+    ready_t ready;       /* whether it takes messages, as of when it was last signalled or sent to */
     bool wanted;         /* the registry still lists its endpoint */
 } link_t;
 
 typedef struct {
     pthread_t thread;
-    int stop; /* eventfd */
+    int watch;
+    tim3_watched_t stop; /* eventfd */
+    tim3_watched_t front;
     int queue_messages;
     void *context;
     link_t *links[LINKS_MAX];
     unsigned link_count;
-    zmq_pollitem_t items[LINKS_MAX + 2]; /* stop, front, links */
     tim3_routes_t routes;
     tim3_clients_t clients;
     tim3_arena_t arena; /* holds the list */
@@ -114,6 +116,7 @@ static void bind_front (broker_t *self, const char *endpoint)
     tim3_socket_set (self->clients.front, ZMQ_ROUTER_MANDATORY, 1);
     /* a client that comes back under its routing id is heard at once */
     tim3_socket_set (self->clients.front, ZMQ_ROUTER_HANDOVER, 1);
+    tim3_watch_socket (self->watch, &self->front, self->clients.front);
     if (zmq_bind (self->clients.front, endpoint) != 0)
         tim3_fatal (TIM3_EXIT_RETRY,
                     "cannot bind the front %s: %s; is the address free and the folder there?", endpoint,
@@ -123,11 +126,12 @@ static void bind_front (broker_t *self, const char *endpoint)
 /*  With IMMEDIATE, a peer that is not there takes nothing, rather than swallowing it.  */
 static void connect_link (broker_t *self, link_t *link)
 {
-    link->socket = tim3_socket_new (self->context, ZMQ_DEALER, self->queue_messages, REPLY_FRAME_MAX);
-    tim3_socket_set (link->socket, ZMQ_IMMEDIATE, 1);
-    tim3_socket_set (link->socket, ZMQ_RECONNECT_IVL, 50);
-    tim3_socket_set (link->socket, ZMQ_RECONNECT_IVL_MAX, 500);
-    if (zmq_connect (link->socket, link->endpoint) != 0)
+    void *socket = tim3_socket_new (self->context, ZMQ_DEALER, self->queue_messages, REPLY_FRAME_MAX);
+    tim3_socket_set (socket, ZMQ_IMMEDIATE, 1);
+    tim3_socket_set (socket, ZMQ_RECONNECT_IVL, 50);
+    tim3_socket_set (socket, ZMQ_RECONNECT_IVL_MAX, 500);
+    tim3_watch_socket (self->watch, &link->watched, socket);
+    if (zmq_connect (socket, link->endpoint) != 0)
         tim3_log (TIM3_ERROR, "cannot connect", "endpoint=%s why=\"%s\"", link->endpoint,
                   zmq_strerror (errno));
 }
@@ -194,14 +198,19 @@ static void bounce (broker_t *self, const tim3_buffer_t *frame)
     }
 }
 
+/*  What happened to a connection, good or bad, may be told while it sends, and is never signalled then.  */
+static void check_link (link_t *link)
+{
+    link->ready = tim3_watch_check (&link->watched) & ZMQ_POLLOUT ? READY_YES : READY_NO;
+}
+
 static void flush_link (broker_t *self, link_t *link)
 {
     if (link->frame.size == 0)
         return;
-    if (tim3_socket_send (link->socket, &link->frame)) {
-        link->ready = READY_NO;
+    if (tim3_socket_send (link->watched.socket, &link->frame))
         bounce (self, &link->frame);
-    }
+    check_link (link);
     tim3_socket_release (&link->frame);
 }
 
@@ -211,13 +220,13 @@ static void flush_links (broker_t *self)
         flush_link (self, self->links[i]);
 }
 
-/*  Asked once a round for each link, as it costs a system call.  */
+/*  Asked only when something may have changed, as it costs two system calls.  */
 static bool is_ready (void *context, unsigned number)
 {
     broker_t *self = context;
     link_t *link = self->links[number];
     if (link->ready == READY_UNKNOWN)
-        link->ready = tim3_socket_ready (link->socket) ? READY_YES : READY_NO;
+        check_link (link);
     return link->ready == READY_YES;
 }
 
@@ -257,14 +266,6 @@ static void take_list (broker_t *self, const tim3_envelope_t *envelope)
                                           &self->agents, &self->arena, &fault) == 0;
 }
 
-static void set_items (broker_t *self)
-{
-    self->items[0] = (zmq_pollitem_t){.fd = self->stop, .events = ZMQ_POLLIN};
-    self->items[1] = (zmq_pollitem_t){.socket = self->clients.front, .events = ZMQ_POLLIN};
-    for (unsigned i = 0; i < self->link_count; i++)
-        self->items[2 + i] = (zmq_pollitem_t){.socket = self->links[i]->socket, .events = ZMQ_POLLIN};
-}
-
 static unsigned link_to (broker_t *self, const char *endpoint)
 {
     for (unsigned i = 0; i < self->link_count; i++)
@@ -278,9 +279,11 @@ static unsigned link_to (broker_t *self, const char *endpoint)
     return self->link_count++;
 }
 
-static void close_link (link_t *link)
+static void close_link (broker_t *self, link_t *link)
 {
-    zmq_close (link->socket);
+    void *socket = link->watched.socket;
+    tim3_watch_drop (self->watch, &link->watched);
+    zmq_close (socket);
     tim3_buffer_free (&link->frame);
     free (link);
 }
@@ -299,7 +302,7 @@ static void close_unwanted (broker_t *self, const tim3_agent_t *agents)
         if (self->links[i]->wanted)
             self->links[kept++] = self->links[i];
         else
-            close_link (self->links[i]);
+            close_link (self, self->links[i]);
     self->link_count = kept;
 }
 
@@ -320,7 +323,6 @@ static void follow_list (broker_t *self)
         if (agents[i].role != TIM3_ROLE_ROUTER)
             tim3_routes_add (&self->routes, agents[i].name, agents[i].alive,
                              link_to (self, agents[i].endpoint));
-    set_items (self);
 }
 
 /*  ---------------------------------------------------------------------------------- answers of agents  */
@@ -357,9 +359,9 @@ static void take_answers (broker_t *self, unsigned link, const uint8_t *data, si
         count (&self->counters.answers_stray);
 }
 
-static bool receive_answers (broker_t *self, unsigned link)
+static void receive_answers (broker_t *self, unsigned link)
 {
-    void *socket = self->links[link]->socket;
+    void *socket = self->links[link]->watched.socket;
     zmq_msg_t payload;
     zmq_msg_init (&payload);
     bool got = zmq_msg_recv (&payload, socket, ZMQ_DONTWAIT) >= 0;
@@ -370,7 +372,7 @@ static bool receive_answers (broker_t *self, unsigned link)
         take_answers (self, link, zmq_msg_data (&payload), zmq_msg_size (&payload));
     }
     zmq_msg_close (&payload);
-    return got;
+    self->links[link]->watched.look = got;
 }
 
 /*  -------------------------------------------------------------------------------- requests of clients  */
@@ -479,49 +481,69 @@ static void take_message (broker_t *self, const tim3_client_id_t *from, zmq_msg_
     }
 }
 
-static bool receive_requests (broker_t *self)
+static void receive_requests (broker_t *self)
 {
     zmq_msg_t payload;
     tim3_client_id_t from;
     int size = zmq_recv (self->clients.front, from.bytes, sizeof from.bytes, ZMQ_DONTWAIT);
+    self->front.look = size >= 0;
     if (size < 0)
-        return false;
+        return;
     from.size = (size_t) size;
     zmq_msg_init (&payload);
     if (zmq_msg_recv (&payload, self->clients.front, ZMQ_DONTWAIT) >= 0)
         take_message (self, &from, &payload);
     zmq_msg_close (&payload);
-    return true;
 }
 
 /*  -------------------------------------------------------------------------------------------- the loop  */
 
-static void run_round (broker_t *self)
+/*  Answers first, for they finish work. A link that was signalled may have come, gone, or become free.  */
+static void receive_all (broker_t *self)
 {
     for (unsigned i = 0; i < self->link_count; i++) {
-        self->links[i]->ready = READY_UNKNOWN;
-        for (int frames = 0; frames < FRAMES_PER_ROUND && receive_answers (self, i); frames++)
-            ;
+        link_t *link = self->links[i];
+        if (link->watched.look)
+            link->ready = READY_UNKNOWN;
+        for (int frames = 0; frames < FRAMES_PER_ROUND && link->watched.look; frames++)
+            receive_answers (self, i);
     }
     follow_list (self);
-    for (int frames = 0; frames < FRAMES_PER_ROUND && receive_requests (self); frames++)
-        ;
+    for (int frames = 0; frames < FRAMES_PER_ROUND && self->front.look; frames++)
+        receive_requests (self);
+}
+
+static void run_round (broker_t *self)
+{
+    receive_all (self);
     flush_links (self);
-    tim3_clients_flush (&self->clients);
+    if (tim3_clients_flush (&self->clients) > 0)
+        tim3_watch_check (&self->front);
     atomic_store (&self->counters.answers_dropped, self->clients.dropped);
+}
+
+/*  Whether something may be there without having been signalled.  */
+static bool something_waits (const broker_t *self)
+{
+    bool waits = self->front.look;
+    for (unsigned i = 0; i < self->link_count && !waits; i++)
+        waits = self->links[i]->watched.look;
+    return waits;
 }
 
 static void *run (void *argument)
 {
     broker_t *self = argument;
-    while (!self->items[0].revents) {
+    self->stop.look = false;
+    while (!self->stop.look) {
         uint64_t now_us = microseconds (CLOCK_MONOTONIC);
         if (now_us >= self->listed_us + LIST_EVERY_US)
             ask_for_list (self, now_us);
         run_round (self);
         log_drops (self, now_us);
-        if (zmq_poll (self->items, (int) self->link_count + 2, LIST_EVERY_US / 1000) < 0 && errno != EINTR)
-            tim3_fatal (TIM3_EXIT_RETRY, "the front cannot wait for messages: %s", zmq_strerror (errno));
+        int wait = something_waits (self) ? 0 : LIST_EVERY_US / 1000;
+        if (tim3_watch_wait (self->watch, wait) != 0 && errno != EINTR)
+            tim3_fatal (TIM3_EXIT_RETRY, "the front cannot wait for messages: %s", strerror (errno));
     }
     return NULL;
 }
@@ -549,12 +571,13 @@ void *tim3_broker_new (const tim3_place_t *place)
     self->next_id = 1;
     self->queue_messages = (int) tim3_config_u64 (place->config, "router", "queue_messages", NULL);
     self->arena = (tim3_arena_t){tim3_alloc (list_size), list_size, 0};
-    self->stop = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    self->watch = tim3_watch_open ();
     self->context = zmq_ctx_new ();
-    TIM3_ASSERT (self->stop >= 0 && self->context);
+    int stop = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    TIM3_ASSERT (stop >= 0 && self->context);
+    tim3_watch_file (self->watch, &self->stop, stop);
     bind_front (self, place->front);
     tim3_routes_add (&self->routes, s_name, true, link_to (self, place->endpoint));
-    set_items (self);
     start_thread (self);
     tim3_log (TIM3_INFO, "front open", "endpoint=%s", place->front);
     return self;
@@ -565,14 +588,15 @@ void tim3_broker_destroy (void **self)
     broker_t *broker = *self;
     if (!broker)
         return;
-    eventfd_write (broker->stop, 1);
+    eventfd_write (broker->stop.file, 1);
     pthread_join (broker->thread, NULL);
     for (unsigned i = 0; i < broker->link_count; i++)
-        close_link (broker->links[i]);
+        close_link (broker, broker->links[i]);
     tim3_clients_clear (&broker->clients);
     zmq_close (broker->clients.front);
     zmq_ctx_term (broker->context);
-    close (broker->stop);
+    close (broker->stop.file);
+    close (broker->watch);
     free (broker->arena.data);
     free (broker);
     *self = NULL;

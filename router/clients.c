@@ -15,15 +15,22 @@ static void flush (tim3_clients_t *self, tim3_client_t *client)
     tim3_socket_release (&client->frame);
 }
 
-void tim3_clients_flush (tim3_clients_t *self)
+unsigned tim3_clients_flush (tim3_clients_t *self)
 {
-    for (unsigned i = 0; i < TIM3_CLIENTS; i++)
-        flush (self, &self->places[i]);
+    unsigned count = self->open_count;
+    for (unsigned i = 0; i < count; i++) {
+        tim3_client_t *client = &self->places[self->open[i]];
+        flush (self, client);
+        client->open = false;
+    }
+    self->open_count = 0;
+    return count;
 }
 
 tim3_buffer_t *tim3_clients_open (tim3_clients_t *self, const uint8_t *id, size_t id_size)
 {
-    tim3_client_t *client = &self->places[tim3_hash64 (id, id_size, 0) % TIM3_CLIENTS];
+    unsigned place = (unsigned) (tim3_hash64 (id, id_size, 0) % TIM3_CLIENTS);
+    tim3_client_t *client = &self->places[place];
     bool same = client->id.size == id_size && memcmp (client->id.bytes, id, id_size) == 0;
     if (!same || client->frame.size >= TIM3_SOCKET_FRAME_GOAL)
         flush (self, client);
@@ -31,6 +38,9 @@ tim3_buffer_t *tim3_clients_open (tim3_clients_t *self, const uint8_t *id, size_
         memcpy (client->id.bytes, id, id_size);
         client->id.size = id_size;
     }
+    if (!client->open)
+        self->open[self->open_count++] = (uint16_t) place;
+    client->open = true;
     return &client->frame;
 }
 

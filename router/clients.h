@@ -20,18 +20,21 @@ typedef struct {
 typedef struct {
     tim3_client_id_t id;
     tim3_buffer_t frame;
+    bool open; /* since the last flush of all */
 } tim3_client_t;
 
 typedef struct {
     void *front;      /* the ROUTER socket */
     uint64_t dropped; /* frames for clients that are gone or do not read */
     tim3_client_t places[TIM3_CLIENTS];
+    uint16_t open[TIM3_CLIENTS]; /* places */
+    unsigned open_count;
 } tim3_clients_t;
 
 /*  The buffer to append the next envelope for a client to; good until the next call.  */
 tim3_buffer_t *tim3_clients_open (tim3_clients_t *self, const uint8_t *id, size_t id_size);
-/*  Sends off all that was gathered.  */
-void tim3_clients_flush (tim3_clients_t *self);
+/*  Sends off all that was gathered; returns how many places were opened since the last time.  */
+unsigned tim3_clients_flush (tim3_clients_t *self);
 void tim3_clients_clear (tim3_clients_t *self);
 
 #endif

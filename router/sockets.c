@@ -61,10 +61,3 @@ void tim3_socket_drain (void *socket)
         ;
     zmq_msg_close (&part);
 }
-
-bool tim3_socket_ready (void *socket)
-{
-    int events = 0;
-    size_t size = sizeof events;
-    return zmq_getsockopt (socket, ZMQ_EVENTS, &events, &size) == 0 && events & ZMQ_POLLOUT;
-}

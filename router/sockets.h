@@ -17,7 +17,5 @@ int tim3_socket_send (void *socket, const tim3_buffer_t *buffer);
 void tim3_socket_release (tim3_buffer_t *buffer);
 /*  Reads and drops what is left of a message with too many parts.  */
 void tim3_socket_drain (void *socket);
-/*  Whether a message would be taken now; costs a system call.  */
-bool tim3_socket_ready (void *socket);
 
 #endif

@@ -11,6 +11,7 @@
 #include "agent/settings.h"
 #include "base/log.h"
 #include "base/loopback.h"
+#include "base/watch.h"
 
 #include <czmq.h>
 #include <errno.h>
@@ -37,9 +38,14 @@
 #define HEARTBEAT_TIMEOUT_MS 6000
 
 typedef struct {
+    tim3_watched_t watched;
+    bool sent; /* something was, in this batch */
+} link_t;
+
+typedef struct {
     char address[TIM3_ADDRESS_MAX + 1];
     char endpoint[TIM3_ENDPOINT_MAX + 1];
-    void *socket;
+    link_t link;
 } peer_t;
 
 typedef struct {
@@ -67,11 +73,11 @@ typedef struct {
     tim3_kept_t kept; /* frames that wait for the end of a hold */
     void *companion;
     void *context;
-    void *inbox; /* ROUTER */
+    int watch;
+    link_t inbox; /* ROUTER */
     peer_t peers[PEERS_MAX];
     size_t peer_count;
-    zmq_pollitem_t items[PEERS_MAX + 2]; /* signals, inbox, peers */
-    int signals;
+    tim3_watched_t signals;
     uint64_t clock_base_us; /* wall clock at start less monotonic clock at start */
     uint64_t next_tick_us;
     uint64_t directory_version;
@@ -148,33 +154,33 @@ static void *new_socket (shell_t *self, int type)
 
 static void bind_inbox (shell_t *self)
 {
-    self->inbox = new_socket (self, ZMQ_ROUTER);
-    set_int (self->inbox, ZMQ_ROUTER_MANDATORY, 1);
-    if (zmq_bind (self->inbox, self->endpoint) != 0)
+    void *socket = new_socket (self, ZMQ_ROUTER);
+    set_int (socket, ZMQ_ROUTER_MANDATORY, 1);
+    tim3_watch_socket (self->watch, &self->inbox.watched, socket);
+    if (zmq_bind (socket, self->endpoint) != 0)
         tim3_fatal (TIM3_EXIT_RETRY,
                     "cannot bind %s: %s; is the folder there, the path below 108 bytes, the port free?",
                     self->endpoint, zmq_strerror (errno));
 }
 
-static void set_items (shell_t *self)
+static void close_link (shell_t *self, link_t *link)
 {
-    self->items[0] = (zmq_pollitem_t){NULL, self->signals, ZMQ_POLLIN, 0};
-    self->items[1] = (zmq_pollitem_t){self->inbox, 0, ZMQ_POLLIN, 0};
-    for (size_t i = 0; i < self->peer_count; i++)
-        self->items[2 + i] = (zmq_pollitem_t){self->peers[i].socket, 0, ZMQ_POLLIN, 0};
+    void *socket = link->watched.socket;
+    tim3_watch_drop (self->watch, &link->watched);
+    zmq_close (socket);
 }
 
 static void connect_peer (shell_t *self, peer_t *peer)
 {
-    peer->socket = new_socket (self, ZMQ_DEALER);
-    set_int (peer->socket, ZMQ_RECONNECT_IVL, 20);
-    set_int (peer->socket, ZMQ_RECONNECT_IVL_MAX, 500);
+    void *socket = new_socket (self, ZMQ_DEALER);
+    set_int (socket, ZMQ_RECONNECT_IVL, 20);
+    set_int (socket, ZMQ_RECONNECT_IVL_MAX, 500);
+    tim3_watch_socket (self->watch, &peer->link.watched, socket);
     if (!tim3_endpoint_stays_here (peer->endpoint))
         tim3_log (TIM3_ERROR, "cannot connect", "endpoint=%s error=\"it is on another host\"", peer->endpoint);
-    else if (zmq_connect (peer->socket, peer->endpoint) != 0)
+    else if (zmq_connect (socket, peer->endpoint) != 0)
         tim3_log (TIM3_ERROR, "cannot connect", "endpoint=%s error=\"%s\"", peer->endpoint,
                   zmq_strerror (errno));
-    set_items (self);
 }
 
 /*  NULL when the registry does not know the address.  */
@@ -221,7 +227,7 @@ static void follow_directory (shell_t *self)
         const char *endpoint = find_endpoint (self, peer->address);
         if (!endpoint || strcmp (endpoint, peer->endpoint) == 0)
             continue;
-        zmq_close (peer->socket);
+        close_link (self, &peer->link);
         snprintf (peer->endpoint, sizeof peer->endpoint, "%s", endpoint);
         connect_peer (self, peer);
     }
@@ -246,17 +252,37 @@ static void send_to_address (shell_t *self, const tim3_frame_t *frame)
     if (!peer)
         peer = reach (self, frame->address);
     /* what is dropped here is found again by the core, as unfinished work */
-    if (!peer)
+    if (!peer) {
         self->unrouted++;
-    else if (zmq_send (peer->socket, frame->data, frame->size, ZMQ_DONTWAIT) < 0)
+        return;
+    }
+    peer->link.sent = true;
+    if (zmq_send (peer->link.watched.socket, frame->data, frame->size, ZMQ_DONTWAIT) < 0)
         self->sends_dropped++;
 }
 
 static void send_to_peer (shell_t *self, const tim3_frame_t *frame)
 {
-    if (zmq_send (self->inbox, frame->peer, frame->peer_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send (self->inbox, frame->data, frame->size, ZMQ_DONTWAIT) < 0)
+    void *inbox = self->inbox.watched.socket;
+    self->inbox.sent = true;
+    if (zmq_send (inbox, frame->peer, frame->peer_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        zmq_send (inbox, frame->data, frame->size, ZMQ_DONTWAIT) < 0)
         self->answers_dropped++; /* it is gone or does not read; it will ask again */
+}
+
+/*  What arrived while a socket was sending may never be signalled.  */
+static void check_sent (link_t *link)
+{
+    if (link->sent && !link->watched.look)
+        tim3_watch_check (&link->watched);
+    link->sent = false;
+}
+
+static void check_all_sent (shell_t *self)
+{
+    check_sent (&self->inbox);
+    for (size_t i = 0; i < self->peer_count; i++)
+        check_sent (&self->peers[i].link);
 }
 
 /*  -------------------------------------------------------------------------------------------- receiving  */
@@ -271,38 +297,40 @@ static void drain (void *socket)
     zmq_msg_close (&part);
 }
 
-static bool receive_inbox (shell_t *self)
+static void receive_inbox (shell_t *self)
 {
+    void *inbox = self->inbox.watched.socket;
     zmq_msg_t peer;
     zmq_msg_t payload;
     zmq_msg_init (&peer);
     zmq_msg_init (&payload);
-    bool got = zmq_msg_recv (&peer, self->inbox, ZMQ_DONTWAIT) >= 0;
-    if (got && zmq_msg_more (&peer) && zmq_msg_recv (&payload, self->inbox, ZMQ_DONTWAIT) >= 0) {
+    bool got = zmq_msg_recv (&peer, inbox, ZMQ_DONTWAIT) >= 0;
+    if (got && zmq_msg_more (&peer) && zmq_msg_recv (&payload, inbox, ZMQ_DONTWAIT) >= 0) {
         tim3_origin_t origin = {false, zmq_msg_data (&peer), zmq_msg_size (&peer)};
         if (zmq_msg_more (&payload))
-            drain (self->inbox);
+            drain (inbox);
         else
             tim3_kept_take (&self->kept, self->host, &origin, zmq_msg_data (&payload),
                             zmq_msg_size (&payload));
     }
     zmq_msg_close (&payload);
     zmq_msg_close (&peer);
-    return got;
+    self->inbox.watched.look = got;
 }
 
-static bool receive_peer (shell_t *self, const peer_t *peer)
+static void receive_peer (shell_t *self, peer_t *peer)
 {
+    void *socket = peer->link.watched.socket;
     zmq_msg_t payload;
     tim3_origin_t origin = {true, (const uint8_t *) peer->address, strlen (peer->address)};
     zmq_msg_init (&payload);
-    bool got = zmq_msg_recv (&payload, peer->socket, ZMQ_DONTWAIT) >= 0;
+    bool got = zmq_msg_recv (&payload, socket, ZMQ_DONTWAIT) >= 0;
     if (got && zmq_msg_more (&payload))
-        drain (peer->socket);
+        drain (socket);
     else if (got)
         tim3_kept_take (&self->kept, self->host, &origin, zmq_msg_data (&payload), zmq_msg_size (&payload));
     zmq_msg_close (&payload);
-    return got;
+    peer->link.watched.look = got;
 }
 
 /*  Everything that has arrived, up to the bounds of a batch. Answers come first: they finish work.  */
@@ -315,11 +343,20 @@ static void receive_all (shell_t *self)
            && tim3_kept_ready (&self->kept, self->host))
         tim3_kept_give (&self->kept, self->host);
     for (size_t i = 0; i < self->peer_count; i++)
-        while (counters->messages_in < most && frames++ < FRAMES_PER_BATCH &&
-               receive_peer (self, &self->peers[i]))
-            ;
-    while (counters->messages_in < most && frames++ < FRAMES_PER_BATCH && receive_inbox (self))
-        ;
+        while (self->peers[i].link.watched.look && counters->messages_in < most &&
+               frames++ < FRAMES_PER_BATCH)
+            receive_peer (self, &self->peers[i]);
+    while (self->inbox.watched.look && counters->messages_in < most && frames++ < FRAMES_PER_BATCH)
+        receive_inbox (self);
+}
+
+/*  Whether something may be there without having been signalled.  */
+static bool something_waits (const shell_t *self)
+{
+    bool waits = self->inbox.watched.look || tim3_kept_ready (&self->kept, self->host);
+    for (size_t i = 0; i < self->peer_count && !waits; i++)
+        waits = self->peers[i].link.watched.look;
+    return waits;
 }
 
 /*  ------------------------------------------------------------------------------------------ the loop  */
@@ -351,12 +388,15 @@ static void finish_batch (shell_t *self)
             send_to_address (self, frame);
         else
             send_to_peer (self, frame);
+    check_all_sent (self);
 }
 
 static bool stop_asked (shell_t *self)
 {
     struct signalfd_siginfo info;
-    return self->items[0].revents && read (self->signals, &info, sizeof info) > 0;
+    bool look = self->signals.look;
+    self->signals.look = false;
+    return look && read (self->signals.file, &info, sizeof info) > 0;
 }
 
 /*  A ledger is ready once the router has accepted its store; the others at once.  */
@@ -396,10 +436,10 @@ static void run (shell_t *self)
 {
     for (;;) {
         uint64_t time = now (self);
-        long wait = time >= self->next_tick_us ? 0 : (long) ((self->next_tick_us - time) / 1000 + 1);
-        if (tim3_kept_ready (&self->kept, self->host))
+        int wait = time >= self->next_tick_us ? 0 : (int) ((self->next_tick_us - time) / 1000 + 1);
+        if (something_waits (self))
             wait = 0;
-        if (zmq_poll (self->items, (int) self->peer_count + 2, wait) < 0 && errno != EINTR)
+        if (tim3_watch_wait (self->watch, wait) != 0 && errno != EINTR)
             tim3_fatal (TIM3_EXIT_RETRY, "cannot wait for messages: %s", zmq_strerror (errno));
         if (stop_asked (self))
             return;
@@ -676,8 +716,9 @@ static void watch_signals (shell_t *self)
     sigaddset (&set, SIGINT);
     sigprocmask (SIG_BLOCK, &set, NULL);
     signal (SIGPIPE, SIG_IGN);
-    self->signals = signalfd (-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    TIM3_ASSERT (self->signals >= 0);
+    int signals = signalfd (-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    TIM3_ASSERT (signals >= 0);
+    tim3_watch_file (self->watch, &self->signals, signals);
 }
 
 static void read_crash_point (shell_t *self)
@@ -699,14 +740,15 @@ static void stop (shell_t *self)
     if (self->companion)
         self->program->companion_destroy (&self->companion);
     for (size_t i = 0; i < self->peer_count; i++)
-        zmq_close (self->peers[i].socket);
-    zmq_close (self->inbox);
+        close_link (self, &self->peers[i].link);
+    close_link (self, &self->inbox);
     zmq_ctx_term (self->context);
     tim3_kept_clear (&self->kept);
     tim3_host_destroy (&self->host);
     tim3_store_close (&self->store);
     tim3_config_destroy (&self->config);
-    close (self->signals);
+    close (self->signals.file);
+    close (self->watch);
     tim3_log (TIM3_INFO, "stopped", "clean=yes");
 }
 
@@ -723,6 +765,7 @@ int tim3_agent_main (int argc, char **argv, const tim3_program_t *program)
     load_config (self);
     fill_settings (self);
     self->clock_base_us = microseconds (CLOCK_REALTIME) - microseconds (CLOCK_MONOTONIC);
+    self->watch = tim3_watch_open ();
     watch_signals (self);
     read_crash_point (self);
     open_store (self);
@@ -732,7 +775,6 @@ int tim3_agent_main (int argc, char **argv, const tim3_program_t *program)
         tim3_place_t place = {self->config, self->arguments.data, self->endpoint, self->front};
         self->companion = program->companion_new (&place);
     }
-    set_items (self);
     run (self);
     stop (self);
     return TIM3_EXIT_OK;

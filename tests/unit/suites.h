@@ -19,7 +19,7 @@
     X (token_manager)  \
     X (lock_manager)   \
     X (coordinator)    \
-    X (state_manager) X (router) X (backup) X (client) X (csv) X (draw) X (world)
+    X (state_manager) X (router) X (backup) X (client) X (csv) X (draw) X (watch) X (world)
 
 #define X(name) Suite *suite_##name (void);
 TIM3_SUITES (X)
