@@ -23,18 +23,32 @@ static tim3_route_group_t *group_for (tim3_routes_t *self, const tim3_address_t 
     return group;
 }
 
+/*  What shares a connection shares a process. Coordinators come before ledgers, in the order of names.  */
+static void mark_beside (tim3_routes_t *self, const tim3_route_t *ledger)
+{
+    for (unsigned i = 0; i < self->count; i++) {
+        tim3_route_t *route = &self->items[i];
+        if (route->link == ledger->link && route->address.role == TIM3_ROLE_COORDINATOR &&
+            strcmp (route->address.asset, ledger->address.asset) == 0)
+            route->beside_ledgers = true;
+    }
+}
+
 void tim3_routes_add (tim3_routes_t *self, const char *name, bool alive, unsigned link)
 {
     tim3_address_t address;
     if (self->count == TIM3_ROUTES_MAX || !tim3_address_parse (name, &address) || address.shard < 0)
         return;
     tim3_route_group_t *group = group_for (self, &address);
-    self->items[self->count++] = (tim3_route_t){
+    tim3_route_t *route = &self->items[self->count++];
+    *route = (tim3_route_t){
         .address = address,
         .seed = tim3_hash64 (name, strlen (name), 0),
         .link = link,
         .alive = alive,
     };
+    if (address.role == TIM3_ROLE_LOCK_MANAGER || address.role == TIM3_ROLE_TOKEN_MANAGER)
+        mark_beside (self, route);
     group->count++;
     if (group->shards <= (unsigned) address.shard)
         group->shards = (unsigned) address.shard + 1;
@@ -75,7 +89,7 @@ static tim3_result_t choose_shard (const tim3_route_t *routes, unsigned count, u
 }
 
 /*  Rendezvous: every agent scores the key, the best that takes messages wins. When one leaves, only its own
-    keys move.  */
+    keys move. One beside the ledgers has the best score there is.  */
 static tim3_result_t choose_best (const tim3_route_t *routes, unsigned count, const tim3_hint_t *hint,
                                   unsigned *link)
 {
@@ -86,7 +100,7 @@ static tim3_result_t choose_best (const tim3_route_t *routes, unsigned count, co
     uint64_t best = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        uint64_t score = tim3_hash64 (key, size, routes[i].seed);
+        uint64_t score = routes[i].beside_ledgers ? UINT64_MAX : tim3_hash64 (key, size, routes[i].seed);
         if (!routes[i].alive || (result == TIM3_OK && score <= best))
             continue;
         if (hint->ready (hint->context, routes[i].link)) {

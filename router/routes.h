@@ -2,7 +2,8 @@
 
     A full address means exactly that agent. Of several coordinators the account (or the client) picks one by
     rendezvous hash, so that one account stays with one coordinator as long as that is there and takes
-   messages. Of several shards of a ledger the account's slot decides. Where an asset is left out, the role
+    messages; but one that is reached where the asset's ledgers are, in one process with them, comes before all
+    others, which would only have to ask it. Of several shards of a ledger the account's slot decides. Where an asset is left out, the role
    must be one that only one asset (or none) has.
 */
 #ifndef TIM3_ROUTES_H
@@ -17,6 +18,7 @@ typedef struct {
     uint64_t seed; /* hash of the name */
     unsigned link; /* the caller's number for the connection to the agent's endpoint */
     bool alive;
+    bool beside_ledgers; /* a coordinator in one process with a ledger of its asset */
 } tim3_route_t;
 
 /*  Routes of one role and asset stand together.  */

@@ -28,11 +28,15 @@ def completed(load, address):
 
 
 def all_work(load, count):
-    """Waits until each coordinator has completed something since it was started."""
+    """Waits until each coordinator has completed something since it was started. Beside merged ledgers it must be
+    asked by name, since the router prefers the one that runs them."""
     def spread():
         load.check()
         return all(completed(load, shard(i)) > 0 for i in range(count))
+    if os.environ.get("TIM3_CRITICAL_PATH") == "merged":
+        load.shards = [shard(i) for i in range(count)]
     poll(spread, 20, f"each of {count} coordinators to have completed something")
+    load.shards = []
 
 
 def alive(load):
