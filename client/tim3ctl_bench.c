@@ -13,11 +13,12 @@
 #include "tim3ctl_pipeline.h"
 
 #include "base/log.h"
+#include "base/watch.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <zmq.h>
+#include <unistd.h>
 
 #define CLIENTS_MAX 256
 #define FUNDS_TOKENS 1000000000
@@ -26,6 +27,7 @@
 #define WARM_NUMBERS ((uint64_t) 1 << 40) /* operations of the warm-up are of other accounts */
 #define KINDS_MIXED 3
 #define NAP_US 200
+#define SERVE_MS 20 /* so often a client is served that nothing was signalled for: it may have to ask again */
 #define ACCOUNTS_MAX 100000000
 
 typedef tim3ctl_bench_kind_t kind_t;
@@ -60,6 +62,9 @@ typedef struct {
     tim3ctl_draw_t draw;
     tim3ctl_progress_t *progress; /* of the funding */
     tim3_client_t *clients[CLIENTS_MAX];
+    tim3_watched_t watched[CLIENTS_MAX];
+    int watch;
+    uint64_t served_us; /* when all clients were */
     unsigned outstanding; /* on each connection, in this phase */
     uint64_t seconds;
     uint64_t warm_up;
@@ -198,30 +203,44 @@ static void take_answers (bench_t *self, tim3_client_t *client)
         take_answer (self, answer);
 }
 
-static void serve (bench_t *self, tim3_client_t *client)
+static void serve (bench_t *self, unsigned number)
 {
+    tim3_client_t *client = self->clients[number];
     take_answers (self, client);
     while (tim3_client_outstanding (client) < self->outstanding && more (self))
         submit (self, client, 0);
     /* a poll that finds nothing sends what was submitted; an answer found on the way counts, too */
     const tim3_answer_t *answer = tim3_client_poll (client, 0);
+    self->watched[number].look = answer != NULL;
     if (answer)
         take_answer (self, answer);
 }
 
+/*  Those whose answers have come, and now and then all.  */
+static void serve_ready (bench_t *self)
+{
+    uint64_t now = tim3ctl_now_us ();
+    bool all = now >= self->served_us + SERVE_MS * 1000;
+    if (all)
+        self->served_us = now;
+    for (unsigned i = 0; i < self->setting.clients; i++)
+        if (all || self->watched[i].look)
+            serve (self, i);
+}
+
 static void wait_for_any (bench_t *self)
 {
-    zmq_pollitem_t items[CLIENTS_MAX];
-    for (unsigned i = 0; i < self->setting.clients; i++)
-        items[i] = (zmq_pollitem_t){.socket = tim3_client_socket (self->clients[i]), .events = ZMQ_POLLIN};
-    zmq_poll (items, (int) self->setting.clients, 20);
+    bool waits = false;
+    for (unsigned i = 0; i < self->setting.clients && !waits; i++)
+        waits = self->watched[i].look;
+    tim3_watch_wait (self->watch, waits ? 0 : SERVE_MS);
 }
 
 static void run_closed (bench_t *self)
 {
+    self->served_us = 0;
     do {
-        for (unsigned i = 0; i < self->setting.clients; i++)
-            serve (self, self->clients[i]);
+        serve_ready (self);
         if (self->progress) {
             self->progress->done = self->report.results[self->phase->kind].count;
             tim3ctl_progress_show (self->progress);
@@ -434,6 +453,7 @@ static void connect_all (bench_t *self)
         self->clients[i] = tim3_client_new_beside (tim3ctl_client (self->ctl));
         TIM3_ASSERT (self->clients[i]);
         tim3_client_set_timeout_ms (self->clients[i], FUNDING_TIMEOUT_MS);
+        tim3_watch_socket (self->watch, &self->watched[i], tim3_client_socket (self->clients[i]));
     }
 }
 
@@ -456,12 +476,16 @@ static int measure (bench_t *self, const char *workload)
 static int run (bench_t *self, const char *workload)
 {
     make_pending (self);
+    self->watch = tim3_watch_open ();
     connect_all (self);
     int code = fund (self);
     if (code == TIM3CTL_DONE && !tim3ctl_has (self->ctl, TIM3CTL_OPTION_FUND))
         code = measure (self, workload);
-    for (unsigned i = 0; i < self->setting.clients; i++)
+    for (unsigned i = 0; i < self->setting.clients; i++) {
+        tim3_watch_drop (self->watch, &self->watched[i]);
         tim3_client_destroy (&self->clients[i]);
+    }
+    close (self->watch);
     free (self->pending);
     return code;
 }
