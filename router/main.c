@@ -7,6 +7,7 @@ int main (int argc, char **argv)
 {
     static const tim3_program_t program = {
         .core = &tim3_router_core,
+        .pace_us = 5000, /* events may be that late; under load it would sync for each, on the disk of those it serves */
         .companion_new = tim3_broker_new,
         .companion_destroy = tim3_broker_destroy,
     };

@@ -80,6 +80,8 @@ typedef struct {
     tim3_watched_t signals;
     uint64_t clock_base_us; /* wall clock at start less monotonic clock at start */
     uint64_t next_tick_us;
+    uint64_t began_us;   /* the batch at hand */
+    uint64_t changed_us; /* when the last batch began that changed the store */
     uint64_t directory_version;
     uint64_t batch_messages;
     bool told_ready;
@@ -375,6 +377,8 @@ static void finish_batch (shell_t *self)
     const tim3_frame_t *frame;
     bool dirty = tim3_store_dirty (self->store);
 
+    if (dirty)
+        self->changed_us = self->began_us;
     crash_if_asked (self, "before_commit", dirty);
     if (tim3_host_commit (self->host) != 0) {
         bool corrupt = tim3_store_error (self->store) == TIM3_STORE_CORRUPT;
@@ -415,6 +419,7 @@ static void say_ready (shell_t *self)
 static void run_batch (shell_t *self)
 {
     uint64_t time = now (self);
+    self->began_us = time;
     tim3_host_begin (self->host, time);
     receive_all (self);
     if (time >= self->next_tick_us) {
@@ -432,6 +437,16 @@ static void run_batch (shell_t *self)
         say_ready (self);
 }
 
+/*  What arrives meanwhile is in the same batch.  */
+static void keep_pace (const shell_t *self, uint64_t time)
+{
+    uint64_t pace = self->program->pace_us;
+    if (time < self->changed_us || time - self->changed_us >= pace)
+        return;
+    struct timespec rest = {.tv_nsec = (long) (pace - (time - self->changed_us)) * 1000};
+    clock_nanosleep (CLOCK_MONOTONIC, 0, &rest, NULL);
+}
+
 static void run (shell_t *self)
 {
     for (;;) {
@@ -443,6 +458,7 @@ static void run (shell_t *self)
             tim3_fatal (TIM3_EXIT_RETRY, "cannot wait for messages: %s", zmq_strerror (errno));
         if (stop_asked (self))
             return;
+        keep_pace (self, now (self));
         run_batch (self);
     }
 }

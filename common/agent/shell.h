@@ -26,6 +26,9 @@ typedef struct {
     const tim3_core_t *core;
     /* NULL, or cores that the first instance hosts too where the asset's critical path is merged; NULL at the end */
     const tim3_core_t *const *hosted;
+    /* least time from the beginning of a batch that changed the store to the next batch: for one that nobody waits for,
+       so that it gathers more and syncs less; 0 for all others */
+    uint64_t pace_us;
     /* both NULL, or a companion that runs its own thread from new to destroy; new may tim3_fatal */
     void *(*companion_new) (const tim3_place_t *place);
     void (*companion_destroy) (void **self);
