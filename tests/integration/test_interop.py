@@ -20,6 +20,7 @@ NO_CAP = 2 ** 128 - 1
 PAUSE, UNPAUSE, FREEZE, UNFREEZE, CAP = 1, 2, 3, 4, 5
 MOST_GROWTH_KB = 64 * 1024
 FRAME_MAX = 1024 * 1024
+MEETINGS = 4000
 
 
 def protocol():
@@ -804,6 +805,23 @@ def test_frames_of_many():
         assert client.answer(1, 10)[0] == TYPES["Transaction"]
         assert client.answer(0, 10)[1]["name"] == "malformed" and not client.inbox
         watch.check()
+
+
+def test_no_request_is_left_lying():
+    """One that arrives while the front sends an answer to another is served, though nothing else comes that would
+    wake it."""
+    rng = random.Random(7)
+    with quick() as cluster:
+        pair = [cluster.client(), cluster.client()]
+        for turn in range(MEETINGS):
+            asked = []
+            for client in pair:
+                asked.append(client.send("router.-.0", "Info", {}))
+                moment = time.perf_counter() + rng.uniform(0, 0.0006)
+                while time.perf_counter() < moment:
+                    pass
+            for client, identity in zip(pair, asked):
+                assert client.answer(identity, 10)[0] == TYPES["InfoReply"], turn
 
 
 def test_unknown_fields():
