@@ -64,7 +64,7 @@ typedef struct {
     tim3_client_t *clients[CLIENTS_MAX];
     tim3_watched_t watched[CLIENTS_MAX];
     int watch;
-    uint64_t served_us; /* when all clients were */
+    uint64_t served_us;   /* when all clients were */
     unsigned outstanding; /* on each connection, in this phase */
     uint64_t seconds;
     uint64_t warm_up;
