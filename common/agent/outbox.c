@@ -40,7 +40,7 @@ static bool is_for (const tim3_outbox_frame_t *frame, const void *key, size_t ke
 }
 
 /*  Where the open frame of a destination is told, or belongs.  */
-static uint32_t *find_slot (const tim3_outbox_t *self, const void *key, size_t key_size)
+static uint32_t *find_frame (const tim3_outbox_t *self, const void *key, size_t key_size)
 {
     size_t mask = 2 * self->capacity - 1;
     size_t at = tim3_hash64 (key, key_size, 0) & mask;
@@ -61,14 +61,14 @@ static void grow (tim3_outbox_t *self)
     self->slots = tim3_alloc (2 * capacity * sizeof *self->slots);
     self->capacity = capacity;
     for (size_t i = 0; i < self->count; i++)
-        *find_slot (self, self->frames[i].key, self->frames[i].key_size) = (uint32_t) i + 1;
+        *find_frame (self, self->frames[i].key, self->frames[i].key_size) = (uint32_t) i + 1;
 }
 
 static size_t begin (tim3_outbox_t *self, const void *key, size_t key_size)
 {
     if (self->count == self->capacity)
         grow (self);
-    uint32_t *slot = find_slot (self, key, key_size);
+    uint32_t *slot = find_frame (self, key, key_size);
     tim3_outbox_frame_t *frame = &self->frames[self->count++];
     memcpy (frame->key, key, key_size);
     frame->key_size = key_size;
@@ -81,7 +81,7 @@ tim3_buffer_t *tim3_outbox_open (tim3_outbox_t *self, const void *key, size_t ke
     TIM3_ASSERT (key_size <= TIM3_OUTBOX_KEY_MAX);
     size_t open = self->last;
     if (open == 0 || !is_for (&self->frames[open - 1], key, key_size))
-        open = self->count > 0 ? *find_slot (self, key, key_size) : 0;
+        open = self->count > 0 ? *find_frame (self, key, key_size) : 0;
     if (open == 0 || self->frames[open - 1].buffer.size >= TIM3_OUTBOX_FRAME_SIZE)
         open = begin (self, key, key_size);
     self->last = open;
