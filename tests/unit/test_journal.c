@@ -411,6 +411,24 @@ START_TEST (test_checkpoint_that_does_not_fit)
 }
 END_TEST
 
+/*  With one field more than this build knows.  */
+START_TEST (test_checkpoint_of_a_newer_build)
+{
+    static const uint8_t record[] = {0x95, 3, 1, 1, 0, 7};
+    tim3_store_meta_t meta;
+    tim3_key_t key = tim3_key_text ("checkpoint");
+    commits (1, 3, 20);
+    finish ();
+    s_options.path = s_copy;
+    tim3_store_t *store = tim3_store_open_lmdb (&s_options, &meta, s_why, sizeof s_why);
+    ck_assert_ptr_nonnull (store);
+    store->ops->put (store, TIM3_TABLE_CHECKPOINT, &key, record, sizeof record);
+    ck_assert_int_eq (tim3_store_commit (store), 0);
+    tim3_store_close (&store);
+    refused_with ("did a newer version write it");
+}
+END_TEST
+
 static bool take_none (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why,
                        size_t why_size)
 {
@@ -542,6 +560,7 @@ Suite *suite_journal (void)
     tcase_add_test (group, test_lost_data);
     tcase_add_test (group, test_journal_of_another_store);
     tcase_add_test (group, test_checkpoint_that_does_not_fit);
+    tcase_add_test (group, test_checkpoint_of_a_newer_build);
     tcase_add_test (group, test_record_that_makes_no_sense);
     tcase_add_test (group, test_values_that_look_like_records);
     tcase_add_test (group, test_not_past_the_page_cache);
