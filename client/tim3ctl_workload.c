@@ -18,6 +18,7 @@
 #define TIMEOUT_S 120
 #define RESULTS_MAX 16
 #define MISMATCHES_SHOWN 20
+#define OWN_DIGITS 8
 
 typedef struct {
     unsigned code;
@@ -28,7 +29,6 @@ typedef struct {
     tim3ctl_t *ctl;
     tim3ctl_book_t *book;
     tim3ctl_progress_t progress;
-    char run[17]; /* makes the accounts of this run its own */
     tim3_request_ids_t ids;
     uint64_t random;
     uint64_t next;
@@ -259,11 +259,11 @@ static bool prepare (workload_t *self)
     self->unit = tim3_amount_pow10 (decimals);
     self->scale = tim3_amount_pow10 (collateral - decimals);
     self->random = seed;
-    snprintf (self->run, sizeof self->run, "%.16s", ctl->request_id);
     self->book = tim3ctl_book_new ();
     for (uint32_t i = 0; i < self->accounts; i++) {
-        /* the run's id makes the accounts its own, for its books begin at zero */
-        snprintf (name, sizeof name, "w%llu-%.8s-%u", (unsigned long long) seed, self->run, i);
+        /* the run's id makes the accounts its own, for its books begin at zero; such an id ends with random digits */
+        snprintf (name, sizeof name, "w%llu-%s-%u", (unsigned long long) seed,
+                  ctl->request_id + strlen (ctl->request_id) - OWN_DIGITS, i);
         tim3ctl_book_account (self->book, ctl->asset, name);
     }
     return true;

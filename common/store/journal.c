@@ -5,7 +5,8 @@
 
     Segments are written past the page cache, where the file system can do that: in whole blocks, the last of which is
     written again with what comes after. It spares copies, which
-    took a third of all CPU time while segments were being filled with zeros.
+    took a third of all CPU time while segments were being filled with zeros. Some file systems say so when a file is opened,
+    others with the first write, be it because their blocks are larger: that file goes through the cache then.
 */
 #include "store/journal.h"
 #include "base/log.h"
@@ -362,10 +363,19 @@ static void *alloc_blocks (size_t size)
     return blocks;
 }
 
+/*  Whether what was refused may be tried again: not past the page cache, as it was.  */
+static bool can_go_through_cache (int file)
+{
+    int flags = errno == EINVAL ? fcntl (file, F_GETFL) : 0;
+    return flags > 0 && flags & O_DIRECT && fcntl (file, F_SETFL, flags & ~O_DIRECT) == 0;
+}
+
 /*  A write that ends early has met the end of the room.  */
 static bool write_all (int file, const void *data, size_t size, uint64_t at)
 {
     ssize_t written = pwrite (file, data, size, (off_t) at);
+    if (written < 0 && can_go_through_cache (file))
+        written = pwrite (file, data, size, (off_t) at);
     if (written >= 0 && written < (ssize_t) size)
         errno = ENOSPC;
     return written == (ssize_t) size;
@@ -600,7 +610,11 @@ bool tim3_journal_clear (int directory)
 
 static bool read_block (const tim3_journal_t *self, uint64_t at)
 {
-    return pread (self->file, self->stage, BLOCK, (off_t) (at - at % BLOCK)) >= (ssize_t) (at % BLOCK);
+    off_t begin = (off_t) (at - at % BLOCK);
+    ssize_t got = pread (self->file, self->stage, BLOCK, begin);
+    if (got < 0 && can_go_through_cache (self->file))
+        got = pread (self->file, self->stage, BLOCK, begin);
+    return got >= (ssize_t) (at % BLOCK);
 }
 
 /*  What was read may be in memory alone, if it was written by a process that was killed before it synced: a record, and

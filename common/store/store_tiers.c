@@ -843,8 +843,11 @@ static bool has_what_it_should (tiers_t *self, char *why, size_t why_size)
     self->digest = self->checkpoint.digest;
     self->read_number = self->checkpoint.number;
     free (tim3_journal_segments (self->options.directory, &count));
+    if (self->reader->error)
+        return refuse_why (why, why_size,
+                           "the record of its last checkpoint cannot be read; did a newer version write it?");
     if (!self->has_journal || count > 0)
-        return !self->reader->error;
+        return true;
     return refuse_why (why, why_size, "its files journal-* are missing");
 }
 

@@ -1,5 +1,5 @@
 """tim3ctl import-transfers: real and made-up histories of tokens, imported whole, twice, and under kills.
-Every balance must be what the file's own arithmetic says, reckoned here anew.
+Every balance must be what the file's own arithmetic says, reckoned here anew. And tim3ctl workload, whose books are its own.
 
 The real file is taken when it lies beside the project (../shared/data/erc20_transfers.csv). TIM3_SEED sets
 the rest.
@@ -173,6 +173,15 @@ def test_import_killed():
         assert len(places) >= 3, f"they were broken off in {len(places)} places only"
         import_all(cluster, path)
         compare(cluster, Book(path))
+
+
+def test_workloads_one_after_another():
+    """With the same seed, and at once: each has accounts of its own, for its books begin at zero."""
+    with Cluster() as cluster:
+        for _ in range(3):
+            report = cluster.ctl_json("workload", "--operations", "200", "--accounts", "10")
+            assert report["agrees"], report
+        cluster.audit()
 
 
 def test_agents_killed_while_importing():

@@ -76,9 +76,22 @@ int fdatasync (int descriptor)
     return sync_fails (descriptor) ? -1 : (int) syscall (SYS_fdatasync, descriptor);
 }
 
+static bool direct_fails (int descriptor)
+{
+    return atomic_load (&s_kinds) & FAULTS_DIRECT && fcntl (descriptor, F_GETFL) & O_DIRECT &&
+           fails (FAULTS_DIRECT);
+}
+
+ssize_t pread (int descriptor, void *data, size_t size, off_t offset)
+{
+    return direct_fails (descriptor) ? -1 : syscall (SYS_pread64, descriptor, data, size, offset);
+}
+
 ssize_t pwrite (int descriptor, const void *data, size_t size, off_t offset)
 {
-    return fails (FAULTS_WRITE) ? -1 : syscall (SYS_pwrite64, descriptor, data, size, offset);
+    if (direct_fails (descriptor) || fails (FAULTS_WRITE))
+        return -1;
+    return syscall (SYS_pwrite64, descriptor, data, size, offset);
 }
 
 ssize_t writev (int descriptor, const struct iovec *pieces, int count)

@@ -15,7 +15,8 @@ typedef enum {
     FAULTS_NAME = 8,
     FAULTS_ALL = 15,
     FAULTS_OTHERS = 16, /* only calls of threads that are not the one that asks for it */
-    FAULTS_ON = 32      /* those after the nth fail as well */
+    FAULTS_ON = 32,     /* those after the nth fail as well */
+    FAULTS_DIRECT = 64  /* reads and writes past the page cache */
 } faults_kind_t;
 
 /*  The nth call of these kinds from now fails with error; with 0 the process is killed instead.  */

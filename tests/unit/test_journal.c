@@ -2,11 +2,13 @@
     it should, or is refused with a reason. Each test makes a store, breaks a copy of it, and opens that.  */
 #include "suites.h"
 #include "base/log.h"
+#include "faults.h"
 #include "folder.h"
 #include "store/journal.h"
 #include "store/record.h"
 #include "store/store_tiers.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -409,6 +411,24 @@ START_TEST (test_checkpoint_that_does_not_fit)
 }
 END_TEST
 
+/*  With one field more than this build knows.  */
+START_TEST (test_checkpoint_of_a_newer_build)
+{
+    static const uint8_t record[] = {0x95, 3, 1, 1, 0, 7};
+    tim3_store_meta_t meta;
+    tim3_key_t key = tim3_key_text ("checkpoint");
+    commits (1, 3, 20);
+    finish ();
+    s_options.path = s_copy;
+    tim3_store_t *store = tim3_store_open_lmdb (&s_options, &meta, s_why, sizeof s_why);
+    ck_assert_ptr_nonnull (store);
+    store->ops->put (store, TIM3_TABLE_CHECKPOINT, &key, record, sizeof record);
+    ck_assert_int_eq (tim3_store_commit (store), 0);
+    tim3_store_close (&store);
+    refused_with ("did a newer version write it");
+}
+END_TEST
+
 static bool take_none (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why,
                        size_t why_size)
 {
@@ -500,6 +520,28 @@ START_TEST (test_values_that_look_like_records)
 }
 END_TEST
 
+/*  The file system lets files be opened for it and then refuses every read and write: of the first segment, of one made in
+    between, and of one that is opened again.  */
+START_TEST (test_not_past_the_page_cache)
+{
+    tim3_store_close (&s_store);
+    folder_remove (s_path);
+    faults_set (FAULTS_DIRECT | FAULTS_ON, 1, EINVAL);
+    s_store = open_store (s_path);
+    ck_assert_msg (s_store != NULL, "%s", s_why);
+    commits (1, 5, 20);
+    commit (s_store, 6, 3 * MEBIBYTE);
+    tim3_store_close (&s_store);
+    s_store = open_store (s_path);
+    ck_assert_msg (s_store != NULL, "%s", s_why);
+    ck_assert_uint_eq (held (s_store), 6);
+    commits (7, 9, 20);
+    faults_clear ();
+    finish ();
+    opens_with (9);
+}
+END_TEST
+
 Suite *suite_journal (void)
 {
     Suite *suite = suite_create ("journal");
@@ -518,8 +560,10 @@ Suite *suite_journal (void)
     tcase_add_test (group, test_lost_data);
     tcase_add_test (group, test_journal_of_another_store);
     tcase_add_test (group, test_checkpoint_that_does_not_fit);
+    tcase_add_test (group, test_checkpoint_of_a_newer_build);
     tcase_add_test (group, test_record_that_makes_no_sense);
     tcase_add_test (group, test_values_that_look_like_records);
+    tcase_add_test (group, test_not_past_the_page_cache);
     suite_add_tcase (suite, group);
     return suite;
 }
