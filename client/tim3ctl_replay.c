@@ -115,33 +115,10 @@ static void differ (replay_t *self, const tim3_memrow_t *then, const tim3_memrow
     json_array_append_new (self->differences, entry);
 }
 
-static bool same_bytes (const tim3_memrow_t *row, const void *data, size_t size)
+static bool same_value (const tim3_memrow_t *a, const tim3_memrow_t *b)
 {
-    return row->value_size == size && (size == 0 || memcmp (row->value, data, size) == 0);
-}
-
-/*  Builds differ in how they write one and the same record: this one's way of writing it decides.  */
-static bool written_anew (const tim3_memrow_t *then, const tim3_memrow_t *now)
-{
-    const tim3_shape_t *shape = tim3_table (then->key[0])->shape;
-    tim3_arena_t none = {0};
-    tim3_fault_t fault;
-    tim3_buffer_t anew = {0};
-    void *object = tim3_alloc (shape->size);
-    bool good = tim3_decode_array (then->value, then->value_size, shape, object, &none, &fault) == 0;
-    if (good)
-        tim3_encode_array (&anew, shape, object);
-    good = good && same_bytes (now, anew.data, anew.size);
-    tim3_buffer_free (&anew);
-    free (object);
-    return good;
-}
-
-static bool same_value (const tim3_memrow_t *then, const tim3_memrow_t *now)
-{
-    if (then->deleted || now->deleted)
-        return then->deleted == now->deleted;
-    return same_bytes (now, then->value, then->value_size) || written_anew (then, now);
+    return a->deleted == b->deleted && a->value_size == b->value_size &&
+           (a->value_size == 0 || memcmp (a->value, b->value, a->value_size) == 0);
 }
 
 static bool same_key (const tim3_memrow_t *a, const tim3_memrow_t *b)
