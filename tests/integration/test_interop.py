@@ -564,7 +564,7 @@ def test_overloaded_and_voided():
 
 def test_full_store():
     """A full store refuses what would write, and goes on answering."""
-    with quick(settings=dict(map_size_mb=1)) as cluster:
+    with quick(settings=dict(map_size_mb=1, checkpoint_mb=1, memory_mb=16)) as cluster:
         client, connection = cluster.client(), cluster.client(cluster.endpoint("mock_usda.USDA.0"))
         client.faucet("alice", 5, "f1")
         names = set()
