@@ -1013,6 +1013,7 @@ def test_wrong_recipients():
 def test_publishing_for_another():
     router = "router.-.0"
     with attack() as attacker:
+        attacker.cluster.audit()  # the log has the honest events then
         log = attacker.client.ask(router, "Subscribe", {"subscription": 1, "from": 0, "credit": 0})
         body = dict(tx=fresh(), account="alice", amount=amount(5), balance=amount(5), supply=amount(5))
         item = dict(seq=1, type=202, time_us=1, body=body)
