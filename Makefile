@@ -204,7 +204,7 @@ chaos: all chaos-tools ## real processes under every fault at once, for TIME sec
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: deps check unit memcheck crash-tools crash-images demo docs format lint clean help
+.PHONY: deps check matrix unit memcheck crash-tools crash-images demo docs format lint clean help
 
 deps: ## install what is missing to build, run and test (Debian packages)
 	@scripts/install-deps
@@ -213,6 +213,10 @@ check: deps ## build and run all tests; the last line counts them
 	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-unit $(BUILD)/bin/tim3-poke crash-tools sim-tools \
 	    chaos-tools fuzz-replay $(BUILD)/bin/tim3ctl-canary-17
 	@$(if $(SAN),CK_FORK=no )tests/run $(BUILD)
+
+matrix: deps ## the integration tests on both critical paths and both stores; ONLY="test_kill merged/lmdb" for some
+	@$(MAKE) --no-print-directory all $(BUILD)/bin/tim3-poke $(BUILD)/bin/tim3ctl-canary-17
+	@TIM3_BIN=$(abspath $(BUILD)/bin) tests/integration/matrix.py $(ONLY)
 
 unit: $(BUILD)/bin/tim3-unit ## run the unit tests alone
 	$(BUILD)/bin/tim3-unit

@@ -7,7 +7,12 @@
 
 A test is a function test_*; main() runs those of a file (or those named on the command line) and prints one
 line each, then "N passed, N failed". Nothing sleeps to wait for a state: poll() waits with a deadline.
+
+TIM3_CRITICAL_PATH (split or merged) and TIM3_STORE (journal or lmdb) say how agents run where a test does not say
+it itself. A test that has no meaning on one of them says which it needs and why; it is then printed as skipped, and
+counted in a line before the last.
 """
+import functools
 import json
 import os
 import shutil
@@ -22,6 +27,7 @@ from tim3_wire import Client, NoAnswer, Refused, number
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CRITICAL_PATH = os.environ.get("TIM3_CRITICAL_PATH", "split")
+STORE = os.environ.get("TIM3_STORE", "journal")
 BIN = os.environ.get("TIM3_BIN", os.path.join(ROOT, "build", "bin"))
 
 
@@ -36,6 +42,28 @@ def poll(condition, timeout=20.0, what="condition"):
         time.sleep(0.02)
 
 
+class Skipped(Exception):
+    """The test has no meaning on this critical path or store; says why."""
+
+
+def needs(what, why):
+    """For a test that has a meaning on one critical path, or one store, only."""
+    def mark(test):
+        @functools.wraps(test)
+        def run(*arguments):
+            if what not in (CRITICAL_PATH, STORE):
+                raise Skipped(why)
+            return test(*arguments)
+        return run
+    return mark
+
+
+def home_of(address):
+    """The name of the store that holds an agent's rows: merged ledgers share that of the lock manager."""
+    role, rest = address.split(".", 1)
+    return "lock_manager." + rest if CRITICAL_PATH == "merged" and role == "token_manager" else address
+
+
 class Cluster:
     def __init__(self, assets=None, coordinators=2, settings=None, collateral_decimals=18,
                  sections=None, asset_settings=None):
@@ -46,7 +74,8 @@ class Cluster:
         self.commands = {}
         self.clients = []
         self.sound = True  # a test that breaks the stores on purpose says so by False
-        agents = dict(heartbeat_ms=200, sweep_after_ms=1000, sweep_most_ms=4000, retry_ms=200, map_size_mb=1024)
+        agents = dict(heartbeat_ms=200, sweep_after_ms=1000, sweep_most_ms=4000, retry_ms=200, map_size_mb=1024,
+                      store=STORE)
         agents.update(settings or {})
         with open(self.config, "w") as out:
             out.write("agents\n" + "".join(f"    {k} = {v}\n" for k, v in agents.items()))
@@ -71,6 +100,13 @@ class Cluster:
 
     def process(self, address):
         return self.processes[self.process_of(address)]
+
+    def store_of(self, address):
+        return os.path.join(self.dir, "store", home_of(address))
+
+    def log_of(self, address):
+        with open(os.path.join(self.dir, self.process_of(address) + ".log"), errors="replace") as log:
+            return log.read()
 
     @staticmethod
     def exe(name):
@@ -151,7 +187,7 @@ class Cluster:
         self.start(address)
 
     def delete_store(self, address):
-        shutil.rmtree(os.path.join(self.dir, "store", address))
+        shutil.rmtree(self.store_of(address))
 
     def front(self):
         return f"ipc://{self.dir}/run/front.sock"
@@ -241,15 +277,20 @@ def main():
     space = sys.modules["__main__"].__dict__
     wanted = sys.argv[1:]
     names = [name for name in space if name.startswith("test_") and (not wanted or name in wanted)]
-    failed = 0
+    failed = skipped = 0
     for name in names:
         begun = time.monotonic()
         try:
             space[name]()
             print(f"ok   {name} ({time.monotonic() - begun:.1f} s)", flush=True)
+        except Skipped as why:
+            skipped += 1
+            print(f"skip {name}: {why}", flush=True)
         except Exception:
             failed += 1
             traceback.print_exc(file=sys.stdout)
             print(f"FAIL {name} ({time.monotonic() - begun:.1f} s)", flush=True)
-    print(f"{len(names) - failed} passed, {failed} failed", flush=True)
+    if skipped:
+        print(f"{skipped} skipped", flush=True)
+    print(f"{len(names) - failed - skipped} passed, {failed} failed", flush=True)
     sys.exit(1 if failed else 0)

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import harness
-from harness import Cluster, poll
+from harness import Cluster, home_of, needs, poll
 from load import Load
 from tim3_wire import NoAnswer, Refused, number
 
@@ -29,10 +29,6 @@ SCALE = 10 ** 12
 
 def folder_of(cluster, name):
     return os.path.join(cluster.dir, "backup", name)
-
-
-def store_of(cluster, address):
-    return os.path.join(cluster.dir, "store", address)
 
 
 def back_up(cluster, name, *more, **how):
@@ -216,10 +212,6 @@ def told(cluster, client, address):
     poll(reported, what=f"a report of {address}")
 
 
-def log_of(cluster, address):
-    return open(os.path.join(cluster.dir, address + ".log"), errors="replace").read()
-
-
 def figures(cluster):
     """All that money is counted by."""
     client = cluster.client()
@@ -248,14 +240,14 @@ def older_copy_of(victim, how=signal.SIGKILL):
         told(cluster, client, victim)
         cluster.kill(victim, how)
         newer = os.path.join(cluster.dir, "newer")
-        os.rename(store_of(cluster, victim), newer)
+        os.rename(cluster.store_of(victim), newer)
         restore(cluster, folder_of(cluster, "old"), "--agent", victim)
         cluster.start(victim)
         yield cluster
         if cluster.running(victim):
             cluster.kill(victim)
-        shutil.rmtree(store_of(cluster, victim))
-        os.rename(newer, store_of(cluster, victim))
+        shutil.rmtree(cluster.store_of(victim))
+        os.rename(newer, cluster.store_of(victim))
         cluster.start(victim)
         cluster.wait_ready()
         assert figures(cluster) == wanted, "money was lost or doubled"
@@ -269,10 +261,10 @@ def older_copy_of(victim, how=signal.SIGKILL):
 
 def refused_for_good(cluster, victim):
     poll(lambda: not cluster.running(victim), what=f"{victim} to end")
-    code = cluster.processes[victim].returncode
+    code = cluster.process(victim).returncode
     assert code == PERMANENT, f"{victim} ended with {code}: it would be started again"
-    assert "older copy" in log_of(cluster, victim) and "restore the whole set" in log_of(cluster, victim)
-    assert 'event="ready"' not in log_of(cluster, victim).split("older copy")[0].rsplit("ready", 1)[-1]
+    assert "older copy" in cluster.log_of(victim) and "restore the whole set" in cluster.log_of(victim)
+    assert 'event="ready"' not in cluster.log_of(victim).split("older copy")[0].rsplit("ready", 1)[-1]
     client = cluster.client()
     reasons = [r["name"] for r in client.ask("router.-", "Health", {})["reasons"]]
     assert "store_rolled_back" in reasons, reasons
@@ -294,6 +286,7 @@ def test_older_lock_manager_is_refused():
         refused_for_good(cluster, LOCKS)
 
 
+@needs("split", "a merged token manager has no store of its own: it is the lock manager's")
 def test_older_token_manager_is_refused():
     with older_copy_of(TOKENS) as cluster:
         refused_for_good(cluster, TOKENS)
@@ -309,12 +302,12 @@ def test_one_commit_is_enough():
         told(cluster, client, USDA)
         cluster.kill(USDA)
         newer = os.path.join(cluster.dir, "newer")
-        os.rename(store_of(cluster, USDA), newer)
+        os.rename(cluster.store_of(USDA), newer)
         restore(cluster, folder_of(cluster, "old"), "--agent", USDA)
         cluster.start(USDA)
         refused_for_good(cluster, USDA)
-        shutil.rmtree(store_of(cluster, USDA))
-        os.rename(newer, store_of(cluster, USDA))
+        shutil.rmtree(cluster.store_of(USDA))
+        os.rename(newer, cluster.store_of(USDA))
 
 
 def test_same_store_restored_alone_goes_on():
@@ -326,7 +319,7 @@ def test_same_store_restored_alone_goes_on():
         told(cluster, client, USDA)
         back_up(cluster, "now")
         cluster.kill(USDA)
-        shutil.rmtree(store_of(cluster, USDA))
+        shutil.rmtree(cluster.store_of(USDA))
         restore(cluster, folder_of(cluster, "now"), "--agent", USDA)
         cluster.start(USDA)
         cluster.wait_ready()
@@ -394,13 +387,13 @@ def test_store_made_anew_is_refused():
         client = cluster.client()
         work(client, "one")
         cluster.kill(USDA)
-        os.rename(store_of(cluster, USDA), os.path.join(cluster.dir, "kept"))
+        os.rename(cluster.store_of(USDA), os.path.join(cluster.dir, "kept"))
         cluster.start(USDA)
         poll(lambda: not cluster.running(USDA), what="the empty ledger to end")
-        assert cluster.processes[USDA].returncode == PERMANENT
-        assert "made anew" in log_of(cluster, USDA)
-        shutil.rmtree(store_of(cluster, USDA))
-        os.rename(os.path.join(cluster.dir, "kept"), store_of(cluster, USDA))
+        assert cluster.process(USDA).returncode == PERMANENT
+        assert "made anew" in cluster.log_of(USDA)
+        shutil.rmtree(cluster.store_of(USDA))
+        os.rename(os.path.join(cluster.dir, "kept"), cluster.store_of(USDA))
         cluster.start(USDA)
         cluster.wait_ready()
         cluster.audit()
@@ -431,16 +424,17 @@ def test_damaged_backups_are_refused():
                 file.seek(-1, 1)
                 file.write(bytes([byte[0] ^ 1 << rng.randrange(8)]))
 
+        stores = sorted({home_of(address) for address in KEEPERS})
+
         def swap(broken):
-            one, two = (os.path.join(broken, "store", name, "data.mdb") for name in (LOCKS, TOKENS))
+            one, two = (os.path.join(broken, "store", name, "data.mdb") for name in stores[:2])
             os.rename(one, one + ".x")
             os.rename(two, one)
             os.rename(one + ".x", two)
-        for address in KEEPERS:
-            refused("a bit of " + address, lambda b: flip(os.path.join(b, "store", address, "data.mdb")))
-            refused(address + " cut short",
-                    lambda b: os.truncate(os.path.join(b, "store", address, "data.mdb"), 4096))
-            refused(address + " missing", lambda b: shutil.rmtree(os.path.join(b, "store", address)))
+        for name in stores:
+            refused("a bit of " + name, lambda b: flip(os.path.join(b, "store", name, "data.mdb")))
+            refused(name + " cut short", lambda b: os.truncate(os.path.join(b, "store", name, "data.mdb"), 4096))
+            refused(name + " missing", lambda b: shutil.rmtree(os.path.join(b, "store", name)))
         refused("no manifest", lambda b: os.remove(os.path.join(b, "manifest.json")))
         refused("half a manifest", lambda b: os.truncate(os.path.join(b, "manifest.json"), 700))
         refused("two stores exchanged", swap)
@@ -466,7 +460,7 @@ def test_nothing_is_written_over():
         assert "nothing is written over" in restore(cluster, folder, check=False).stderr
         assert "nothing is written over" in restore(cluster, folder, "--agent", USDA, check=False).stderr
         shutil.rmtree(os.path.join(cluster.dir, "store"))
-        os.makedirs(store_of(cluster, "coordinator.TIM3.0"))
+        os.makedirs(cluster.store_of("coordinator.TIM3.0"))
         key = os.path.join(cluster.dir, "keys", "TIM3.vault")
         kept = open(key, "rb").read()
         os.remove(key)

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 
 import harness
-from harness import Cluster, poll
+from harness import Cluster, home_of, needs, poll
 from load import Load
 from tim3_wire import BURN, amount, number, tx_id
 
@@ -20,6 +20,7 @@ SEED = int(os.environ.get("TIM3_SEED", "1"))
 TOKENS, LOCKS, USDA = "token_manager.TIM3.0", "lock_manager.TIM3.0", "mock_usda.USDA.0"
 ROUTER, STATE = "router.-.0", "state_manager.-.0"
 GOOD, FOUND, USAGE, NOT_OPENED = 0, 1, 2, 3
+SHARED = home_of(TOKENS) == LOCKS
 
 # Fields that nothing else in the stores tells; fsck says so, or they are no part of the ledgers.
 FREE = {
@@ -46,8 +47,14 @@ def must_be_good(data):
     return done.stdout
 
 
+def folder(data, store):
+    return os.path.join(data, "store", home_of(store))
+
+
 def poke(data, store, *arguments):
-    done = run(Cluster.exe("tim3-poke"), os.path.join(data, "store", store), *arguments)
+    """As the agent sees its store, which may be a part of a shared one."""
+    sight = ("as", store.split(".")[0]) if SHARED and store in (TOKENS, LOCKS) else ()
+    done = run(Cluster.exe("tim3-poke"), folder(data, store), *sight, *arguments)
     assert done.returncode == 0, f"{arguments}: {done.stderr}"
     return done.stdout
 
@@ -101,7 +108,8 @@ def leave_unfinished(cluster):
     minted["receipt"] = locks.ask("lock_manager.TIM3.0", "Lock", body("minted"))["receipt"]
     tokens.ask("token_manager.TIM3.0", "TokenMint", minted)
     for address in (USDA, ROUTER, "coordinator.TIM3.0", "coordinator.TIM3.1"):
-        cluster.kill(address)
+        if cluster.process(address) is not cluster.process(LOCKS):
+            cluster.kill(address)
     locks.send("lock_manager.TIM3.0", "Lock", body("requested"))
     tokens.ask("token_manager.TIM3.0", "TokenBurn", body("burned", "acc5"))
     receipt = tokens.ask("token_manager.TIM3.0", "TokenBurn", body("releasing", "acc6"))["receipt"]
@@ -158,7 +166,7 @@ class Copy:
         os.mkdir(os.path.join(self.data, "store"))
         for name in os.listdir(os.path.join(good, "store")):
             source, target = os.path.join(good, "store", name), os.path.join(self.data, "store", name)
-            if name == self.store:
+            if self.store and name == home_of(self.store):
                 shutil.copytree(source, target)
             else:
                 os.symlink(source, target)
@@ -374,13 +382,14 @@ def test_strange_rows_are_found():
 
 def test_stores_that_are_missing():
     with Copy() as data:
-        os.unlink(os.path.join(data, "store", TOKENS))
-        must_find(data, "the store of token_manager.TIM3.0 is not")
+        os.unlink(folder(data, TOKENS))
+        must_find(data, "the store of the vault's lock manager is not" if SHARED else
+                  "the store of token_manager.TIM3.0 is not")
     with Copy() as data:
-        os.unlink(os.path.join(data, "store", STATE))
+        os.unlink(folder(data, STATE))
         must_be_good(data)
     with Copy() as data:
-        os.unlink(os.path.join(data, "store", ROUTER))
+        os.unlink(folder(data, ROUTER))
         assert "not checked: ledgers against their events" in must_be_good(data)
 
 
@@ -416,7 +425,13 @@ def test_a_log_that_is_lost():
             cluster.delete_store(address)
             cluster.start(address)
         cluster.wait_ready()
-        cluster.client().mint("alice", 1, "two")
+        client = cluster.client()
+        client.mint("alice", 1, "two")
+
+        def logged():
+            metrics = client.ask("router.-", "Stats", {})["metrics"]
+            return next(number(metric["value"]) for metric in metrics if metric["name"] == "log_end_offset") > 2
+        poll(logged, what="the events of the second mint in the new log")
         stop(cluster)
         told = must_find(cluster.dir, "those before it are not in this log")
         assert f"not checked: {TOKENS} against events that are not in the log" in told, told
@@ -442,7 +457,7 @@ def test_what_cannot_be_opened():
         poke(data, TOKENS, "meta", "73746f726500", "raw", "c1")
         must_find(data, "cannot be read; restore a backup", code=NOT_OPENED)
     with Copy(TOKENS) as data:
-        path = os.path.join(data, "store", TOKENS, "data.mdb")
+        path = os.path.join(folder(data, TOKENS), "data.mdb")
         os.truncate(path, 3 * 4096)
         must_find(data, "cut short")
 
@@ -452,7 +467,7 @@ def test_damage_below_the_rows_ends_in_a_sentence():
     rng = random.Random(SEED)
     for turn in range(20):
         with Copy(LOCKS) as data:
-            path = os.path.join(data, "store", LOCKS, "data.mdb")
+            path = os.path.join(folder(data, LOCKS), "data.mdb")
             with open(path, "r+b") as file:
                 for page in range(2, os.path.getsize(path) // 4096):
                     file.seek(page * 4096 + rng.randrange(64))
@@ -484,11 +499,11 @@ def contents(data):
 
 def test_nothing_is_written():
     with Copy(TOKENS) as data:
-        os.unlink(os.path.join(data, "store", TOKENS, "LOCK"))
-        os.unlink(os.path.join(data, "store", TOKENS, "lock.mdb"))
-        before = contents(os.path.join(data, "store", TOKENS))
+        os.unlink(os.path.join(folder(data, TOKENS), "LOCK"))
+        os.unlink(os.path.join(folder(data, TOKENS), "lock.mdb"))
+        before = contents(folder(data, TOKENS))
         must_be_good(data)
-        assert contents(os.path.join(data, "store", TOKENS)) == before
+        assert contents(folder(data, TOKENS)) == before
 
 
 def test_running_agents_are_left_alone():

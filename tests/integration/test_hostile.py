@@ -13,12 +13,13 @@ import time
 import msgpack
 import zmq
 
-from harness import Cluster, main, poll
+from harness import Cluster, main, needs, poll
 from tim3_wire import BURN, NAMES, TYPES, VOID, Refused, amount, number, receipt, tx_id
 
 ASSETS = {"TIM3": 6, "TIME": 6}
 SCALE = 10 ** 12  # units of collateral in a unit of either asset
 ISSUED = 10 ** 9 * SCALE
+no_wire = needs("split", "merged ledgers say nothing to each other over sockets, where another could answer")
 
 
 class Attacker:
@@ -495,8 +496,9 @@ def test_forged_answers():
             send_forged(attacker, usda, locks, "VaultUnlocked", reason=BURN,
                         receipt=receipt(key, "vault_unlocked", *claim, BURN), **move)
         assert attacker.lock_state(requested) == 1
-        assert attacker.stats(locks)["stray_answers"] == strays[0] + 2 * 5
-        assert attacker.stats(tokens)["stray_answers"] == strays[1] + 2
+        one = attacker.cluster.process(locks) is attacker.cluster.process(tokens)  # then they count together
+        assert attacker.stats(locks)["stray_answers"] == strays[0] + 2 * 5 + one * 2
+        assert attacker.stats(tokens)["stray_answers"] == strays[1] + 2 + one * 2 * 5
         attacker.cluster.start(usda)
 
 
@@ -504,11 +506,13 @@ def test_forged_answers_to_coordinators():
     """A client is never told of a mint that did not happen."""
     with attack() as attacker:
         attacker.cluster.kill("lock_manager.TIM3.0")
+        shards = [shard for shard in (0, 1) if attacker.cluster.running(f"coordinator.TIM3.{shard}")]
+        assert 1 in shards
         client = attacker.cluster.client(sender="client")
         body = dict(account="alice", amount=amount(10), request_id="forged")
         tx = tx_id("TIM3", "alice", "forged")
-        asked = [client.send(f"coordinator.TIM3.{shard}", "Mint", body, "alice") for shard in (0, 1)]
-        for shard in (0, 1):
+        asked = [client.send(f"coordinator.TIM3.{shard}", "Mint", body, "alice") for shard in shards]
+        for shard in shards:
             to = f"coordinator.TIM3.{shard}"
             send_forged(attacker, "lock_manager.TIM3.0", to, "Locked", tx=tx, account="alice", units=10,
                         receipt=bytes(32))
@@ -519,7 +523,7 @@ def test_forged_answers_to_coordinators():
         assert not client.inbox, client.inbox
         attacker.cluster.start("lock_manager.TIM3.0")
         answers = [client.answer(identity, 15) for identity in asked]
-        assert answers[0] == answers[1] and answers[0][0] == TYPES["Transaction"], answers
+        assert answers[0] == answers[-1] and answers[0][0] == TYPES["Transaction"], answers
 
 
 class Impostor:
@@ -604,6 +608,7 @@ def test_impostor_of_the_collateral_token():
             assert attacker.lock_state(requested) == 1 and attacker.lock_state(burned) == 5
 
 
+@no_wire
 def test_impostor_of_the_token_ledger():
     locks, tokens = "lock_manager.TIM3.0", "token_manager.TIM3.0"
 
@@ -626,6 +631,7 @@ def test_impostor_of_the_token_ledger():
             assert attacker.lock_state(tx) == 2
 
 
+@no_wire
 def test_impostor_of_the_collateral_ledger():
     locks, tokens = "lock_manager.TIM3.0", "token_manager.TIM3.0"
 
@@ -989,14 +995,17 @@ def test_allow_matrix_at_the_agents():
 
 
 def test_wrong_recipients():
+    """In a process of several agents the role that is named tells which of them looks at it; no role, the first."""
     with attack() as attacker:
         body = dict(tx=fresh(), account="alice", amount=amount(1))
         agent = "token_manager.TIM3.0"
+        alone = attacker.cluster.process_of(agent) == agent
         with nothing_moves(attacker):
             for recipient in ("token_manager.TIME.0", "token_manager.TIM3.1", "lock_manager.TIM3.0", "",
                               "token_manager.TIM3.0.0", "client", "token_manager.TIME"):
-                must("not_allowed", attacker.connection("coordinator.TIM3.7", agent).outcome(
-                    recipient, "TokenBurn", body))
+                own = alone or recipient.startswith("token_manager.")
+                must("not_allowed" if own else "unknown_message",
+                     attacker.connection("coordinator.TIM3.7", agent).outcome(recipient, "TokenBurn", body))
             must("unknown_message", attacker.connection("coordinator.TIM3.7", agent).outcome(agent, "Lock",
                                                                                              body))
 
@@ -1004,6 +1013,7 @@ def test_wrong_recipients():
 def test_publishing_for_another():
     router = "router.-.0"
     with attack() as attacker:
+        attacker.cluster.audit()  # the log has the honest events then
         log = attacker.client.ask(router, "Subscribe", {"subscription": 1, "from": 0, "credit": 0})
         body = dict(tx=fresh(), account="alice", amount=amount(5), balance=amount(5), supply=amount(5))
         item = dict(seq=1, type=202, time_us=1, body=body)

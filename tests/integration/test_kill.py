@@ -122,15 +122,15 @@ def mint_past_the_router(cluster, request_id):
 
 
 def first_events_die(crash_at):
-    """The router dies with a ledger's very first events, which it has taken but not made durable. All others
-    are frozen meanwhile, so that the commit at which it dies is the one with these events."""
+    """The router dies with a ledger's very first events, which it has taken but not made durable. All other
+    processes are frozen meanwhile, so that the commit at which it dies is the one with these events."""
     with Cluster() as cluster:
         client = cluster.client()
         client.faucet("alice", 10 ** 18, "collateral")
         cluster.kill("router.-.0")
         mint_past_the_router(cluster, "first")
         others = [cluster.process(address) for address in cluster.commands
-                  if address not in ("router.-.0", "token_manager.TIM3.0")]
+                  if address not in ("router.-.0", cluster.process_of("token_manager.TIM3.0"))]
         for process in others:
             process.send_signal(signal.SIGSTOP)
         cluster.start("router.-.0", crash_at=crash_at)

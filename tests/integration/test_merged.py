@@ -1,6 +1,7 @@
-"""The merged critical path: ledgers in the process of a coordinator, under the tests of those that run by themselves.
+"""The merged critical path: ledgers in the process of a coordinator. What holds for it alone, and some of the tests of
+ledgers that run by themselves, which are named here, with critical_path = merged in every asset.
 
-Which tests those are is named here; they run with critical_path = merged in every asset.
+Others run whole on it, see tests/run; and all of them by matrix.py.
 """
 import os
 
@@ -14,9 +15,6 @@ from load import Load
 from test_backup import (test_backups_under_load, test_hold_ends_by_itself, test_older_router_is_found_out,  # noqa: F401
                          test_older_collateral_token_is_refused_after_a_clean_stop, test_one_commit_is_enough)
 from test_import import test_agents_killed_while_importing  # noqa: F401
-from test_kill import (test_all_killed_at_once, test_clean_stops, test_commit_boundaries_of_lock_manager,  # noqa: F401
-                       test_commit_boundaries_of_mock_usda, test_commit_boundaries_of_state_manager,
-                       test_each_agent_killed_at_random, test_frozen_ledgers)
 from test_replay import test_from_the_middle, test_other_settings_are_told, test_same_build_decides_the_same  # noqa: F401
 from test_scale import (test_scale_by_hand_with_clean_stops, test_scale_by_hand_with_kills,  # noqa: F401
                         test_scale_with_the_supervisor)

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import harness
-from harness import Cluster, poll
+from harness import Cluster, home_of, needs, poll
 from load import Load
 from tim3_wire import NoAnswer, Refused, number
 
@@ -61,9 +61,11 @@ def test_coordinators_lose_their_stores():
         load = Load(cluster, seed=SEED)
         load.shards = ["coordinator.TIM3.0", "coordinator.TIM3.1"]
         load.start()
+        victims = [address for address in load.shards if os.path.isdir(cluster.store_of(address))]
+        assert victims, "no coordinator has a store of its own"
         for turn in range(6):
             load.advance(100)
-            victim = load.shards[turn % 2]
+            victim = victims[turn % len(victims)]
             cluster.kill(victim, rng.choice((signal.SIGTERM, signal.SIGKILL)))
             cluster.delete_store(victim)
             cluster.start(victim)
@@ -136,11 +138,6 @@ def test_rebuild_killed_at_random():
         assert derived(cluster, load) == before
 
 
-def log_of(cluster, address):
-    with open(os.path.join(cluster.dir, address + ".log"), errors="replace") as log:
-        return log.read()
-
-
 def test_copied_ledger_is_refused():
     with Cluster() as cluster:
         load = grown(cluster, 300, SEED + 5)
@@ -152,14 +149,14 @@ def test_copied_ledger_is_refused():
 
 def refuse_copy(cluster, address):
     """Puts a copy in the place of a store: the agent says what is wrong, and touches nothing."""
-    store = os.path.join(cluster.dir, "store", address)
+    store = cluster.store_of(address)
     cluster.kill(address, signal.SIGTERM)
     os.rename(store, store + ".original")
     shutil.copytree(store + ".original", store)
     cluster.start(address)
-    status = cluster.processes[address].wait(timeout=10)
+    status = cluster.process(address).wait(timeout=10)
     assert status == EXIT_PERMANENT, f"{address} on a copy ended with {status}"
-    assert "is a copy of a store of " + address in log_of(cluster, address)
+    assert "is a copy of a store of " + home_of(address) in cluster.log_of(address)
     shutil.rmtree(store)
     os.rename(store + ".original", store)
     cluster.start(address)
@@ -179,6 +176,7 @@ def test_second_process_is_refused():
         load.finish()
 
 
+@needs("split", "merged ledgers share one store")
 def test_store_of_another_agent_is_refused():
     with Cluster() as cluster:
         cluster.sound = False
@@ -190,7 +188,7 @@ def test_store_of_another_agent_is_refused():
         cluster.start(TOKEN_MANAGER)
         poll(lambda: not cluster.running(TOKEN_MANAGER), 10, "the wrong store to be refused")
         assert cluster.processes[TOKEN_MANAGER].returncode == EXIT_PERMANENT
-        assert "lock_manager.TIM3.0" in log_of(cluster, TOKEN_MANAGER)
+        assert "lock_manager.TIM3.0" in cluster.log_of(TOKEN_MANAGER)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import signal
 import subprocess
 
 import harness
-from harness import Cluster, ROOT, poll
+from harness import Cluster, ROOT, needs, poll
 from load import Load
 from tim3_wire import number
 
@@ -73,6 +73,7 @@ def test_scale_by_hand_with_kills():
     scale_by_hand(signal.SIGKILL)
 
 
+@needs("split", "the first coordinator has the ledgers in its process: no other can replace it")
 def test_last_coordinator_is_replaced_by_another():
     """The one that is there goes before the next one comes: whoever asks meanwhile asks again."""
     with Cluster(coordinators=1) as cluster:

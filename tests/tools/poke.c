@@ -7,10 +7,12 @@
         tim3-poke STORE TABLE KEY delete
         tim3-poke STORE TABLE KEY copy KEY               the same record under another key
         tim3-poke STORE TABLE KEY raw BYTES              any bytes as the record
+        tim3-poke STORE as ROLE ...                      any of these, as that agent sees a store that it shares
 
     TABLE is a name or a number; KEY, BYTES and fields that are raw are in hexadecimal. Amounts are minor units,
     enumerations numbers.
 */
+#include "base/address.h"
 #include "base/log.h"
 #include "store/store.h"
 #include "tim3ctl_print.h"
@@ -26,7 +28,8 @@ typedef struct {
     MDB_txn *txn;
     MDB_dbi dbi;
     unsigned table;
-    uint8_t key[1 + TIM3_KEY_MAX];
+    tim3_role_t role; /* whose sight of a shared store it is, or none */
+    uint8_t key[2 + TIM3_KEY_MAX];
     MDB_val place;
 } poke_t;
 
@@ -67,11 +70,16 @@ static const tim3_table_row_t *row_of (unsigned table)
 
 static void parse_key (poke_t *self, const char *hex)
 {
-    int size = tim3_hex_parse (hex, self->key + 1, TIM3_KEY_MAX);
+    bool apart = self->role != TIM3_ROLE_NONE &&
+                 (self->table == TIM3_TABLE_OUTBOX || self->table == TIM3_TABLE_COUNTER);
+    size_t front = apart ? 2 : 1; /* as store_view.c has it */
+    int size = tim3_hex_parse (hex, self->key + front, TIM3_KEY_MAX);
     if (size < 0)
         tim3_fatal (2, "a key is hexadecimal, not %s", hex);
+    if (apart)
+        self->key[1] = (uint8_t) self->role;
     self->key[0] = (uint8_t) self->table;
-    self->place = (MDB_val){(size_t) size + 1, self->key};
+    self->place = (MDB_val){(size_t) size + front, self->key};
 }
 
 /*  ----------------------------------------------------------------------------------------------- list  */
@@ -103,7 +111,7 @@ static void list_table (tim3_store_t *store, unsigned table)
 }
 
 /*  As an agent would see it, with what its journal holds.  */
-static void list (const char *path, const char *table)
+static void list (const char *path, tim3_role_t role, const char *table)
 {
     char why[512];
     bool in_use;
@@ -111,9 +119,12 @@ static void list (const char *path, const char *table)
     tim3_store_t *store = tim3_store_open_read_only (path, &meta, &in_use, why, sizeof why);
     if (!store)
         tim3_fatal (1, "%s", why);
+    tim3_store_t *seen = role != TIM3_ROLE_NONE ? tim3_store_view (store, role) : NULL;
     for (unsigned number = 0; number < 256; number++)
         if (!table || number == parse_table (table))
-            list_table (store, number);
+            list_table (seen ? seen : store, number);
+    if (seen)
+        tim3_store_close (&seen);
     tim3_store_close (&store);
 }
 
@@ -308,15 +319,22 @@ static void edit (poke_t *self, int count, char **edits)
 
 int main (int argc, char **argv)
 {
-    poke_t self = {0};
+    poke_t self = {.role = TIM3_ROLE_NONE};
     tim3_log_open ("tim3-poke", TIM3_INFO);
+    if (argc > 4 && strcmp (argv[2], "as") == 0) {
+        self.role = tim3_role_parse (argv[3]);
+        if (self.role == TIM3_ROLE_NONE)
+            tim3_fatal (2, "%s is no role", argv[3]);
+        argv[3] = argv[1];
+        argc -= 2;
+        argv += 2;
+    }
     bool listing = argc >= 3 && argc <= 4 && strcmp (argv[2], "list") == 0;
     if (!listing && argc < 5)
-        tim3_fatal (
-            2,
-            "usage: tim3-poke STORE list [TABLE] | STORE TABLE KEY delete|copy KEY|raw BYTES|FIELD=VALUE...");
+        tim3_fatal (2, "usage: tim3-poke STORE [as ROLE] list [TABLE] | STORE TABLE KEY delete|copy KEY|raw "
+                       "BYTES|FIELD=VALUE...");
     if (listing) {
-        list (argv[1], argv[3]);
+        list (argv[1], self.role, argv[3]);
         return 0;
     }
     open_store (&self, argv[1]);
