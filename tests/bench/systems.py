@@ -23,6 +23,7 @@ TICK_US = 1000000 // os.sysconf("SC_CLK_TCK")
 UNIT = 1000000  # of a mint, in minor units
 FUNDS = 1000000000
 COMPLETED = 2  # status of a transaction
+RATE_WARM_UP_S = 2
 IDLE_SHARE, IDLE_LOOK_S = 0.08, 0.3  # agents that use less of one CPU do nothing but wait
 
 
@@ -370,7 +371,7 @@ class Tim3(System):
         self.settle()
 
     def run(self, load, seconds, seed, accounts, zipf):
-        options = ["--rate", str(load["rate"])] if load.get("rate") else []
+        options = ["--rate", str(load["rate"]), "--warm-up", str(RATE_WARM_UP_S)] if load.get("rate") else []
         answer = self.cluster.ctl_json(
             "bench", "--funded", "--workload", "mint", "--clients", str(load["clients"]), "--outstanding",
             str(load["outstanding"]), "--seconds", str(seconds), "--seed", str(seed), "--accounts", str(accounts),
