@@ -183,7 +183,8 @@ static void take_answer (bench_t *self, const tim3_answer_t *answer)
                                      answer->took_us + pending->late_us);
         else
             self->report.errors[code]++;
-    }
+    } else if (code == TIM3_OK)
+        self->report.warmed_up++;
     pending->next = self->spare;
     self->spare = pending;
 }

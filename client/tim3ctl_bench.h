@@ -35,6 +35,7 @@ typedef struct {
 typedef struct {
     tim3ctl_bench_result_t results[TIM3CTL_BENCH_KINDS];
     uint64_t *errors;    /* by code */
+    uint64_t warmed_up;  /* operations completed while warming up */
     uint64_t sent_again; /* requests that were sent more than once */
     uint64_t begun;
     uint64_t not_begun; /* at a given rate: too many were under way */

@@ -212,12 +212,13 @@ static json_t *agents_json (const tim3ctl_bench_report_t *self, uint64_t all)
 static void print_json (const tim3ctl_bench_report_t *self, const tim3ctl_bench_setting_t *setting,
                         uint64_t all)
 {
-    tim3ctl_json_print (json_pack (
-        "{s:i, s:i, s:i, s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "clients", (int) setting->clients,
-        "outstanding", (int) setting->outstanding, "accounts", (int) setting->accounts, "zipf",
-        setting->theta, "rate", (json_int_t) setting->rate, "begun", (json_int_t) self->begun, "not_begun",
-        (json_int_t) self->not_begun, "sent_again", (json_int_t) self->sent_again, "operations",
-        results_json (self), "errors", errors_json (self), "agents", agents_json (self, all)));
+    tim3ctl_json_print (
+        json_pack ("{s:i, s:i, s:i, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "clients",
+                   (int) setting->clients, "outstanding", (int) setting->outstanding, "accounts",
+                   (int) setting->accounts, "zipf", setting->theta, "rate", (json_int_t) setting->rate,
+                   "begun", (json_int_t) self->begun, "not_begun", (json_int_t) self->not_begun, "sent_again",
+                   (json_int_t) self->sent_again, "warmed_up", (json_int_t) self->warmed_up, "operations",
+                   results_json (self), "errors", errors_json (self), "agents", agents_json (self, all)));
 }
 
 uint64_t tim3ctl_bench_print (tim3ctl_bench_report_t *self, const tim3ctl_bench_setting_t *setting, bool json)
