@@ -345,7 +345,11 @@ static void mint (uint64_t number)
 {
     tim3_mint_t body = {.amount = 1000000 + number % 1000};
     name_account (number * 7919 % ACCOUNTS, body.account);
-    snprintf (body.request_id, sizeof body.request_id, "bench-%016llx", (unsigned long long) number);
+    /* a UUID of version 7, as the tools and the benchmarks make them */
+    snprintf (body.request_id, sizeof body.request_id, "%08llx-%04llx-7%03llx-8%03llx-%012llx",
+              (unsigned long long) (s_now / 1000) >> 16, (unsigned long long) (s_now / 1000) & 0xffff,
+              (unsigned long long) number & 0xfff, (unsigned long long) (number >> 12) & 0xfff,
+              (unsigned long long) number);
     ask (AGENT_coordinator, TIM3_MSG_MINT, body.account, &body);
 }
 
