@@ -81,6 +81,7 @@ static bool load_earlier (run_t *self)
     bool good = tim3_undo_find (self->own->directory, self->at, &entry) &&
                 tim3_undo_read (self->own->directory, &entry, tim3_undo_lay_over, self->earlier);
     tim3_memtable_commit (self->earlier);
+    tim3_memtable_order (self->earlier);
     return good;
 }
 

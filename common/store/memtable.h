@@ -7,10 +7,12 @@
     Changes collect in a batch: they are seen at once, and either kept (commit) or taken back (abort) together. The
     batch can be listed, each key once, in the order in which the keys were first changed.
 
-    One thread writes. When no more changes come, any number of threads may read.
+    The first byte of a key says which table it belongs to, and order is a matter of one table.
 
-    Cost: a look-up by key is one probe of a hash table; only a key that is new, or a search by order, walks the
-    tree. Memory is taken in large pieces and given back all at once by tim3_memtable_destroy, or used again after
+    One thread writes. When no more changes come, and all is in order, any number of threads may read.
+
+    Cost: a look-up by key, and a new key, is one probe of a hash table. New keys are brought into order when it is asked for, all
+    of a table at once, but a few thousand at most: that takes less than a millisecond. Memory is taken in large pieces and given back all at once by tim3_memtable_destroy, or used again after
     tim3_memtable_clear: a value that grows out of its place leaves the old place unused. A batch that is taken back
     leaves its memory to the next.
 */
@@ -29,7 +31,7 @@ typedef struct {
     bool deleted;
 } tim3_memrow_t;
 
-/*  Longest key, in bytes; a longer one is an assertion.  */
+/*  Longest key, in bytes; a longer one, or one of none, is an assertion.  */
 #define TIM3_MEMTABLE_KEY_MAX 255
 
 tim3_memtable_t *tim3_memtable_new (void);
@@ -44,11 +46,14 @@ void tim3_memtable_clear (tim3_memtable_t *self);
 bool tim3_memtable_get (const tim3_memtable_t *self, const uint8_t *key, size_t key_size, tim3_memrow_t *row);
 
 /*  The row nearest to the key: at or after it (or strictly after), or at or before it (or strictly before).
-    Deleted rows count. False when there is none.  */
-bool tim3_memtable_after (const tim3_memtable_t *self, const uint8_t *key, size_t key_size, bool strictly,
+    Deleted rows count. False when the table that the key belongs to has none.  */
+bool tim3_memtable_after (tim3_memtable_t *self, const uint8_t *key, size_t key_size, bool strictly,
                           tim3_memrow_t *row);
-bool tim3_memtable_before (const tim3_memtable_t *self, const uint8_t *key, size_t key_size, bool strictly,
+bool tim3_memtable_before (tim3_memtable_t *self, const uint8_t *key, size_t key_size, bool strictly,
                            tim3_memrow_t *row);
+
+/*  Brings all tables into order: before rows are gone through with a cursor, or read by several threads.  */
+void tim3_memtable_order (tim3_memtable_t *self);
 
 void tim3_memtable_put (tim3_memtable_t *self, const uint8_t *key, size_t key_size, const uint8_t *value,
                         size_t value_size);
@@ -66,7 +71,7 @@ tim3_memrow_t tim3_memtable_change (const tim3_memtable_t *self, size_t position
 void tim3_memtable_commit (tim3_memtable_t *self);
 void tim3_memtable_abort (tim3_memtable_t *self);
 
-/*  All rows in order, deleted ones included: start with a zeroed cursor. No change may come in between.  */
+/*  All rows in order, deleted ones included: start with a zeroed cursor. No new row may come in between, and none go.  */
 typedef struct {
     const void *leaf;
     unsigned at;

@@ -156,7 +156,6 @@ static size_t common (const uint8_t *a, size_t a_size, const uint8_t *b, size_t 
     return size;
 }
 
-/*  Eight bytes of a key as a number that compares as they do; where the key ends, zeros.  */
 static uint64_t piece_of (const uint8_t *key, size_t key_size, size_t from)
 {
     uint8_t bytes[8] = {0};
@@ -167,6 +166,11 @@ static uint64_t piece_of (const uint8_t *key, size_t key_size, size_t from)
         memcpy (bytes, key + from, key_size - from);
     memcpy (&piece, bytes, 8);
     return be64toh (piece);
+}
+
+uint64_t tim3_mempiece (const tim3_memdata_t *row, size_t from)
+{
+    return piece_of (row->key, row->key_size, from);
 }
 
 /*  The first of the entries from low on (before high) whose piece is not below.  */
@@ -218,6 +222,14 @@ static void renew_pieces (tim3_memnode_t *node, size_t prefix_size)
     node->prefix_size = (uint8_t) prefix_size;
     for (unsigned i = first; i < node->count; i++)
         node->pieces[i] = piece_of (node->rows[i]->key, node->rows[i]->key_size, prefix_size);
+}
+
+/*  The prefix is no longer than what the row has in common with it.  */
+static void keep_prefix (tim3_memnode_t *node, const tim3_memdata_t *row)
+{
+    if (row->key_size >= node->prefix_size && memcmp (node->prefix, row->key, node->prefix_size) == 0)
+        return;
+    renew_pieces (node, common (node->prefix, node->prefix_size, row->key, row->key_size));
 }
 
 static size_t common_of_all (const tim3_memnode_t *node)
@@ -348,9 +360,7 @@ static void shift (tim3_memnode_t *node, unsigned at)
 static void add (tim3_memnode_t *node, unsigned at, const tim3_memdata_t *row, tim3_memnode_t *child)
 {
     TIM3_ASSERT (node->count < WIDTH && at <= node->count);
-    size_t same = common (node->prefix, node->prefix_size, row->key, row->key_size);
-    if (same < node->prefix_size)
-        renew_pieces (node, same);
+    keep_prefix (node, row);
     shift (node, at);
     node->rows[at] = row;
     node->pieces[at] = piece_of (row->key, row->key_size, node->prefix_size);
@@ -411,7 +421,16 @@ void tim3_memtree_clear (tim3_memtree_t *self)
     *self = (tim3_memtree_t){.arena = arena};
 }
 
-void tim3_memtree_insert (tim3_memtree_t *self, tim3_memdata_t *row)
+/*  Whether a row that comes after all that went into a leaf so far goes there too, and finds room.  */
+static bool goes_into (const tim3_memnode_t *leaf, const tim3_memdata_t *row)
+{
+    if (!leaf || leaf->count == WIDTH)
+        return false;
+    const tim3_memdata_t *end = leaf->next ? leaf->next->rows[0] : NULL;
+    return !end || tim3_memdata_compare (end, row->key, row->key_size) > 0;
+}
+
+static tim3_memnode_t *insert (tim3_memtree_t *self, const tim3_memdata_t *row)
 {
     step_t path[HEIGHT_MAX];
     if (!self->root) {
@@ -419,7 +438,23 @@ void tim3_memtree_insert (tim3_memtree_t *self, tim3_memdata_t *row)
         self->height = 1;
     }
     descend (self, row->key, row->key_size, path);
+    tim3_memnode_t *leaf = path[0].node;
+    bool splits = leaf->count == WIDTH;
     add_at (self, path, row);
+    return splits ? NULL : leaf;
+}
+
+void tim3_memtree_insert (tim3_memtree_t *self, tim3_memdata_t *const *rows, size_t count)
+{
+    tim3_memnode_t *leaf = NULL;
+    for (size_t i = 0; i < count; i++) {
+        tim3_memdata_t *row = rows[i];
+        if (goes_into (leaf, row))
+            add (leaf, search (leaf, row->key, row->key_size, false), row, NULL);
+        else
+            leaf = insert (self, row);
+        row->ordered = true;
+    }
 }
 
 /*  ------------------------------------------------------------------------------------------- removing  */
@@ -455,15 +490,13 @@ static void tell_smallest (tim3_memtree_t *self, step_t *path, unsigned level)
         node->rows[at] = row;
         if (at == 0)
             continue;
-        size_t same = common (node->prefix, node->prefix_size, row->key, row->key_size);
-        if (same < node->prefix_size)
-            renew_pieces (node, same);
+        keep_prefix (node, row);
         node->pieces[at] = piece_of (row->key, row->key_size, node->prefix_size);
         return;
     }
 }
 
-void tim3_memtree_remove (tim3_memtree_t *self, const tim3_memdata_t *row)
+void tim3_memtree_remove (tim3_memtree_t *self, tim3_memdata_t *row)
 {
     step_t path[HEIGHT_MAX];
     unsigned level = 0;
@@ -478,4 +511,5 @@ void tim3_memtree_remove (tim3_memtree_t *self, const tim3_memdata_t *row)
     if (path[level].node->count > 0 && path[level].at == 0)
         tell_smallest (self, path, level);
     lower_root (self);
+    row->ordered = false;
 }

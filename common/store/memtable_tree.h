@@ -3,7 +3,7 @@
     For memtable.c alone. A B+tree with wide, linked leaves. A node tells its rows apart by eight bytes of each key,
     taken behind what all keys of the node have in common; a row itself is only looked at where those are equal.
     Nodes that run empty are taken out, so there are never more of them than rows; thin ones are not merged, because
-    rows are only removed when a batch is taken back.
+    few rows are removed once they are in the tree.
 */
 #ifndef TIM3_MEMTABLE_TREE_H
 #define TIM3_MEMTABLE_TREE_H
@@ -50,11 +50,34 @@ typedef struct {
     uint8_t key_size;
     bool deleted;
     bool forgotten; /* goes when the batch is kept */
+    bool ordered;   /* it is in the tree */
+    bool gone;      /* out of the table, while it waited to come into the tree */
     uint8_t key[];
 } tim3_memdata_t;
 
 /*  Less, equal or greater than 0, as the row is before, at or after the key.  */
 int tim3_memdata_compare (const tim3_memdata_t *row, const uint8_t *key, size_t key_size);
+
+/*  Eight bytes of a key as a number that compares as they do; where the key ends, zeros.  */
+uint64_t tim3_mempiece (const tim3_memdata_t *row, size_t from);
+
+/*  -------------------------------------------------------------------------------------------- sorting  */
+
+typedef struct {
+    uint64_t piece;
+    tim3_memdata_t *row;
+} tim3_mementry_t;
+
+/*  Room to sort in, kept from time to time. Zeroed: none yet.  */
+typedef struct {
+    tim3_mementry_t *entries; /* twice as many as capacity says */
+    size_t capacity;
+} tim3_memsort_t;
+
+/*  Keys are all different.  */
+void tim3_memrows_sort (tim3_memsort_t *self, tim3_memdata_t **rows, size_t count);
+size_t tim3_memsort_bytes (const tim3_memsort_t *self);
+void tim3_memsort_free (tim3_memsort_t *self);
 
 /*  ---------------------------------------------------------------------------------------------- tree  */
 
@@ -76,9 +99,10 @@ typedef struct {
 
 /*  Takes out all rows at once; the memory is kept.  */
 void tim3_memtree_clear (tim3_memtree_t *self);
-/*  The row must not be in the tree, or be in it.  */
-void tim3_memtree_insert (tim3_memtree_t *self, tim3_memdata_t *row);
-void tim3_memtree_remove (tim3_memtree_t *self, const tim3_memdata_t *row);
+/*  Rows that are not in the tree, in order.  */
+void tim3_memtree_insert (tim3_memtree_t *self, tim3_memdata_t *const *rows, size_t count);
+/*  It must be in the tree.  */
+void tim3_memtree_remove (tim3_memtree_t *self, tim3_memdata_t *row);
 
 /*  The first row at or after the key (past: after it), and the last one before that.  */
 const tim3_memdata_t *tim3_memtree_after (const tim3_memtree_t *self, const uint8_t *key, size_t key_size,

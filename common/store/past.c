@@ -26,19 +26,17 @@ struct tim3_past {
     that came and went in between.  */
 static void drop_what_hides_nothing (tim3_memtable_t *table, tim3_store_t *below)
 {
-    uint8_t at[TIM3_MEMTABLE_KEY_MAX];
-    size_t size = 0;
+    tim3_memcursor_t cursor = {0};
     tim3_memrow_t row;
     tim3_key_t key;
     const uint8_t *value;
     size_t value_size;
-    while (tim3_memtable_after (table, at, size, size > 0, &row)) {
-        size = row.key_size;
-        memcpy (at, row.key, size);
-        key.size = (uint16_t) (size - 1);
-        memcpy (key.data, at + 1, key.size);
-        if (row.deleted && !below->ops->get (below, at[0], &key, &value, &value_size))
-            tim3_memtable_forget (table, at, size);
+    tim3_memtable_order (table);
+    while (tim3_memtable_next (table, &cursor, &row)) {
+        key.size = (uint16_t) (row.key_size - 1);
+        memcpy (key.data, row.key + 1, key.size);
+        if (row.deleted && !below->ops->get (below, row.key[0], &key, &value, &value_size))
+            tim3_memtable_forget (table, row.key, row.key_size);
     }
     tim3_memtable_commit (table);
 }

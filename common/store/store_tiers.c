@@ -180,7 +180,7 @@ static bool is_backwards (tim3_seek_t how)
     return how == TIM3_SEEK_LE || how == TIM3_SEEK_LT;
 }
 
-static void seek_memory (const tim3_memtable_t *table, tim3_table_t number, tim3_seek_t how,
+static void seek_memory (tim3_memtable_t *table, tim3_table_t number, tim3_seek_t how,
                          const tim3_key_t *key, candidate_t *candidate)
 {
     place_t place;
@@ -190,7 +190,6 @@ static void seek_memory (const tim3_memtable_t *table, tim3_table_t number, tim3
     candidate->there = is_backwards (how)
                            ? tim3_memtable_before (table, place.bytes, place.size, strictly, &row)
                            : tim3_memtable_after (table, place.bytes, place.size, strictly, &row);
-    candidate->there = candidate->there && row.key[0] == (uint8_t) number;
     if (!candidate->there)
         return;
     key_set (&candidate->key, &row);
@@ -446,6 +445,7 @@ static void begin_record (tiers_t *self)
 static void freeze (tiers_t *self)
 {
     tim3_journal_place_t last = tim3_journal_last (self->journal);
+    tim3_memtable_order (self->active); /* two threads read it from now on */
     self->frozen = self->active;
     self->active = self->spare ? self->spare : tim3_memtable_new ();
     self->spare = NULL;

@@ -107,6 +107,7 @@ static uint64_t table_scan (void)
     tim3_memcursor_t cursor = {0};
     tim3_memrow_t row;
     uint64_t count = 0;
+    tim3_memtable_order (s_table);
     for (; tim3_memtable_next (s_table, &cursor, &row); count++)
         s_sum += row.key[1];
     return count;

@@ -30,6 +30,7 @@ typedef struct {
     uint8_t value[VALUE_MOST];
     size_t value_size;
     bool deleted;
+    bool forgotten; /* goes with the commit */
 } entry_t;
 
 typedef struct {
@@ -116,7 +117,9 @@ static void set (const entry_t *entry)
     entry_t *old = look_up (&s_now, entry->key, entry->key_size);
     note_change (entry);
     if (old) {
+        bool forgotten = old->forgotten && entry->deleted;
         *old = *entry;
+        old->forgotten = forgotten;
         return;
     }
     must (s_now.count < KEYS_MOST);
@@ -152,11 +155,13 @@ static void check_near (const entry_t *key, bool strictly)
     size_t high = low + (look_up (&s_now, key->key, key->key_size) != NULL);
     size_t after = strictly ? high : low;
     size_t behind = strictly ? low : high; /* one more than the position of the row before */
-    must (tim3_memtable_after (s_table, key->key, key->key_size, strictly, &row) == (after < s_now.count));
-    if (after < s_now.count)
+    bool any_after = after < s_now.count && s_now.entries[after]->key[0] == key->key[0];
+    bool any_before = behind > 0 && s_now.entries[behind - 1]->key[0] == key->key[0];
+    must (tim3_memtable_after (s_table, key->key, key->key_size, strictly, &row) == any_after);
+    if (any_after)
         check_row (&row, s_now.entries[after]);
-    must (tim3_memtable_before (s_table, key->key, key->key_size, strictly, &row) == (behind > 0));
-    if (behind > 0)
+    must (tim3_memtable_before (s_table, key->key, key->key_size, strictly, &row) == any_before);
+    if (any_before)
         check_row (&row, s_now.entries[behind - 1]);
 }
 
@@ -165,6 +170,7 @@ static void check_order (void)
     tim3_memcursor_t cursor = {0};
     tim3_memrow_t row;
     size_t count = 0;
+    tim3_memtable_order (s_table);
     for (; tim3_memtable_next (s_table, &cursor, &row); count++) {
         must (count < s_now.count);
         check_row (&row, s_now.entries[count]);
@@ -221,10 +227,33 @@ static void put (const entry_t *entry)
         tim3_memtable_put (s_table, entry->key, entry->key_size, entry->value, entry->value_size);
 }
 
+static void forget (const entry_t *key)
+{
+    entry_t *entry = look_up (&s_now, key->key, key->key_size);
+    tim3_memtable_forget (s_table, key->key, key->key_size);
+    if (!entry)
+        return;
+    note_change (entry);
+    entry->value_size = 0;
+    entry->deleted = entry->forgotten = true;
+}
+
+static void drop_forgotten (void)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s_now.count; i++)
+        if (s_now.entries[i]->forgotten)
+            free (s_now.entries[i]);
+        else
+            s_now.entries[kept++] = s_now.entries[i];
+    s_now.count = kept;
+}
+
 static void commit (void)
 {
     check_changes ();
     tim3_memtable_commit (s_table);
+    drop_forgotten ();
     copy_all (&s_kept, &s_now);
     forget_changes ();
 }
@@ -238,13 +267,14 @@ static void take_back (void)
     check_changes ();
 }
 
-/*  Keys that share long beginnings, are prefixes of each other, hold zeros, or are empty.  */
+/*  Keys that share long beginnings, are prefixes of each other, or hold zeros, in a few tables.  */
 static void draw_key (entry_t *entry, unsigned letters)
 {
     entry->key_size = 0;
+    entry->key[entry->key_size++] = (uint8_t) ('a' + seeded_below (&s_random, 3));
     size_t size = seeded_below (&s_random, 8) ? seeded_below (&s_random, 7) : seeded_below (&s_random, 256);
     size_t same = seeded_below (&s_random, 4) * 5;
-    for (size_t i = 0; i < same + size && i < sizeof entry->key; i++)
+    for (size_t i = 0; i < same + size && entry->key_size < sizeof entry->key; i++)
         entry->key[entry->key_size++] = i < same ? 'k' : (uint8_t) seeded_below (&s_random, letters);
 }
 
@@ -256,6 +286,7 @@ static void draw (entry_t *entry, unsigned letters)
         *entry = *s_now.entries[seeded_below (&s_random, s_now.count)];
     else
         draw_key (entry, letters);
+    entry->forgotten = false;
     entry->deleted = seeded_below (&s_random, 5) == 0;
     entry->value_size =
         entry->deleted ? 0 : seeded_below (&s_random, 1 + seeded_below (&s_random, VALUE_MOST));
@@ -271,7 +302,8 @@ static void maybe_end_batch (unsigned per_batch)
         commit ();
     else
         take_back ();
-    check_order ();
+    if (seeded_below (&s_random, 2))
+        check_order ();
 }
 
 static void run_seed (uint64_t seed)
@@ -280,13 +312,18 @@ static void run_seed (uint64_t seed)
     s_random = (seeded_t){seed};
     s_seed = seed;
     unsigned letters = (unsigned) (2 + seeded_below (&s_random, 255));
+    unsigned per_look = seed % 2 ? 1 : 500; /* rows wait meanwhile */
     unsigned per_batch = (unsigned) (4 + seeded_below (&s_random, seed % 3 ? 100 : 2000));
     for (unsigned step = 0; step < STEPS && s_now.count < KEYS_MOST; step++) {
         draw (&entry, letters);
-        if (seeded_below (&s_random, 3))
+        unsigned what = (unsigned) seeded_below (&s_random, 8);
+        if (what < 5)
             put (&entry);
+        else if (what == 5)
+            forget (&entry);
         check_get (&entry);
-        check_near (&entry, seeded_below (&s_random, 2));
+        if (seeded_below (&s_random, per_look) == 0)
+            check_near (&entry, seeded_below (&s_random, 2));
         maybe_end_batch (per_batch);
     }
     take_back ();
@@ -393,12 +430,12 @@ START_TEST (test_few)
     must (!tim3_memtable_next (s_table, &cursor, &row));
     must (!tim3_memtable_next (s_table, &cursor, &row));
     tim3_memtable_abort (s_table);
-    tim3_memtable_delete (s_table, key, 0);
-    must (tim3_memtable_get (s_table, key, 0, &row) && row.deleted);
-    must (tim3_memtable_before (s_table, key, 3, true, &row) && row.key_size == 0);
-    must (!tim3_memtable_before (s_table, key, 0, true, &row));
+    tim3_memtable_delete (s_table, key, 1);
+    must (tim3_memtable_get (s_table, key, 1, &row) && row.deleted);
+    must (tim3_memtable_before (s_table, key, 3, true, &row) && row.key_size == 1);
+    must (!tim3_memtable_before (s_table, key, 1, true, &row));
     tim3_memtable_abort (s_table);
-    must (!tim3_memtable_get (s_table, key, 0, &row));
+    must (!tim3_memtable_get (s_table, key, 1, &row));
     must (tim3_memtable_rows (s_table) == 0);
 }
 END_TEST
@@ -456,6 +493,7 @@ START_TEST (test_many_aborts_leave_nothing)
     /* a shard of the hash may still meet more keys of one batch than ever before */
     must (tim3_memtable_bytes (s_table) < bytes + (64 << 10));
     check_numbers (1, 0, 1);
+    tim3_memtable_order (s_table);
     must (tim3_memtable_next (s_table, &cursor, &row) && row.key[0] == 1);
     must (tim3_memtable_next (s_table, &cursor, &row) && row.key[0] == 9);
     must (!tim3_memtable_next (s_table, &cursor, &row));
@@ -486,6 +524,7 @@ START_TEST (test_threads_read_at_once)
     for (uint64_t i = 0; i < 50000; i++)
         put_number ((unsigned) (i % 7), i * 0x9e3779b97f4a7c15ull, i);
     tim3_memtable_commit (s_table);
+    tim3_memtable_order (s_table);
     for (unsigned i = 0; i < 2; i++)
         must (pthread_create (&threads[i], NULL, sum_up, &sums[i]) == 0);
     for (unsigned i = 0; i < 2; i++)
@@ -517,7 +556,7 @@ START_TEST (test_cleared)
     must (tim3_memtable_bytes (s_table) < bytes / 4);
     for (uint64_t i = many; i-- > 0;) {
         must (!tim3_memtable_get (s_table, key, numbered (key, 7, i), &row));
-        must (!tim3_memtable_after (s_table, key, numbered (key, 7, i), false, &row) || row.key[0] == 8);
+        must (!tim3_memtable_after (s_table, key, numbered (key, 7, i), false, &row));
         if (i % 100 == 0)
             put_number (8, i, i);
         tim3_memtable_commit (s_table);
@@ -525,7 +564,8 @@ START_TEST (test_cleared)
     tim3_memtable_clear (s_table);
     put_many (7, many);
     check_numbers (7, 0, many);
-    must (tim3_memtable_rows (s_table) == many && tim3_memtable_bytes (s_table) <= bytes);
+    must (tim3_memtable_rows (s_table) == many);
+    must (tim3_memtable_bytes (s_table) <= bytes + (64 << 10)); /* table 8 has a list of its own */
 }
 END_TEST
 
