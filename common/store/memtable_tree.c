@@ -84,6 +84,7 @@ void tim3_memarena_free (tim3_memarena_t *self)
 #define WIDTH 64
 #define PREFIX_MAX 104
 #define HEIGHT_MAX 16
+#define AHEAD 8
 
 /*  In an inner node, entry i stands for child i, and its row is the smallest below that child. That of the very first
     child on every level is not kept up: it is never looked at, since whatever is not behind entry 1 belongs there.  */
@@ -288,18 +289,39 @@ static tim3_memplace_t seek (const tim3_memtree_t *self, const uint8_t *key, siz
     return (tim3_memplace_t){node, search (node, key, key_size, past)};
 }
 
+/*  Rows lie anywhere in memory: whoever goes through them asks early for those to come.  */
+static void ask_ahead (const tim3_memnode_t *leaf, unsigned at)
+{
+    unsigned ahead = at + AHEAD;
+    if (leaf->next && at % 8 == 0)
+        __builtin_prefetch (&leaf->next->rows[at]);
+    if (ahead >= leaf->count) {
+        ahead -= leaf->count;
+        leaf = leaf->next;
+    }
+    if (!leaf || ahead >= leaf->count)
+        return;
+    __builtin_prefetch (leaf->rows[ahead]);
+    __builtin_prefetch ((const uint8_t *) leaf->rows[ahead] + 64);
+}
+
 const tim3_memdata_t *tim3_memtree_next (tim3_memplace_t *place)
 {
     if (place->leaf && place->at >= place->leaf->count)
         *place = (tim3_memplace_t){place->leaf->next, 0};
-    return place->leaf ? place->leaf->rows[place->at++] : NULL;
+    if (!place->leaf)
+        return NULL;
+    ask_ahead (place->leaf, place->at);
+    return place->leaf->rows[place->at++];
 }
 
 const tim3_memdata_t *tim3_memtree_after (const tim3_memtree_t *self, const uint8_t *key, size_t key_size,
                                           bool past)
 {
     tim3_memplace_t place = seek (self, key, key_size, past);
-    return tim3_memtree_next (&place);
+    if (place.leaf && place.at == place.leaf->count)
+        place = (tim3_memplace_t){place.leaf->next, 0};
+    return place.leaf ? place.leaf->rows[place.at] : NULL;
 }
 
 const tim3_memdata_t *tim3_memtree_before (const tim3_memtree_t *self, const uint8_t *key, size_t key_size,

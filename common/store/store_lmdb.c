@@ -45,6 +45,9 @@ typedef struct {
     MDB_cursor *cursor; /* of txn, once something was sought */
     MDB_dbi dbi;
     bool dirty; /* something was put or deleted in txn */
+    bool looked;    /* in txn: key and value below are the first at or after the last one looked for */
+    MDB_val near_key; /* of size 0: there is none */
+    MDB_val near_value;
     bool read_only;
     bool shared;    /* the environment is another handle's, which closes it */
     bool told_full; /* logged once, until a commit succeeds again */
@@ -164,6 +167,7 @@ static MDB_txn *take_txn (lmdb_t *self)
     self->cursor = NULL;
     self->txn = NULL;
     self->dirty = false;
+    self->looked = false;
     return txn;
 }
 
@@ -443,24 +447,43 @@ static void near_delete (tim3_store_t *base, tim3_table_t table, const tim3_key_
     self->dirty = true;
 }
 
+static int compare (const place_t *place, const MDB_val *key)
+{
+    size_t least = place->value.mv_size < key->mv_size ? place->value.mv_size : key->mv_size;
+    int order = memcmp (place->bytes, key->mv_data, least);
+    return order ? order : (place->value.mv_size > key->mv_size) - (place->value.mv_size < key->mv_size);
+}
+
+/*  Keys come in order: what was the nearest for the last one is so for all in front of it, and of many new ones only the first
+    has to be looked for.  */
+static bool look_near (lmdb_t *self, const place_t *place)
+{
+    if (self->looked && (self->near_key.mv_size == 0 || compare (place, &self->near_key) <= 0))
+        return true;
+    self->near_key = place->value;
+    int rc = mdb_cursor_get (self->cursor, &self->near_key, &self->near_value, MDB_SET_RANGE);
+    if (!found (self, "look", rc))
+        self->near_key.mv_size = 0;
+    self->looked = true;
+    return !self->base.error;
+}
+
 bool tim3_store_lmdb_look (tim3_store_t *store, tim3_table_t table, const tim3_key_t *key,
                            const uint8_t **value, size_t *size, uint64_t *page)
 {
     lmdb_t *self = (lmdb_t *) store;
     place_t place;
-    MDB_val data;
     TIM3_ASSERT (!self->dirty); /* what was changed does not lie where pages are */
     *page = UINT64_MAX;
     if (!ready (self) || !found (self, "open cursor", open_cursor (self)))
         return false;
     place_set (&place, table, key);
-    MDB_val at = place.value;
-    if (!found (self, "look", mdb_cursor_get (self->cursor, &at, &data, MDB_SET_RANGE)))
+    if (!look_near (self, &place) || self->near_key.mv_size == 0)
         return false;
-    *page = (uintptr_t) data.mv_data / TIM3_STORE_PAGE;
-    *value = data.mv_data;
-    *size = data.mv_size;
-    return at.mv_size == place.value.mv_size && memcmp (at.mv_data, place.bytes, at.mv_size) == 0;
+    *page = (uintptr_t) self->near_value.mv_data / TIM3_STORE_PAGE;
+    *value = self->near_value.mv_data;
+    *size = self->near_value.mv_size;
+    return compare (&place, &self->near_key) == 0;
 }
 
 static const tim3_store_ops_t s_near_ops = {.get = near_get,

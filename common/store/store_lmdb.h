@@ -11,7 +11,7 @@
     the first.  */
 tim3_store_t *tim3_store_lmdb_share (tim3_store_t *store);
 
-/*  For the second handle, in a batch that has changed nothing yet: what a key holds, false when nothing; and which page it lies on, or
+/*  For the second handle, in a batch that has changed nothing yet, keys in order: what a key holds, false when nothing; and which page it lies on, or
     would come close to, as a number that only tells pages of the batch apart.  */
 bool tim3_store_lmdb_look (tim3_store_t *store, tim3_table_t table, const tim3_key_t *key,
                            const uint8_t **value, size_t *size, uint64_t *page);
