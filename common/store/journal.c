@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -37,6 +38,8 @@
 #define MADE_FILE "journal.made"
 #define BLOCK 4096
 #define STAGE (1024 * 1024)
+#define ZEROS (256 * 1024)
+#define REST_MOST_US 10000
 
 typedef struct {
     uint32_t magic;
@@ -68,6 +71,7 @@ struct tim3_journal {
     uint64_t segment_most;
     tim3_journal_place_t last;
     bool turn;
+    bool wants_next;
     _Atomic bool next_ready;
     _Atomic uint64_t next_size; /* that the next segment should have */
 };
@@ -381,12 +385,27 @@ static bool write_all (int file, const void *data, size_t size, uint64_t at)
     return written == (ssize_t) size;
 }
 
-static bool write_zeros (int file, uint64_t size)
+/*  As long as the time since then, but not for long: whoever shares the disk gets through.  */
+static void rest (const struct timespec *begun)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_MONOTONIC, &now);
+    int64_t worked_us = (now.tv_sec - begun->tv_sec) * 1000000 + (now.tv_nsec - begun->tv_nsec) / 1000;
+    if (worked_us > 0)
+        usleep (worked_us < REST_MOST_US ? (useconds_t) worked_us : REST_MOST_US);
+}
+
+static bool write_zeros (int file, uint64_t size, bool rests)
 {
     bool good = true;
-    uint8_t *zeros = alloc_blocks (STAGE);
-    for (uint64_t at = 0; at < size && good; at += STAGE)
-        good = write_all (file, zeros, size - at < STAGE ? size - at : STAGE, at);
+    struct timespec begun;
+    uint8_t *zeros = alloc_blocks (ZEROS);
+    for (uint64_t at = 0; at < size && good; at += ZEROS) {
+        clock_gettime (CLOCK_MONOTONIC, &begun);
+        good = write_all (file, zeros, size - at < ZEROS ? size - at : ZEROS, at);
+        if (rests && good)
+            rest (&begun);
+    }
     int error = errno;
     free (zeros);
     errno = error;
@@ -394,12 +413,12 @@ static bool write_zeros (int file, uint64_t size)
 }
 
 /*  A file of zeros whose every byte has its place on the disk; -1 when that is not to be had, with errno set.  */
-static int make_file (int directory, const char *name, uint64_t size)
+static int make_file (int directory, const char *name, uint64_t size, bool rests)
 {
     int file = open_file (directory, name, O_CREAT | O_TRUNC);
     if (file < 0)
         return -1;
-    if (write_zeros (file, size))
+    if (write_zeros (file, size, rests))
         return file;
     int error = errno;
     close (file);
@@ -408,12 +427,19 @@ static int make_file (int directory, const char *name, uint64_t size)
     return -1;
 }
 
+bool tim3_journal_wants_next (tim3_journal_t *self)
+{
+    bool wants = self->wants_next && !atomic_load (&self->next_ready);
+    self->wants_next = false;
+    return wants;
+}
+
 void tim3_journal_prepare (tim3_journal_t *self)
 {
     uint64_t size = atomic_load (&self->next_size);
     if (atomic_load (&self->next_ready))
         return;
-    int file = make_file (self->directory, PREPARED_FILE, size);
+    int file = make_file (self->directory, PREPARED_FILE, size, true);
     if (file < 0)
         return; /* the one that needs it tries for itself, and tells */
     close (file);
@@ -445,7 +471,7 @@ static int take_file (tim3_journal_t *self, uint64_t least, const char **name, u
         return file;
     *size = atomic_load (&self->next_size);
     *size = *size > least ? *size : whole_blocks (least);
-    return make_file (self->directory, *name, *size);
+    return make_file (self->directory, *name, *size, false);
 }
 
 /*  On the disk before the file has its name: a segment whose head is not good was damaged, and not begun.  */
@@ -535,6 +561,7 @@ static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
     self->at = align (sizeof (segment_head_t));
     memcpy (self->stage, self->head, BLOCK);
     self->turn = false;
+    self->wants_next = true;
     plan_next (self);
     return TIM3_STORE_OK;
 }
@@ -660,6 +687,7 @@ tim3_journal_t *tim3_journal_open (int directory, tim3_journal_place_t *place, u
     bool good =
         walk (&walking, segments, count) && (count == 0 || reopen (self, &walking, &segments[count - 1]));
     self->last = *place;
+    self->wants_next = true;
     plan_next (self);
     clean_up (self);
     free (segments);

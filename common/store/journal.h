@@ -59,8 +59,11 @@ uint64_t tim3_journal_room (const tim3_journal_t *self);
 /*  Lets the next record begin a new segment.  */
 void tim3_journal_turn (tim3_journal_t *self);
 
-/*  Makes the file that the next segment will be, if it is not there: may be called by another thread, which then takes the time.  */
+/*  Makes the file that the next segment will be, if it is not there: may be called by another thread, which then takes the time, and
+    rests in between.  */
 void tim3_journal_prepare (tim3_journal_t *self);
+/*  True once after a segment was begun and the file of the next one is not there.  */
+bool tim3_journal_wants_next (tim3_journal_t *self);
 
 /*  Deletes segments that hold nothing but records up to a number.  */
 void tim3_journal_trim (tim3_journal_t *self, uint64_t number);

@@ -289,20 +289,15 @@ static tim3_memplace_t seek (const tim3_memtree_t *self, const uint8_t *key, siz
     return (tim3_memplace_t){node, search (node, key, key_size, past)};
 }
 
-/*  Rows lie anywhere in memory: whoever goes through them asks early for those to come.  */
-static void ask_ahead (const tim3_memnode_t *leaf, unsigned at)
+/*  Rows lie anywhere in memory, and so do their pages, which is why a hint to the processor does nothing. Some are read at once, so that
+    it waits for all of them together.  */
+static void read_ahead (const tim3_memnode_t *leaf, unsigned at)
 {
-    unsigned ahead = at + AHEAD;
-    if (leaf->next && at % 8 == 0)
-        __builtin_prefetch (&leaf->next->rows[at]);
-    if (ahead >= leaf->count) {
-        ahead -= leaf->count;
-        leaf = leaf->next;
-    }
-    if (!leaf || ahead >= leaf->count)
-        return;
-    __builtin_prefetch (leaf->rows[ahead]);
-    __builtin_prefetch ((const uint8_t *) leaf->rows[ahead] + 64);
+    unsigned end = at + AHEAD < leaf->count ? at + AHEAD : leaf->count;
+    uint8_t read = 0;
+    for (unsigned i = at; i < end; i++)
+        read |= leaf->rows[i]->key_size;
+    __asm__ volatile("" : : "r"(read));
 }
 
 const tim3_memdata_t *tim3_memtree_next (tim3_memplace_t *place)
@@ -311,7 +306,8 @@ const tim3_memdata_t *tim3_memtree_next (tim3_memplace_t *place)
         *place = (tim3_memplace_t){place->leaf->next, 0};
     if (!place->leaf)
         return NULL;
-    ask_ahead (place->leaf, place->at);
+    if (place->at % AHEAD == 0)
+        read_ahead (place->leaf, place->at);
     return place->leaf->rows[place->at++];
 }
 

@@ -71,6 +71,7 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     work_t work;
+    bool prepare; /* it is to make the file of the journal's next segment */
     bool stopping;
     _Atomic bool stop;
     _Atomic bool hurry;     /* somebody waits for it */
@@ -383,12 +384,18 @@ static void *work (void *context)
     tiers_t *self = context;
     pthread_mutex_lock (&self->lock);
     while (!self->stopping) {
-        if (self->work != WORK_ASKED) {
+        bool asked = self->work == WORK_ASKED;
+        if (!asked && !self->prepare) {
             pthread_cond_wait (&self->changed, &self->lock);
             continue;
         }
+        self->prepare = false;
         pthread_mutex_unlock (&self->lock);
         tim3_journal_prepare (self->journal);
+        if (!asked) {
+            pthread_mutex_lock (&self->lock);
+            continue;
+        }
         tim3_store_error_t outcome = write_checkpoint (self);
         if (outcome == TIM3_STORE_OK)
             trim (self, &self->goal);
@@ -410,6 +417,18 @@ static void ask_for_work (tiers_t *self)
     atomic_store (&self->hurry, self->copy_waits);
     pthread_mutex_lock (&self->lock);
     self->work = WORK_ASKED;
+    pthread_cond_broadcast (&self->changed);
+    pthread_mutex_unlock (&self->lock);
+}
+
+/*  While segments are small one follows the other soon, and without a checkpoint in between. Whoever commits should not have
+    to fill one with zeros.  */
+static void prepare_journal (tiers_t *self)
+{
+    if (!tim3_journal_wants_next (self->journal))
+        return;
+    pthread_mutex_lock (&self->lock);
+    self->prepare = true;
     pthread_cond_broadcast (&self->changed);
     pthread_mutex_unlock (&self->lock);
 }
@@ -693,6 +712,7 @@ static int append (tiers_t *self)
     tim3_memtable_commit (self->active);
     begin_record (self);
     tell_fill (self);
+    prepare_journal (self);
     return 0;
 }
 
