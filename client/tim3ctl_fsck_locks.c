@@ -31,6 +31,22 @@ static const char *state_name (const tim3_lock_item_t *item)
     return tim3_value_name (tim3_lock_state_values, item->state);
 }
 
+/*  A tail is a table number and a tx.  */
+static bool find_tail (const tim3_fsck_store_t *store, const uint8_t *tail, tim3_fsck_tail_t *found)
+{
+    tim3_table_t table = (tim3_table_t) tail[0];
+    tim3_lock_item_t item;
+    memcpy (found->tx.bytes, tail + 1, sizeof found->tx.bytes);
+    found->bit = table == TIM3_TABLE_LOCK ? TIM3_FSCK_DUE : TIM3_FSCK_DUE_RELEASE;
+    if ((table != TIM3_TABLE_LOCK && table != TIM3_TABLE_RELEASE)
+        || !tim3_fsck_read_tx (store, table, &found->tx, &item))
+        return false;
+    found->due_us = s_states[item.state] & FINAL ? 0 : item.due_us;
+    return true;
+}
+
+static const tim3_fsck_due_t s_due = {TIM3_TABLE_LOCK_DUE, TIM3_TABLE_LOCK_DUE_LIST, 1 + sizeof (tim3_id_t), find_tail};
+
 /*  ---------------------------------------------------------------------------------- locks and releases  */
 
 static void check_lock_fields (locks_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item)
@@ -62,15 +78,13 @@ static void check_indexes (locks_t *self, const tim3_fsck_place_t *at, const tim
 {
     bool final = s_states[item->state] & FINAL;
     tim3_key_t by_account = tim3_key_text (item->account);
-    tim3_key_t due = tim3_key_u64 (item->due_us);
     tim3_key_add_u8 (&by_account, (uint8_t) at->table);
     tim3_key_add_id (&by_account, &item->tx);
-    tim3_key_add_u8 (&due, (uint8_t) at->table);
-    tim3_key_add_id (&due, &item->tx);
     if (!tim3_fsck_has (self->store, TIM3_TABLE_LOCK_BY_ACCOUNT, &by_account))
         tim3_fsck_problem (self->fsck, at, "has no row in lock_by_account");
-    if (!final && !tim3_fsck_has (self->store, TIM3_TABLE_LOCK_DUE, &due))
-        tim3_fsck_problem (self->fsck, at, "has no row in lock_due");
+    if (!final)
+        tim3_fsck_expect_due (self->fsck, at, &s_due, &item->tx,
+                              at->table == TIM3_TABLE_LOCK ? TIM3_FSCK_DUE : TIM3_FSCK_DUE_RELEASE);
     if (final != (item->due_us == 0))
         tim3_fsck_problem (self->fsck, at, "due_us is %llu, but state %s", (unsigned long long) item->due_us,
                            state_name (item));
@@ -150,22 +164,6 @@ static void check_by_account (locks_t *self)
     }
 }
 
-static void check_due (locks_t *self)
-{
-    tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOCK_DUE, tim3_key_empty ()};
-    tim3_lock_item_t item;
-    tim3_mark_t mark;
-    while (tim3_fsck_next (self->fsck, &at, &mark)) {
-        if (!read_indexed (&at, 8, &item))
-            tim3_fsck_problem (self->fsck, &at, "there is no record under that tx");
-        else if (s_states[item.state] & FINAL)
-            tim3_fsck_problem (self->fsck, &at, "the record is %s, which is final", state_name (&item));
-        else if (item.due_us != tim3_key_read_u64 (&at.key, 0))
-            tim3_fsck_problem (self->fsck, &at, "the record is due at %llu",
-                               (unsigned long long) item.due_us);
-    }
-}
-
 static void check_totals (locks_t *self)
 {
     tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOCK_TOTALS, tim3_key_text ("totals")};
@@ -180,13 +178,13 @@ static void check_totals (locks_t *self)
 void tim3_fsck_locks (tim3_fsck_t *fsck, const tim3_fsck_store_t *store)
 {
     locks_t self = {.fsck = fsck, .store = store};
+    tim3_fsck_due (fsck, store, &s_due);
     check_items (&self, TIM3_TABLE_LOCK);
     check_items (&self, TIM3_TABLE_RELEASE);
     check_by_account (&self);
-    check_due (&self);
     check_totals (&self);
     tim3_fsck_section (fsck, store->meta.name, "%llu locks, %llu releases, %llu not final",
                        (unsigned long long) store->rows[TIM3_TABLE_LOCK],
                        (unsigned long long) store->rows[TIM3_TABLE_RELEASE],
-                       (unsigned long long) store->rows[TIM3_TABLE_LOCK_DUE]);
+                       (unsigned long long) self.sums.unsettled);
 }

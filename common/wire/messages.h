@@ -27,6 +27,7 @@
 #define TIM3_EVENTS_MAX 1024
 #define TIM3_SETTLES_MAX 256
 #define TIM3_BODY_MAX 4096
+#define TIM3_TAILS_MAX 4400
 
 /*  ------------------------------------------------------------------------------------- enumerations
     V (number, NAME, "name")  */
@@ -246,6 +247,12 @@
     F (S, U64, changed_us, REQUIRED, 0, none, "time of the last event applied")
 
 /*  Records of the store alone.  */
+#define TIM3_FIELDS_deadline(F, S)                                                                           \
+    F (S, U64, open, REQUIRED, 0, none, "how many of those that are due then are not final")                 \
+    F (S, U64, first, REQUIRED, 0, none, "number of the first list of them that is left")                    \
+    F (S, U64, last, REQUIRED, 0, none, "number of the last list of them")
+#define TIM3_FIELDS_deadline_list(F, S)                                                                      \
+    F (S, RAW, tails, REQUIRED, TIM3_TAILS_MAX, none, "what their records are found by, back to back: bytes")
 #define TIM3_FIELDS_store_meta(F, S)                                                                         \
     F (S, ID, id, REQUIRED, 0, none, "identity of this store")                                               \
     F (S, STR, name, REQUIRED, 40, none, "agent it belongs to")                                              \
@@ -297,7 +304,7 @@
     X (collateral_record)                                                                                    \
     X (collateral_totals)                                                                                    \
     X (position)                                                                                             \
-    X (asset_metrics) X (store_meta) X (checkpoint) X (counter) X (mark) X (log_source) X (log_cursor) X (standing) X (standing_item)
+    X (asset_metrics) X (store_meta) X (checkpoint) X (counter) X (mark) X (deadline) X (deadline_list) X (log_source) X (log_cursor) X (standing) X (standing_item)
 
 /*  ---------------------------------------------------------------------------------- fields of messages  */
 
