@@ -1,4 +1,4 @@
-/*  tim3ctl_fsck_locks.c - a lock manager's store: totals and indexes follow from its locks and releases.  */
+/*  tim3ctl_fsck_locks.c - a lock manager's store: totals and the index of what is unfinished follow from its locks and releases.  */
 #include "tim3ctl_fsck.h"
 
 #include <string.h>
@@ -74,14 +74,9 @@ static void check_release_fields (locks_t *self, const tim3_fsck_place_t *at, co
                            tim3_result_name ((unsigned) item->code));
 }
 
-static void check_indexes (locks_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item)
+static void check_index (locks_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item)
 {
     bool final = s_states[item->state] & FINAL;
-    tim3_key_t by_account = tim3_key_text (item->account);
-    tim3_key_add_u8 (&by_account, (uint8_t) at->table);
-    tim3_key_add_id (&by_account, &item->tx);
-    if (!tim3_fsck_has (self->store, TIM3_TABLE_LOCK_BY_ACCOUNT, &by_account))
-        tim3_fsck_problem (self->fsck, at, "has no row in lock_by_account");
     if (!final)
         tim3_fsck_expect_due (self->fsck, at, &s_due, &item->tx,
                               at->table == TIM3_TABLE_LOCK ? TIM3_FSCK_DUE : TIM3_FSCK_DUE_RELEASE);
@@ -134,33 +129,8 @@ static void check_items (locks_t *self, tim3_table_t table)
             check_lock_fields (self, &at, &item);
         else
             check_release_fields (self, &at, &item);
-        check_indexes (self, &at, &item);
+        check_index (self, &at, &item);
         count_item (self, &at, &item);
-    }
-}
-
-/*  -------------------------------------------------------------------------------- indexes and totals  */
-
-/*  Reads the record that an index row names: table number and tx stand at that place of its key.  */
-static bool read_indexed (const tim3_fsck_place_t *at, size_t behind, tim3_lock_item_t *item)
-{
-    tim3_table_t table = (tim3_table_t) at->key.data[behind];
-    tim3_id_t tx = tim3_key_read_id (&at->key, behind + 1);
-    return (table == TIM3_TABLE_LOCK || table == TIM3_TABLE_RELEASE) &&
-           tim3_fsck_read_tx (at->store, table, &tx, item);
-}
-
-static void check_by_account (locks_t *self)
-{
-    tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOCK_BY_ACCOUNT, tim3_key_empty ()};
-    tim3_lock_item_t item;
-    tim3_mark_t mark;
-    while (tim3_fsck_next (self->fsck, &at, &mark)) {
-        const char *account = (const char *) at.key.data;
-        if (!read_indexed (&at, strlen (account) + 1, &item))
-            tim3_fsck_problem (self->fsck, &at, "there is no record under that tx");
-        else if (strcmp (item.account, account) != 0)
-            tim3_fsck_problem (self->fsck, &at, "the record is of account %s", item.account);
     }
 }
 
@@ -181,7 +151,6 @@ void tim3_fsck_locks (tim3_fsck_t *fsck, const tim3_fsck_store_t *store)
     tim3_fsck_due (fsck, store, &s_due);
     check_items (&self, TIM3_TABLE_LOCK);
     check_items (&self, TIM3_TABLE_RELEASE);
-    check_by_account (&self);
     check_totals (&self);
     tim3_fsck_section (fsck, store->meta.name, "%llu locks, %llu releases, %llu not final",
                        (unsigned long long) store->rows[TIM3_TABLE_LOCK],

@@ -154,15 +154,10 @@ static void move (self_t *self, tim3_env_t *env, tim3_lock_item_t *item, tim3_lo
     write_totals (self, totals);
 }
 
-/*  Makes a record that is not final, with its index rows. table_of must know it already.  */
+/*  Makes a record that is not final. table_of must know it already.  */
 static void begin_item (self_t *self, tim3_env_t *env, tim3_lock_item_t *item,
                         tim3_lock_totals_t *totals, tim3_lock_state_t state)
 {
-    static const tim3_mark_t mark;
-    tim3_key_t key = tim3_key_text (item->account);
-    tim3_key_add_u8 (&key, (uint8_t) table_of (item));
-    tim3_key_add_id (&key, &item->tx);
-    tim3_store_write (tim3_env_store (env), TIM3_TABLE_LOCK_BY_ACCOUNT, &key, &mark);
     item->created_us = tim3_env_now (env);
     totals->unsettled++;
     set_due (self, env, item);
@@ -658,10 +653,11 @@ static void on_vault_unlocked (void *state, tim3_env_t *env, const void *body)
 
 static void on_get_lock (void *state, tim3_env_t *env, const void *body)
 {
-    const tim3_tx_only_t *ask = body;
+    const tim3_get_lock_t *ask = body;
     tim3_lock_item_t item;
     (void) state;
-    if (read_item (env, TIM3_TABLE_LOCK, &ask->tx, &item) || read_item (env, TIM3_TABLE_RELEASE, &ask->tx, &item))
+    if ((!ask->release && read_item (env, TIM3_TABLE_LOCK, &ask->tx, &item))
+        || read_item (env, TIM3_TABLE_RELEASE, &ask->tx, &item))
         tim3_env_reply (env, TIM3_MSG_LOCK_ITEM, &item);
     else
         tim3_env_refuse (env, TIM3_NOT_FOUND, &ask->tx, NULL);
@@ -678,29 +674,13 @@ static void on_get_totals (void *state, tim3_env_t *env, const void *body)
     tim3_env_reply (env, TIM3_MSG_LOCK_TOTALS, &totals);
 }
 
-/*  Where a listing reads: what is not final, an account's index, or the two tables one after the other ('r' in front of the
-    cursor for the second). In the index, the place of a record stands behind that many bytes of the key.  */
-typedef struct {
-    tim3_table_t table;
-    tim3_key_t prefix;
-    size_t behind; /* 0: no index */
-    bool second;
-} source_t;
-
-static source_t choose_source (const tim3_list_locks_t *ask)
+/*  Where a listing reads: the index of what is not final, or the two tables one after the other ('r' in front of the cursor
+    for the second).  */
+static tim3_table_t choose_source (const tim3_list_locks_t *ask)
 {
-    source_t source = {.table = TIM3_TABLE_LOCK, .prefix = tim3_key_empty ()};
     if (ask->unsettled)
-        source.table = TIM3_TABLE_LOCK_DUE_LIST;
-    else if (ask->account[0]) {
-        source.table = TIM3_TABLE_LOCK_BY_ACCOUNT;
-        source.prefix = tim3_key_text (ask->account);
-        source.behind = source.prefix.size;
-    } else if (ask->cursor[0] == 'r') {
-        source.table = TIM3_TABLE_RELEASE;
-        source.second = true;
-    }
-    return source;
+        return TIM3_TABLE_LOCK_DUE_LIST;
+    return ask->cursor[0] == 'r' ? TIM3_TABLE_RELEASE : TIM3_TABLE_LOCK;
 }
 
 /*  Steps to the next that is not final: those that wait for another time by now are met there.  */
@@ -714,15 +694,9 @@ static bool next_unsettled (self_t *self, tim3_env_t *env, tim3_page_t *page, ti
     return false;
 }
 
-static bool next_item (self_t *self, tim3_env_t *env, tim3_page_t *page, const source_t *source,
-                       tim3_lock_item_t *item)
+static bool next_item (self_t *self, tim3_env_t *env, tim3_page_t *page, tim3_table_t source, tim3_lock_item_t *item)
 {
-    tim3_mark_t mark;
-    if (source->table == TIM3_TABLE_LOCK_DUE_LIST)
-        return next_unsettled (self, env, page, item);
-    if (source->behind == 0)
-        return tim3_page_next (page, item);
-    return tim3_page_next (page, &mark) && read_place (env, tim3_page_key (page)->data + source->behind, item);
+    return source == TIM3_TABLE_LOCK_DUE_LIST ? next_unsettled (self, env, page, item) : tim3_page_next (page, item);
 }
 
 static bool wanted (const tim3_list_locks_t *ask, const tim3_lock_item_t *item)
@@ -731,26 +705,37 @@ static bool wanted (const tim3_list_locks_t *ask, const tim3_lock_item_t *item)
            && (!ask->account[0] || strcmp (ask->account, item->account) == 0);
 }
 
+/*  There is no list by account: that of the transactions which the token manager has recorded says as much.  */
+static bool can_list (tim3_env_t *env, const tim3_list_locks_t *ask)
+{
+    if (ask->unsettled || ask->account[0] == '\0')
+        return true;
+    tim3_env_refuse (env, TIM3_INVALID_FIELD, NULL,
+                     "account: only with unsettled; look up (GetLock) what ListRecords has of the account");
+    return false;
+}
+
 static void on_list_locks (void *state, tim3_env_t *env, const void *body)
 {
     self_t *self = state;
     const tim3_list_locks_t *ask = body;
-    source_t source = choose_source (ask);
+    tim3_table_t source = choose_source (ask);
+    bool second = source == TIM3_TABLE_RELEASE;
     tim3_locks_t reply = {0};
     tim3_lock_item_t item;
     tim3_page_t page;
     tim3_due_write (self->due, env);
-    if (!tim3_page_begin (&page, env, ask->cursor + source.second, ask->limit, source.table, &source.prefix,
-                          sizeof item))
+    if (!can_list (env, ask)
+        || !tim3_page_begin (&page, env, ask->cursor + second, ask->limit, source, NULL, sizeof item))
         return;
-    while (next_item (self, env, &page, &source, &item))
+    while (next_item (self, env, &page, source, &item))
         if (wanted (ask, &item))
             tim3_page_add (&page, &item);
     /* the second table's cursor carries its mark; the end of the first is the beginning of the second */
-    tim3_page_end (&page, &reply.items, reply.cursor + source.second);
-    if (source.second && reply.cursor[1])
+    tim3_page_end (&page, &reply.items, reply.cursor + second);
+    if (second && reply.cursor[1])
         reply.cursor[0] = 'r';
-    else if (source.table == TIM3_TABLE_LOCK && reply.cursor[0] == '\0')
+    else if (source == TIM3_TABLE_LOCK && reply.cursor[0] == '\0')
         strcpy (reply.cursor, "r");
     tim3_env_reply (env, TIM3_MSG_LOCKS, &reply);
 }

@@ -6,8 +6,8 @@
         due_us                 a tim3_deadline_t: how many are open of those that are due then, and which lists there are
         due_us, list number    a tim3_deadline_list_t: the tails of up to TIM3_DUE_LIST_MOST
 
-    The record keeps the due time, and with it its place. A list is written once: who has been finished, or is due at another
-    time by now, stays in it and is passed over. When none is open any more, the deadline goes, and its lists with it.
+    The record keeps the due time, and with it its place. A list is written once: who has been finished stays in it and is passed
+    over. A sweep takes it out as a whole. When none is open any more, the deadline goes, and its lists with it.
 
     What a batch changes is gathered, and written when it ends: to make the index anew, with nothing gathered, is to forget
     what is not written.

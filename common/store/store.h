@@ -24,7 +24,6 @@
     T (3, COUNTER, "counter", "all", counter, "name")                                                      \
     T (4, CHECKPOINT, "checkpoint", "all", checkpoint, "\"checkpoint\"")                                   \
     T (10, LOCK, "lock", "lock_manager", lock_item, "tx")                                                  \
-    T (11, LOCK_BY_ACCOUNT, "lock_by_account", "lock_manager", mark, "account, table number, tx")          \
     T (12, RELEASE, "release", "lock_manager", lock_item, "tx of the redemption")                          \
     T (13, LOCK_DUE, "lock_due", "lock_manager", deadline, "due_us")                                       \
     T (14, LOCK_TOTALS, "lock_totals", "lock_manager", lock_totals, "\"totals\"")                          \

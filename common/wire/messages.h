@@ -442,9 +442,12 @@
     F (S, STR, to, REQUIRED, 64, none, "receiver")                                                           \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")
 #define TIM3_FIELDS_tx_only(F, S) F (S, ID, tx, REQUIRED, 0, none, "transaction")
+#define TIM3_FIELDS_get_lock(F, S)                                                                           \
+    F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
+    F (S, BOOL, release, OPTIONAL, 0, none, "only a redemption's release; else the lock, or where there is none the release")
 #define TIM3_FIELDS_account_only(F, S) F (S, STR, account, REQUIRED, 64, none, "account")
 #define TIM3_FIELDS_list_locks(F, S)                                                                         \
-    F (S, STR, account, OPTIONAL, 64, none, "only of this account; empty for all")                           \
+    F (S, STR, account, OPTIONAL, 64, none, "only of this account, with unsettled alone; empty for all")     \
     F (S, ENUM, state, OPTIONAL, 0, lock_state, "only in this state")                                        \
     F (S, BOOL, unsettled, OPTIONAL, 0, none, "only those not final")                                        \
     F (S, STR, cursor, OPTIONAL, TIM3_CURSOR_MAX, none, "where to go on; empty to begin")                    \
@@ -656,7 +659,7 @@
        RELEASED, "give collateral back against a void or burn receipt")                                      \
     M (46, RELEASED, release, "Released", REPLY, NONE, NONE, ERROR,                                          \
        "collateral is out of the vault; release receipt")                                                    \
-    M (47, GET_LOCK, tx_only, "GetLock", REQUEST, CLIENT | TIM3_FROM_COORDINATOR, LOCK_MANAGER, LOCK_ITEM,   \
+    M (47, GET_LOCK, get_lock, "GetLock", REQUEST, CLIENT | TIM3_FROM_COORDINATOR, LOCK_MANAGER, LOCK_ITEM,   \
        "look a lock up")                                                                                     \
     M (48, LOCK_ITEM, lock_item, "LockItem", REPLY, NONE, NONE, ERROR, "a lock")                             \
     M (49, LIST_LOCKS, list_locks, "ListLocks", REQUEST, CLIENT | TIM3_FROM_COORDINATOR, LOCK_MANAGER, LOCKS, \
@@ -826,6 +829,7 @@ typedef enum {
     X (transferred)                                                                                          \
     X (token_transfer)                                                                                       \
     X (tx_only)                                                                                              \
+    X (get_lock)                                                                                             \
     X (account_only)                                                                                         \
     X (list_locks)                                                                                           \
     X (locks)                                                                                                \

@@ -166,8 +166,6 @@ static void check_lock_manager (tim3_store_t *store)
     FUZZ_CHECK (sums.unsettled == totals.unsettled && sums.refused == totals.refused);
     FUZZ_CHECK (sums.locks == totals.locks && sums.releases == totals.releases);
     FUZZ_CHECK (count_open (store, TIM3_TABLE_LOCK_DUE, TIM3_TABLE_LOCK_DUE_LIST) == totals.unsettled);
-    FUZZ_CHECK (count_rows (store, TIM3_TABLE_LOCK_BY_ACCOUNT) ==
-                count_rows (store, TIM3_TABLE_LOCK) + count_rows (store, TIM3_TABLE_RELEASE));
 }
 
 /*  ------------------------------------------------------------------------------------- collateral token  */

@@ -223,7 +223,7 @@ def test_json():
 def test_every_table_has_rows():
     """What the tests below rely on."""
     wanted = {TOKENS: "account record history failed_by_account burn_due burn_due_list ledger outbox counter meta",
-              LOCKS: "lock lock_by_account release lock_due lock_due_list lock_totals",
+              LOCKS: "lock release lock_due lock_due_list lock_totals",
               USDA: "holding collateral_record vault collateral_totals",
               STATE: "position asset_metrics log_cursor", ROUTER: "registry log log_source standing"}
     for store, tables in wanted.items():
@@ -263,7 +263,7 @@ def test_every_field_of_the_lock_manager():
         every_field(LOCKS, table)
     for state in ("requested", "pending", "active", "released", "refused"):
         every_field(LOCKS, "lock", lambda r, state=state: r["state"] == state,
-                    free={"amount"} if state == "requested" else ())
+                    free={"account", "amount"} if state == "requested" else ())
     for state in ("releasing", "released"):
         every_field(LOCKS, "release", lambda r, state=state: r["state"] == state)
 
@@ -316,7 +316,7 @@ def test_records_are_named():
            "tx {tx}: amount is")
     broken(TOKENS, "history", lambda r: r["number"] == 2, ("bump", "amount"), "entry number 2: amount is")
     broken(TOKENS, "ledger", anything, ("supply=99999999999",), "supply is \"99999999999\"", "NOT BACKED")
-    broken(LOCKS, "lock", lambda r: r["state"] == "active", ("bump", "account"), "tx {tx}: account is")
+    broken(LOCKS, "lock", lambda r: r["state"] == "active", ("bump", "code"), "tx {tx}: code is")
     broken(USDA, "vault", anything, ("bump", "total"), "vault {vault}: total is")
     broken(USDA, "holding", anything, ("bump", "available"), "account {account}: available is")
     broken(STATE, "position", anything, ("bump", "minted"), "asset {asset}, account {account}: minted is")
@@ -384,9 +384,9 @@ def test_strange_rows_are_found():
         other = ("00" if key[:2] != "00" else "01") + key[2:]
         poke(data, TOKENS, "record", key, "copy", other)
         must_find(data, f"tx {other}: tx is")
-    with Copy(LOCKS) as data:
-        poke(data, LOCKS, "lock_by_account", "6162" + "00" + "0a" + "11" * 16, "flags=0")
-        must_find(data, "account ab, table number 10, tx " + "11" * 16 + ": there is no record under that tx")
+    with Copy(TOKENS) as data:
+        poke(data, TOKENS, "failed_by_account", "6162" + "00" + "11" * 16, "flags=0")
+        must_find(data, "account ab, tx " + "11" * 16 + ": there is no failed record of that account under that tx")
 
 
 def test_the_index_of_what_is_unfinished():
