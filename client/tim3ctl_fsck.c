@@ -204,7 +204,7 @@ static void list_unchecked (tim3_fsck_t *self)
         "the scale against the configuration: it is derived from the records",
         "operands of refusals, receivers of refused transfers, attempts, times that no second record tells",
         "identities of stores: adopting a copy gives a new one",
-        "the amount of a lock that the collateral token has not seen yet: nobody else tells it",
+        "account and amount of a lock that the collateral token has not seen yet: nobody else tells them",
         "pages of the database files below the rows"};
     for (unsigned i = 0; i < sizeof never / sizeof never[0]; i++)
         tim3_fsck_unchecked (self, "%s", never[i]);

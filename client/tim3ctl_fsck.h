@@ -123,7 +123,31 @@ void tim3_fsck_sub (tim3_amount_t *sum, tim3_amount_t amount);
 #define TIM3_FSCK_RELEASED_VOID 16u /* collateral.released of a lock */
 #define TIM3_FSCK_RELEASED_BURN 32u /* collateral.released of a redemption's release */
 
+/*  In seen of either: a place in the index of what is unfinished; of a lock, or a burn, and of a release.  */
+#define TIM3_FSCK_DUE 64u
+#define TIM3_FSCK_DUE_RELEASE 128u
+
 uint32_t *tim3_fsck_seen (const tim3_fsck_store_t *store, const tim3_id_t *tx);
+
+/*  What a tail names: due_us is that of its record, 0 when it is final.  */
+typedef struct {
+    tim3_id_t tx;
+    uint64_t due_us;
+    uint32_t bit;
+} tim3_fsck_tail_t;
+
+/*  An index of what is unfinished, and how its ledger finds the record of a tail; false when there is none.  */
+typedef struct {
+    tim3_table_t deadlines;
+    tim3_table_t lists;
+    size_t tail_size;
+    bool (*find) (const tim3_fsck_store_t *store, const uint8_t *tail, tim3_fsck_tail_t *found);
+} tim3_fsck_due_t;
+
+/*  Checks the index, then whether a record that is not final has a place in it.  */
+void tim3_fsck_due (tim3_fsck_t *self, const tim3_fsck_store_t *store, const tim3_fsck_due_t *due);
+void tim3_fsck_expect_due (tim3_fsck_t *self, const tim3_fsck_place_t *at, const tim3_fsck_due_t *due,
+                           const tim3_id_t *tx, uint32_t bit);
 
 void tim3_fsck_tokens (tim3_fsck_t *self, const tim3_fsck_store_t *store);
 void tim3_fsck_locks (tim3_fsck_t *self, const tim3_fsck_store_t *store);

@@ -1,4 +1,4 @@
-/*  tim3ctl_fsck_locks.c - a lock manager's store: totals and indexes follow from its locks and releases.  */
+/*  tim3ctl_fsck_locks.c - a lock manager's store: totals and the index of what is unfinished follow from its locks and releases.  */
 #include "tim3ctl_fsck.h"
 
 #include <string.h>
@@ -31,6 +31,22 @@ static const char *state_name (const tim3_lock_item_t *item)
     return tim3_value_name (tim3_lock_state_values, item->state);
 }
 
+/*  A tail is a table number and a tx.  */
+static bool find_tail (const tim3_fsck_store_t *store, const uint8_t *tail, tim3_fsck_tail_t *found)
+{
+    tim3_table_t table = (tim3_table_t) tail[0];
+    tim3_lock_item_t item;
+    memcpy (found->tx.bytes, tail + 1, sizeof found->tx.bytes);
+    found->bit = table == TIM3_TABLE_LOCK ? TIM3_FSCK_DUE : TIM3_FSCK_DUE_RELEASE;
+    if ((table != TIM3_TABLE_LOCK && table != TIM3_TABLE_RELEASE)
+        || !tim3_fsck_read_tx (store, table, &found->tx, &item))
+        return false;
+    found->due_us = s_states[item.state] & FINAL ? 0 : item.due_us;
+    return true;
+}
+
+static const tim3_fsck_due_t s_due = {TIM3_TABLE_LOCK_DUE, TIM3_TABLE_LOCK_DUE_LIST, 1 + sizeof (tim3_id_t), find_tail};
+
 /*  ---------------------------------------------------------------------------------- locks and releases  */
 
 static void check_lock_fields (locks_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item)
@@ -58,19 +74,12 @@ static void check_release_fields (locks_t *self, const tim3_fsck_place_t *at, co
                            tim3_result_name ((unsigned) item->code));
 }
 
-static void check_indexes (locks_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item)
+static void check_index (locks_t *self, const tim3_fsck_place_t *at, const tim3_lock_item_t *item)
 {
     bool final = s_states[item->state] & FINAL;
-    tim3_key_t by_account = tim3_key_text (item->account);
-    tim3_key_t due = tim3_key_u64 (item->due_us);
-    tim3_key_add_u8 (&by_account, (uint8_t) at->table);
-    tim3_key_add_id (&by_account, &item->tx);
-    tim3_key_add_u8 (&due, (uint8_t) at->table);
-    tim3_key_add_id (&due, &item->tx);
-    if (!tim3_fsck_has (self->store, TIM3_TABLE_LOCK_BY_ACCOUNT, &by_account))
-        tim3_fsck_problem (self->fsck, at, "has no row in lock_by_account");
-    if (!final && !tim3_fsck_has (self->store, TIM3_TABLE_LOCK_DUE, &due))
-        tim3_fsck_problem (self->fsck, at, "has no row in lock_due");
+    if (!final)
+        tim3_fsck_expect_due (self->fsck, at, &s_due, &item->tx,
+                              at->table == TIM3_TABLE_LOCK ? TIM3_FSCK_DUE : TIM3_FSCK_DUE_RELEASE);
     if (final != (item->due_us == 0))
         tim3_fsck_problem (self->fsck, at, "due_us is %llu, but state %s", (unsigned long long) item->due_us,
                            state_name (item));
@@ -120,49 +129,8 @@ static void check_items (locks_t *self, tim3_table_t table)
             check_lock_fields (self, &at, &item);
         else
             check_release_fields (self, &at, &item);
-        check_indexes (self, &at, &item);
+        check_index (self, &at, &item);
         count_item (self, &at, &item);
-    }
-}
-
-/*  -------------------------------------------------------------------------------- indexes and totals  */
-
-/*  Reads the record that an index row names: table number and tx stand at that place of its key.  */
-static bool read_indexed (const tim3_fsck_place_t *at, size_t behind, tim3_lock_item_t *item)
-{
-    tim3_table_t table = (tim3_table_t) at->key.data[behind];
-    tim3_id_t tx = tim3_key_read_id (&at->key, behind + 1);
-    return (table == TIM3_TABLE_LOCK || table == TIM3_TABLE_RELEASE) &&
-           tim3_fsck_read_tx (at->store, table, &tx, item);
-}
-
-static void check_by_account (locks_t *self)
-{
-    tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOCK_BY_ACCOUNT, tim3_key_empty ()};
-    tim3_lock_item_t item;
-    tim3_mark_t mark;
-    while (tim3_fsck_next (self->fsck, &at, &mark)) {
-        const char *account = (const char *) at.key.data;
-        if (!read_indexed (&at, strlen (account) + 1, &item))
-            tim3_fsck_problem (self->fsck, &at, "there is no record under that tx");
-        else if (strcmp (item.account, account) != 0)
-            tim3_fsck_problem (self->fsck, &at, "the record is of account %s", item.account);
-    }
-}
-
-static void check_due (locks_t *self)
-{
-    tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOCK_DUE, tim3_key_empty ()};
-    tim3_lock_item_t item;
-    tim3_mark_t mark;
-    while (tim3_fsck_next (self->fsck, &at, &mark)) {
-        if (!read_indexed (&at, 8, &item))
-            tim3_fsck_problem (self->fsck, &at, "there is no record under that tx");
-        else if (s_states[item.state] & FINAL)
-            tim3_fsck_problem (self->fsck, &at, "the record is %s, which is final", state_name (&item));
-        else if (item.due_us != tim3_key_read_u64 (&at.key, 0))
-            tim3_fsck_problem (self->fsck, &at, "the record is due at %llu",
-                               (unsigned long long) item.due_us);
     }
 }
 
@@ -180,13 +148,12 @@ static void check_totals (locks_t *self)
 void tim3_fsck_locks (tim3_fsck_t *fsck, const tim3_fsck_store_t *store)
 {
     locks_t self = {.fsck = fsck, .store = store};
+    tim3_fsck_due (fsck, store, &s_due);
     check_items (&self, TIM3_TABLE_LOCK);
     check_items (&self, TIM3_TABLE_RELEASE);
-    check_by_account (&self);
-    check_due (&self);
     check_totals (&self);
     tim3_fsck_section (fsck, store->meta.name, "%llu locks, %llu releases, %llu not final",
                        (unsigned long long) store->rows[TIM3_TABLE_LOCK],
                        (unsigned long long) store->rows[TIM3_TABLE_RELEASE],
-                       (unsigned long long) store->rows[TIM3_TABLE_LOCK_DUE]);
+                       (unsigned long long) self.sums.unsettled);
 }

@@ -17,6 +17,20 @@ static tim3_fsck_place_t place (const tokens_t *self, tim3_table_t table)
     return (tim3_fsck_place_t){self->store, table, tim3_key_empty ()};
 }
 
+/*  A tail is the tx of a burn.  */
+static bool find_tail (const tim3_fsck_store_t *store, const uint8_t *tail, tim3_fsck_tail_t *found)
+{
+    tim3_transaction_t record;
+    memcpy (found->tx.bytes, tail, sizeof found->tx.bytes);
+    found->bit = TIM3_FSCK_DUE;
+    if (!tim3_fsck_read_tx (store, TIM3_TABLE_RECORD, &found->tx, &record))
+        return false;
+    found->due_us = record.status == TIM3_TX_STATUS_PENDING ? record.due_us : 0;
+    return true;
+}
+
+static const tim3_fsck_due_t s_due = {TIM3_TABLE_BURN_DUE, TIM3_TABLE_BURN_DUE_LIST, sizeof (tim3_id_t), find_tail};
+
 /*  ------------------------------------------------------------------------------------------- history  */
 
 /*  What the entry of a record in an account's history must be; false when it has none there.  */
@@ -184,13 +198,11 @@ static void expect_row (tokens_t *self, const tim3_fsck_place_t *at, tim3_table_
 static void check_indexes (tokens_t *self, const tim3_fsck_place_t *at, const tim3_transaction_t *record)
 {
     tim3_key_t by_account = tim3_key_text (record->account);
-    tim3_key_t due = tim3_key_u64 (record->due_us);
     tim3_key_add_id (&by_account, &record->tx);
-    tim3_key_add_id (&due, &record->tx);
     if (record->status == TIM3_TX_STATUS_FAILED)
         expect_row (self, at, TIM3_TABLE_FAILED_BY_ACCOUNT, &by_account);
     if (record->status == TIM3_TX_STATUS_PENDING)
-        expect_row (self, at, TIM3_TABLE_BURN_DUE, &due);
+        tim3_fsck_expect_due (self->fsck, at, &s_due, &record->tx, TIM3_FSCK_DUE);
 }
 
 static void check_entries (tokens_t *self, const tim3_fsck_place_t *at, const tim3_transaction_t *record)
@@ -259,22 +271,6 @@ static void check_failed_index (tokens_t *self)
     }
 }
 
-static void check_due (tokens_t *self)
-{
-    tim3_fsck_place_t at = place (self, TIM3_TABLE_BURN_DUE);
-    tim3_transaction_t record;
-    tim3_mark_t mark;
-    while (tim3_fsck_next (self->fsck, &at, &mark)) {
-        tim3_id_t tx = tim3_key_read_id (&at.key, 8);
-        if (!tim3_fsck_read_tx (self->store, TIM3_TABLE_RECORD, &tx, &record) ||
-            record.status != TIM3_TX_STATUS_PENDING)
-            tim3_fsck_problem (self->fsck, &at, "there is no pending record under that tx");
-        else if (record.due_us != tim3_key_read_u64 (&at.key, 0))
-            tim3_fsck_problem (self->fsck, &at, "the record is due at %llu",
-                               (unsigned long long) record.due_us);
-    }
-}
-
 static void check_ledger (tokens_t *self)
 {
     tim3_fsck_place_t at = {self->store, TIM3_TABLE_LEDGER, tim3_key_text ("ledger")};
@@ -297,11 +293,11 @@ static void check_ledger (tokens_t *self)
 void tim3_fsck_tokens (tim3_fsck_t *fsck, const tim3_fsck_store_t *store)
 {
     tokens_t self = {.fsck = fsck, .store = store};
+    tim3_fsck_due (fsck, store, &s_due);
     check_histories (&self);
     check_accounts (&self);
     check_records (&self);
     check_failed_index (&self);
-    check_due (&self);
     check_ledger (&self);
     tim3_fsck_section (fsck, store->meta.name, "%llu records, %llu accounts, %llu history entries",
                        (unsigned long long) store->rows[TIM3_TABLE_RECORD],

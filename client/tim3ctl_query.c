@@ -38,19 +38,28 @@ static bool list_json (void *arg, const tim3_shape_t *shape, const void *item)
     return !tim3ctl_interrupted ();
 }
 
+static tim3ctl_each_fn *list_item (const tim3ctl_t *ctl)
+{
+    return ctl->json ? list_json : list_row;
+}
+
+static int end_list (const tim3ctl_t *ctl, list_t *list, int code)
+{
+    if (ctl->json)
+        puts (list->count ? "\n]" : "[]");
+    else if (list->count || code == TIM3CTL_DONE)
+        tim3ctl_table_print (list->table);
+    tim3ctl_table_destroy (&list->table);
+    return code;
+}
+
 int tim3ctl_list (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,
                   const char *columns, unsigned decimals)
 {
-    list_t list = {.decimals = decimals};
+    list_t list = {.table = tim3ctl_table_new (columns), .decimals = decimals};
     uint64_t most = tim3ctl_number (ctl, TIM3CTL_OPTION_LIMIT, 0);
-    list.table = tim3ctl_table_new (columns);
-    int code = tim3ctl_walk (ctl, route, account, type, body, most, ctl->json ? list_json : list_row, &list);
-    if (ctl->json)
-        puts (list.count ? "\n]" : "[]");
-    else if (list.count || code == TIM3CTL_DONE)
-        tim3ctl_table_print (list.table);
-    tim3ctl_table_destroy (&list.table);
-    return code;
+    int code = tim3ctl_walk (ctl, route, account, type, body, most, list_item (ctl), &list);
+    return end_list (ctl, &list, code);
 }
 
 /*  One account when it is named, else all of them.  */
@@ -138,16 +147,108 @@ static bool take_account (tim3ctl_t *ctl, char account[TIM3_ACCOUNT_MAX + 1])
     return !given || tim3ctl_account (ctl, given, account);
 }
 
+/*  Locks of an account: the lock manager finds those that are not final. Each of the others belongs to a transaction that
+    the token manager has recorded, and is looked up.  */
+typedef struct {
+    tim3ctl_t *ctl;
+    tim3_list_locks_t asked;
+    uint64_t most;
+    tim3_buffer_t recorded; /* recorded_t of each transaction of the account */
+    list_t list;
+} locks_t;
+
+typedef struct {
+    tim3_id_t tx;
+    bool redeem;
+} recorded_t;
+
+static bool keep_recorded (void *arg, const tim3_shape_t *shape, const void *item)
+{
+    locks_t *self = arg;
+    const tim3_transaction_t *record = item;
+    recorded_t kept = {record->tx, record->kind == TIM3_TX_KIND_REDEEM};
+    (void) shape;
+    if (strcmp (record->account, self->asked.account) == 0)
+        tim3_buffer_append (&self->recorded, &kept, sizeof kept);
+    return !tim3ctl_interrupted ();
+}
+
+static bool is_wanted (const locks_t *self, const tim3_lock_item_t *item)
+{
+    return item->due_us == 0 && (self->asked.state == 0 || item->state == self->asked.state)
+           && strcmp (item->account, self->asked.account) == 0;
+}
+
+/*  The lock of a transaction, or its release when that is asked for. False when it has neither, or asking failed.  */
+static bool look_up (locks_t *self, const tim3_id_t *tx, bool release, tim3_lock_item_t *item)
+{
+    tim3_get_lock_t ask = {.tx = *tx, .release = release};
+    tim3_error_t error;
+    const char *route = tim3ctl_route (self->ctl, "lock_manager");
+    const tim3_lock_item_t *found =
+        tim3ctl_try (self->ctl, route, self->asked.account, TIM3_MSG_GET_LOCK, &ask, &error);
+    if (found)
+        *item = *found;
+    else if (error.code != TIM3_NOT_FOUND)
+        tim3ctl_refused (self->ctl, route, &error);
+    return found != NULL;
+}
+
+/*  A redemption has a release; under the id of anything there may be the lock of a mint that was voided because of it.  */
+static bool list_recorded (locks_t *self, const recorded_t *recorded)
+{
+    tim3_lock_item_t item = {.state = 0};
+    for (int release = 0; release < 1 + recorded->redeem; release++) {
+        if (item.reason == TIM3_RELEASE_REASON_BURN)
+            return true; /* there was no lock */
+        if (!look_up (self, &recorded->tx, release, &item))
+            return self->ctl->exit == TIM3CTL_DONE;
+        if (is_wanted (self, &item) && self->list.count < self->most
+            && !list_item (self->ctl) (&self->list, &tim3_shape_lock_item, &item))
+            return false;
+    }
+    return true;
+}
+
+static int list_account (locks_t *self)
+{
+    tim3ctl_t *ctl = self->ctl;
+    tim3_list_transactions_t records = {0};
+    strcpy (records.account, self->asked.account);
+    self->asked.unsettled = true;
+    if (tim3ctl_walk (ctl, tim3ctl_route (ctl, "lock_manager"), self->asked.account, TIM3_MSG_LIST_LOCKS, &self->asked,
+                      self->most, list_item (ctl), &self->list)
+            != TIM3CTL_DONE
+        || self->list.count == self->most
+        || tim3ctl_walk (ctl, tim3ctl_route (ctl, "token_manager"), self->asked.account, TIM3_MSG_LIST_RECORDS,
+                         &records, 0, keep_recorded, self)
+               != TIM3CTL_DONE)
+        return ctl->exit;
+    const recorded_t *recorded = (const recorded_t *) (const void *) self->recorded.data;
+    size_t count = self->recorded.size / sizeof *recorded;
+    for (size_t i = 0; i < count && self->list.count < self->most && list_recorded (self, &recorded[i]); i++)
+        continue;
+    return ctl->exit;
+}
+
 int tim3ctl_locks (tim3ctl_t *ctl)
 {
+    static const char columns[] = "tx account +amount state reason code created_us +attempts";
     tim3_list_locks_t body = {.unsettled = tim3ctl_has (ctl, TIM3CTL_OPTION_UNSETTLED)};
+    uint64_t most = tim3ctl_number (ctl, TIM3CTL_OPTION_LIMIT, 0);
     unsigned decimals;
     if (!take_account (ctl, body.account) ||
         !take_value (ctl, TIM3CTL_OPTION_STATE, tim3_lock_state_values, &body.state) ||
         !tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))
         return ctl->exit;
-    return tim3ctl_list (ctl, tim3ctl_route (ctl, "lock_manager"), body.account, TIM3_MSG_LIST_LOCKS, &body,
-                         "tx account +amount state reason code created_us +attempts", decimals);
+    if (body.unsettled || body.account[0] == '\0')
+        return tim3ctl_list (ctl, tim3ctl_route (ctl, "lock_manager"), body.account, TIM3_MSG_LIST_LOCKS, &body, columns,
+                             decimals);
+    locks_t self = {.ctl = ctl, .asked = body, .most = most ? most : UINT64_MAX};
+    self.list = (list_t){.table = tim3ctl_table_new (columns), .decimals = decimals};
+    int code = end_list (ctl, &self.list, list_account (&self));
+    tim3_buffer_free (&self.recorded);
+    return code;
 }
 
 int tim3ctl_txs (tim3ctl_t *ctl)

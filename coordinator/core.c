@@ -566,7 +566,7 @@ static void on_transaction (void *state, tim3_env_t *env, const void *body)
 /*  The token ledger does not know it: perhaps its lock is still under way.  */
 static void ask_for_lock (self_t *self, tim3_env_t *env, ask_t *ask)
 {
-    tim3_tx_only_t get = {ask->tx};
+    tim3_get_lock_t get = {.tx = ask->tx};
     HASH_DEL (self->asks, ask);
     keep_ask (self, ask, send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, "", TIM3_MSG_GET_LOCK, &get));
 }

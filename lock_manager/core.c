@@ -5,7 +5,7 @@
     falls before the vault falls, so that vault >= locked holds at every instant.
 
     Order of checks: field rules, receipt, known tx (same fields: where it stands; other fields: id_reused), state.
-    Everything that is not final has a row in LOCK_DUE, by which the sweep finds it and pushes it on:
+    Everything that is not final has a place in LOCK_DUE, by which the sweep finds it and pushes it on:
         requested  ask the collateral token again          pending   ask the token manager what became of it
         releasing  ask the collateral token again          refusing  have the token manager record the refusal
 */
@@ -23,6 +23,7 @@
 
 #define WAITERS_MOST 65536
 #define WAIT_MOST_US 30000000
+#define TAIL_SIZE (1 + sizeof (tim3_id_t)) /* a place: table number, tx */
 
 /*  Moves a lock may make, by state: a mask of next states.  */
 #define TO(NAME) (1u << TIM3_LOCK_STATE_##NAME)
@@ -43,6 +44,7 @@ typedef struct {
     tim3_lock_totals_t totals; /* of the batch at hand: read once, written once */
     bool totals_read;
     bool totals_changed;
+    tim3_due_t *due; /* what is not final */
     uint64_t bad_receipts;
     uint64_t conflicts; /* valid evidence that does not fit the ledger: must stay 0 */
     uint64_t swept;
@@ -78,6 +80,7 @@ static void end_batch (void *state, tim3_env_t *env)
     tim3_key_t key = totals_key ();
     if (self->totals_changed)
         tim3_store_write (tim3_env_store (env), TIM3_TABLE_LOCK_TOTALS, &key, &self->totals);
+    tim3_due_write (self->due, env);
     self->totals_read = false;
     self->totals_changed = false;
 }
@@ -88,11 +91,12 @@ static bool read_item (tim3_env_t *env, tim3_table_t table, const tim3_id_t *tx,
     return tim3_store_read (tim3_env_store (env), table, &key, item);
 }
 
-/*  Reads the record whose table number and tx stand in a key at that place.  */
-static bool read_place (tim3_env_t *env, const tim3_key_t *key, size_t at, tim3_lock_item_t *item)
+/*  Reads the record at a place: its table number, then its tx.  */
+static bool read_place (tim3_env_t *env, const uint8_t *place, tim3_lock_item_t *item)
 {
-    tim3_id_t tx = tim3_key_read_id (key, at + 1);
-    return read_item (env, (tim3_table_t) key->data[at], &tx, item);
+    tim3_id_t tx;
+    memcpy (tx.bytes, place + 1, sizeof tx.bytes);
+    return read_item (env, (tim3_table_t) place[0], &tx, item);
 }
 
 /*  A release is told from a lock by its reason from the start; a lock gets one when it is voided.  */
@@ -112,25 +116,12 @@ static bool is_final (unsigned state)
     return s_moves[state] == 0;
 }
 
-/*  By which a row of LOCK_DUE, or of the account index, finds its record.  */
-static void add_place (tim3_key_t *key, const tim3_lock_item_t *item)
+static void set_due (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
 {
-    tim3_key_add_u8 (key, (uint8_t) table_of (item));
-    tim3_key_add_id (key, &item->tx);
-}
-
-static void set_due (const self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
-{
-    tim3_key_t tail = tim3_key_empty ();
-    add_place (&tail, item);
-    tim3_due_set (env, self->settings, TIM3_TABLE_LOCK_DUE, &tail, item->attempts, &item->due_us);
-}
-
-static void clear_due (tim3_env_t *env, tim3_lock_item_t *item)
-{
-    tim3_key_t tail = tim3_key_empty ();
-    add_place (&tail, item);
-    tim3_due_clear (env, TIM3_TABLE_LOCK_DUE, &tail, &item->due_us);
+    uint8_t place[TAIL_SIZE];
+    place[0] = (uint8_t) table_of (item);
+    memcpy (place + 1, item->tx.bytes, sizeof item->tx.bytes);
+    tim3_due_set (self->due, env, place, item->attempts, &item->due_us);
 }
 
 /*  in_flight and releasing tell what is not confirmed yet. A confirmation can get lost, and the same collateral be
@@ -157,20 +148,16 @@ static void move (self_t *self, tim3_env_t *env, tim3_lock_item_t *item, tim3_lo
     if (is_final (next)) {
         TIM3_ASSERT (totals->unsettled > 0);
         totals->unsettled--;
-        clear_due (env, item);
+        tim3_due_clear (self->due, env, &item->due_us);
     }
     write_item (env, item);
     write_totals (self, totals);
 }
 
-/*  Makes a record that is not final, with its index rows. table_of must know it already.  */
+/*  Makes a record that is not final. table_of must know it already.  */
 static void begin_item (self_t *self, tim3_env_t *env, tim3_lock_item_t *item,
                         tim3_lock_totals_t *totals, tim3_lock_state_t state)
 {
-    static const tim3_mark_t mark;
-    tim3_key_t key = tim3_key_text (item->account);
-    add_place (&key, item);
-    tim3_store_write (tim3_env_store (env), TIM3_TABLE_LOCK_BY_ACCOUNT, &key, &mark);
     item->created_us = tim3_env_now (env);
     totals->unsettled++;
     set_due (self, env, item);
@@ -666,10 +653,11 @@ static void on_vault_unlocked (void *state, tim3_env_t *env, const void *body)
 
 static void on_get_lock (void *state, tim3_env_t *env, const void *body)
 {
-    const tim3_tx_only_t *ask = body;
+    const tim3_get_lock_t *ask = body;
     tim3_lock_item_t item;
     (void) state;
-    if (read_item (env, TIM3_TABLE_LOCK, &ask->tx, &item) || read_item (env, TIM3_TABLE_RELEASE, &ask->tx, &item))
+    if ((!ask->release && read_item (env, TIM3_TABLE_LOCK, &ask->tx, &item))
+        || read_item (env, TIM3_TABLE_RELEASE, &ask->tx, &item))
         tim3_env_reply (env, TIM3_MSG_LOCK_ITEM, &item);
     else
         tim3_env_refuse (env, TIM3_NOT_FOUND, &ask->tx, NULL);
@@ -686,64 +674,68 @@ static void on_get_totals (void *state, tim3_env_t *env, const void *body)
     tim3_env_reply (env, TIM3_MSG_LOCK_TOTALS, &totals);
 }
 
-/*  Where a listing reads: an index, or the two tables one after the other ('r' in front of the cursor for the
-    second). In an index, the table number and tx stand behind that many bytes of the key.  */
-typedef struct {
-    tim3_table_t table;
-    tim3_key_t prefix;
-    size_t behind; /* 0: no index */
-    bool second;
-} source_t;
-
-static source_t choose_source (const tim3_list_locks_t *ask)
+/*  Where a listing reads: the index of what is not final, or the two tables one after the other ('r' in front of the cursor
+    for the second).  */
+static tim3_table_t choose_source (const tim3_list_locks_t *ask)
 {
-    source_t source = {.table = TIM3_TABLE_LOCK, .prefix = tim3_key_empty ()};
-    if (ask->account[0]) {
-        source.table = TIM3_TABLE_LOCK_BY_ACCOUNT;
-        source.prefix = tim3_key_text (ask->account);
-        source.behind = source.prefix.size;
-    } else if (ask->unsettled) {
-        source.table = TIM3_TABLE_LOCK_DUE;
-        source.behind = TIM3_DUE_TAIL;
-    } else if (ask->cursor[0] == 'r') {
-        source.table = TIM3_TABLE_RELEASE;
-        source.second = true;
-    }
-    return source;
+    if (ask->unsettled)
+        return TIM3_TABLE_LOCK_DUE_LIST;
+    return ask->cursor[0] == 'r' ? TIM3_TABLE_RELEASE : TIM3_TABLE_LOCK;
 }
 
-static bool next_item (tim3_env_t *env, tim3_page_t *page, const source_t *source, tim3_lock_item_t *item)
+/*  Steps to the next that is not final: those that wait for another time by now are met there.  */
+static bool next_unsettled (self_t *self, tim3_env_t *env, tim3_page_t *page, tim3_lock_item_t *item)
 {
-    tim3_mark_t mark;
-    if (source->behind == 0)
-        return tim3_page_next (page, item);
-    return tim3_page_next (page, &mark) && read_place (env, tim3_page_key (page), source->behind, item);
+    uint8_t place[TAIL_SIZE];
+    uint64_t due_us;
+    while (tim3_due_page_next (self->due, env, page, place, &due_us))
+        if (read_place (env, place, item) && item->due_us == due_us)
+            return true;
+    return false;
+}
+
+static bool next_item (self_t *self, tim3_env_t *env, tim3_page_t *page, tim3_table_t source, tim3_lock_item_t *item)
+{
+    return source == TIM3_TABLE_LOCK_DUE_LIST ? next_unsettled (self, env, page, item) : tim3_page_next (page, item);
 }
 
 static bool wanted (const tim3_list_locks_t *ask, const tim3_lock_item_t *item)
 {
-    return (ask->state == 0 || ask->state == item->state) && (!ask->unsettled || !is_final (item->state));
+    return (ask->state == 0 || ask->state == item->state) && (!ask->unsettled || !is_final (item->state))
+           && (!ask->account[0] || strcmp (ask->account, item->account) == 0);
+}
+
+/*  There is no list by account: that of the transactions which the token manager has recorded says as much.  */
+static bool can_list (tim3_env_t *env, const tim3_list_locks_t *ask)
+{
+    if (ask->unsettled || ask->account[0] == '\0')
+        return true;
+    tim3_env_refuse (env, TIM3_INVALID_FIELD, NULL,
+                     "account: only with unsettled; look up (GetLock) what ListRecords has of the account");
+    return false;
 }
 
 static void on_list_locks (void *state, tim3_env_t *env, const void *body)
 {
+    self_t *self = state;
     const tim3_list_locks_t *ask = body;
-    source_t source = choose_source (ask);
+    tim3_table_t source = choose_source (ask);
+    bool second = source == TIM3_TABLE_RELEASE;
     tim3_locks_t reply = {0};
     tim3_lock_item_t item;
     tim3_page_t page;
-    (void) state;
-    if (!tim3_page_begin (&page, env, ask->cursor + source.second, ask->limit, source.table, &source.prefix,
-                          sizeof item))
+    tim3_due_write (self->due, env);
+    if (!can_list (env, ask)
+        || !tim3_page_begin (&page, env, ask->cursor + second, ask->limit, source, NULL, sizeof item))
         return;
-    while (next_item (env, &page, &source, &item))
+    while (next_item (self, env, &page, source, &item))
         if (wanted (ask, &item))
             tim3_page_add (&page, &item);
     /* the second table's cursor carries its mark; the end of the first is the beginning of the second */
-    tim3_page_end (&page, &reply.items, reply.cursor + source.second);
-    if (source.second && reply.cursor[1])
+    tim3_page_end (&page, &reply.items, reply.cursor + second);
+    if (second && reply.cursor[1])
         reply.cursor[0] = 'r';
-    else if (source.table == TIM3_TABLE_LOCK && reply.cursor[0] == '\0')
+    else if (source == TIM3_TABLE_LOCK && reply.cursor[0] == '\0')
         strcpy (reply.cursor, "r");
     tim3_env_reply (env, TIM3_MSG_LOCKS, &reply);
 }
@@ -764,34 +756,25 @@ static void push_by_state (self_t *self, tim3_env_t *env, const tim3_lock_item_t
         ask_vault (self, env, item, item->state == TIM3_LOCK_STATE_REQUESTED);
 }
 
-static void push (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
+static bool push (void *state, tim3_env_t *env, const uint8_t *place, uint64_t due_us)
 {
-    clear_due (env, item);
-    item->attempts++;
-    set_due (self, env, item);
-    write_item (env, item);
-    push_by_state (self, env, item);
-    self->swept++;
-}
-
-static void sweep (self_t *self, tim3_env_t *env)
-{
-    tim3_key_t key = tim3_key_empty ();
+    self_t *self = state;
     tim3_lock_item_t item;
-
-    for (int i = 0; i < TIM3_DUE_BATCH; i++) {
-        if (!tim3_due_next (env, self->settings, TIM3_TABLE_LOCK_DUE, &key))
-            return;
-        TIM3_ASSERT (read_place (env, &key, TIM3_DUE_TAIL, &item)
-                     || tim3_store_error (tim3_env_store (env)));
-        push (self, env, &item);
-    }
+    TIM3_ASSERT (read_place (env, place, &item) || tim3_store_error (tim3_env_store (env)));
+    if (is_final (item.state) || item.due_us != due_us)
+        return false;
+    item.attempts++;
+    set_due (self, env, &item);
+    write_item (env, &item);
+    push_by_state (self, env, &item);
+    self->swept++;
+    return true;
 }
 
 static void tick (void *state, tim3_env_t *env)
 {
     self_t *self = state;
-    sweep (self, env);
+    tim3_due_sweep (self->due, env, push, self);
     tim3_waiters_expire (self->waiters, tim3_env_now (env) - WAIT_MOST_US);
 }
 
@@ -831,6 +814,7 @@ static void *new (const tim3_settings_t *settings)
     self_t *self = tim3_alloc (sizeof *self);
     self->settings = settings;
     self->waiters = tim3_waiters_new (WAITERS_MOST);
+    self->due = tim3_due_new (settings, TIM3_TABLE_LOCK_DUE, TIM3_TABLE_LOCK_DUE_LIST, TAIL_SIZE);
     return self;
 }
 
@@ -838,6 +822,7 @@ static void destroy (void **state)
 {
     self_t *self = *state;
     tim3_waiters_destroy (&self->waiters);
+    tim3_due_destroy (&self->due);
     free (self);
     *state = NULL;
 }

@@ -29,6 +29,7 @@ typedef struct {
     tim3_ledger_t ledger; /* of the batch at hand: read once, written once */
     bool ledger_read;
     bool ledger_changed;
+    tim3_due_t *due; /* burns that are not settled */
     uint64_t bad_receipts;
     uint64_t swept;
 } self_t;
@@ -71,6 +72,7 @@ static void end_batch (void *state, tim3_env_t *env)
     tim3_key_t key = ledger_key ();
     if (self->ledger_changed)
         tim3_store_write (tim3_env_store (env), TIM3_TABLE_LEDGER, &key, &self->ledger);
+    tim3_due_write (self->due, env);
     self->ledger_read = false;
     self->ledger_changed = false;
 }
@@ -378,16 +380,9 @@ static void on_resolve_refused (void *state, tim3_env_t *env, const void *body)
 
 /*  -------------------------------------------------------------------------------------------------- burn  */
 
-static void set_due (const self_t *self, tim3_env_t *env, tim3_transaction_t *record)
+static void set_due (self_t *self, tim3_env_t *env, tim3_transaction_t *record)
 {
-    tim3_key_t tail = tim3_key_id (&record->tx);
-    tim3_due_set (env, self->settings, TIM3_TABLE_BURN_DUE, &tail, record->attempts, &record->due_us);
-}
-
-static void clear_due (tim3_env_t *env, tim3_transaction_t *record)
-{
-    tim3_key_t tail = tim3_key_id (&record->tx);
-    tim3_due_clear (env, TIM3_TABLE_BURN_DUE, &tail, &record->due_us);
+    tim3_due_set (self->due, env, record->tx.bytes, record->attempts, &record->due_us);
 }
 
 static void apply_burn (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, holder_t *holder,
@@ -467,7 +462,7 @@ static void settle_burn (self_t *self, tim3_env_t *env, tim3_transaction_t *reco
     TIM3_ASSERT (ledger.unsettled > 0);
     ledger.unsettled--;
     if (!TIM3_CANARY_IS (20))
-        clear_due (env, record);
+        tim3_due_clear (self->due, env, &record->due_us);
     record->status = TIM3_TX_STATUS_COMPLETED;
     write_record (env, record);
     write_ledger (self, &ledger);
@@ -799,15 +794,10 @@ static void on_list_records (void *state, tim3_env_t *env, const void *body)
 /*  ------------------------------------------------------------------------------------------------ sweep  */
 
 /*  Pushes a burn whose release is not confirmed to the lock manager.  */
-static void push (self_t *self, tim3_env_t *env, tim3_transaction_t *record)
+static void push_burn (self_t *self, tim3_env_t *env, const tim3_transaction_t *record)
 {
     char address[TIM3_ADDRESS_MAX + 1];
     tim3_release_t release = {.reason = TIM3_RELEASE_REASON_BURN, .tx = record->tx, .amount = record->amount};
-
-    clear_due (env, record);
-    record->attempts++;
-    set_due (self, env, record);
-    write_record (env, record);
     strcpy (release.account, record->account);
     release.receipt = make_receipt (self, TIM3_RECEIPT_KIND_BURN, record);
     tim3_address_format (TIM3_ROLE_LOCK_MANAGER, self->settings->asset,
@@ -816,19 +806,26 @@ static void push (self_t *self, tim3_env_t *env, tim3_transaction_t *record)
     self->swept++;
 }
 
+static bool push (void *state, tim3_env_t *env, const uint8_t *tail, uint64_t due_us)
+{
+    self_t *self = state;
+    tim3_transaction_t record;
+    tim3_id_t tx;
+    memcpy (tx.bytes, tail, sizeof tx.bytes);
+    TIM3_ASSERT (read_record (env, &tx, &record) || tim3_store_error (tim3_env_store (env)));
+    if (record.status != TIM3_TX_STATUS_PENDING || record.due_us != due_us)
+        return false;
+    record.attempts++;
+    set_due (self, env, &record);
+    write_record (env, &record);
+    push_burn (self, env, &record);
+    return true;
+}
+
 static void tick (void *state, tim3_env_t *env)
 {
     self_t *self = state;
-    tim3_key_t key = tim3_key_empty ();
-    tim3_transaction_t record;
-
-    for (int i = 0; i < TIM3_DUE_BATCH; i++) {
-        if (!tim3_due_next (env, self->settings, TIM3_TABLE_BURN_DUE, &key))
-            return;
-        tim3_id_t tx = tim3_key_read_id (&key, TIM3_DUE_TAIL);
-        TIM3_ASSERT (read_record (env, &tx, &record) || tim3_store_error (tim3_env_store (env)));
-        push (self, env, &record);
-    }
+    tim3_due_sweep (self->due, env, push, self);
 }
 
 static void health (void *state, tim3_env_t *env, tim3_report_t *report)
@@ -862,13 +859,16 @@ static void *new (const tim3_settings_t *settings)
 {
     self_t *self = tim3_alloc (sizeof *self);
     self->settings = settings;
+    self->due = tim3_due_new (settings, TIM3_TABLE_BURN_DUE, TIM3_TABLE_BURN_DUE_LIST, sizeof (tim3_id_t));
     return self;
 }
 
-static void destroy (void **self)
+static void destroy (void **state)
 {
-    free (*self);
-    *self = NULL;
+    self_t *self = *state;
+    tim3_due_destroy (&self->due);
+    free (self);
+    *state = NULL;
 }
 
 static const tim3_handler_t s_handlers[] = {

@@ -75,22 +75,31 @@ static tim3_seek_t direction (const tim3_page_t *self)
     return self->inclusive ? TIM3_SEEK_GE : TIM3_SEEK_GT;
 }
 
-bool tim3_page_next (tim3_page_t *self, void *record)
+bool tim3_page_step (tim3_page_t *self, const tim3_key_t *place)
 {
-    tim3_key_t key = self->at;
-    if (!tim3_store_seek (self->store, self->table, direction (self), &key, record) ||
-        !tim3_key_has_prefix (&key, &self->prefix)) {
-        self->ended = true;
-        return false;
-    }
-    /* looked for even when the page is full: only so is it known whether there is another */
     if (self->count == self->limit || self->scans_left == 0)
         return false;
     self->scans_left--;
     *self->rows -= *self->rows > 0;
-    self->at = key;
+    self->at = *place;
     self->inclusive = false;
     return true;
+}
+
+void tim3_page_finish (tim3_page_t *self)
+{
+    self->ended = true;
+}
+
+bool tim3_page_next (tim3_page_t *self, void *record)
+{
+    tim3_key_t key = self->at;
+    /* looked for even when the page is full: only so is it known whether there is another */
+    if (tim3_store_seek (self->store, self->table, direction (self), &key, record) &&
+        tim3_key_has_prefix (&key, &self->prefix))
+        return tim3_page_step (self, &key);
+    tim3_page_finish (self);
+    return false;
 }
 
 const tim3_key_t *tim3_page_key (const tim3_page_t *self)

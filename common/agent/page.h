@@ -46,8 +46,12 @@ bool tim3_page_begin (tim3_page_t *self, tim3_env_t *env, const char *cursor, ui
 void tim3_page_reverse (tim3_page_t *self);
 /*  Reads the next row into record, a struct of the table's shape. False when the page is done.  */
 bool tim3_page_next (tim3_page_t *self, void *record);
-/*  Key of the row that tim3_page_next has read.  */
+/*  Key of the row that tim3_page_next has read; before, of where the page begins.  */
 const tim3_key_t *tim3_page_key (const tim3_page_t *self);
+/*  The same for rows that are found in another way, in place of tim3_page_next: step asks whether the one at that place may be
+    looked at, and makes it the key from which a cursor goes on; finish tells that there is no other.  */
+bool tim3_page_step (tim3_page_t *self, const tim3_key_t *place);
+void tim3_page_finish (tim3_page_t *self);
 /*  Puts an item on the page, at most one for each row read; returns its place, to be filled in further. item
     NULL gives zeros.  */
 void *tim3_page_add (tim3_page_t *self, const void *item);

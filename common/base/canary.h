@@ -29,7 +29,7 @@
     C (17, "refusal_not_recorded", "a refused transfer is not recorded")                                     \
     C (18, "reused_from_memory", "a coordinator refuses an id for good because of what is in flight")        \
     C (19, "late_answer_taken", "an answer to an earlier flight is taken for one to this")                   \
-    C (20, "due_row_left", "a settled burn keeps its row in the index of the sweep")                         \
+    C (20, "due_row_left", "a settled burn keeps its place in the index of the sweep")                         \
     C (21, "release_counts_twice", "a released burn is taken out of what is locked at every asking")         \
     C (22, "unconfirmed_bounded", "what is not settled is thought to be no more than there is")              \
     C (23, "held_goes_on", "an agent that is held for a backup goes on all the same")                        \

@@ -24,16 +24,17 @@
     T (3, COUNTER, "counter", "all", counter, "name")                                                      \
     T (4, CHECKPOINT, "checkpoint", "all", checkpoint, "\"checkpoint\"")                                   \
     T (10, LOCK, "lock", "lock_manager", lock_item, "tx")                                                  \
-    T (11, LOCK_BY_ACCOUNT, "lock_by_account", "lock_manager", mark, "account, table number, tx")          \
     T (12, RELEASE, "release", "lock_manager", lock_item, "tx of the redemption")                          \
-    T (13, LOCK_DUE, "lock_due", "lock_manager", mark, "due_us, table number, tx")                         \
+    T (13, LOCK_DUE, "lock_due", "lock_manager", deadline, "due_us")                                       \
     T (14, LOCK_TOTALS, "lock_totals", "lock_manager", lock_totals, "\"totals\"")                          \
+    T (15, LOCK_DUE_LIST, "lock_due_list", "lock_manager", deadline_list, "due_us, list number")           \
     T (20, ACCOUNT, "account", "token_manager", account, "account")                                        \
     T (21, RECORD, "record", "token_manager", transaction, "tx")                                           \
     T (22, HISTORY, "history", "token_manager", entry, "account, entry number")                            \
     T (23, FAILED_BY_ACCOUNT, "failed_by_account", "token_manager", mark, "account, tx")                   \
-    T (24, BURN_DUE, "burn_due", "token_manager", mark, "due_us, tx")                                      \
+    T (24, BURN_DUE, "burn_due", "token_manager", deadline, "due_us")                                      \
     T (25, LEDGER, "ledger", "token_manager", ledger, "\"ledger\"")                                        \
+    T (26, BURN_DUE_LIST, "burn_due_list", "token_manager", deadline_list, "due_us, list number")          \
     T (30, HOLDING, "holding", "mock_usda", holding, "account")                                            \
     T (31, COLLATERAL_RECORD, "collateral_record", "mock_usda", collateral_record, "operation, tx, vault") \
     T (32, VAULT, "vault", "mock_usda", vault, "vault")                                                    \
@@ -66,7 +67,7 @@ const tim3_table_row_t *tim3_table (tim3_table_t table);
 
 /*  Version of the tables: of their layout, and of what their keys are made from. A store of another version is migrated at opening,
     or refused.  */
-#define TIM3_SCHEMA_VERSION 2
+#define TIM3_SCHEMA_VERSION 3
 
 /*  ------------------------------------------------------------------------------------------- keys
     Ordered byte strings, built part by part: texts end with a NUL so that one is no prefix of another,

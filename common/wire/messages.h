@@ -27,6 +27,7 @@
 #define TIM3_EVENTS_MAX 1024
 #define TIM3_SETTLES_MAX 256
 #define TIM3_BODY_MAX 4096
+#define TIM3_TAILS_MAX 4400
 
 /*  ------------------------------------------------------------------------------------- enumerations
     V (number, NAME, "name")  */
@@ -246,6 +247,12 @@
     F (S, U64, changed_us, REQUIRED, 0, none, "time of the last event applied")
 
 /*  Records of the store alone.  */
+#define TIM3_FIELDS_deadline(F, S)                                                                           \
+    F (S, U64, open, REQUIRED, 0, none, "how many of those that are due then are not final")                 \
+    F (S, U64, first, REQUIRED, 0, none, "number of the first list of them that is left")                    \
+    F (S, U64, last, REQUIRED, 0, none, "number of the last list of them")
+#define TIM3_FIELDS_deadline_list(F, S)                                                                      \
+    F (S, RAW, tails, REQUIRED, TIM3_TAILS_MAX, none, "what their records are found by, back to back: bytes")
 #define TIM3_FIELDS_store_meta(F, S)                                                                         \
     F (S, ID, id, REQUIRED, 0, none, "identity of this store")                                               \
     F (S, STR, name, REQUIRED, 40, none, "agent it belongs to")                                              \
@@ -297,7 +304,7 @@
     X (collateral_record)                                                                                    \
     X (collateral_totals)                                                                                    \
     X (position)                                                                                             \
-    X (asset_metrics) X (store_meta) X (checkpoint) X (counter) X (mark) X (log_source) X (log_cursor) X (standing) X (standing_item)
+    X (asset_metrics) X (store_meta) X (checkpoint) X (counter) X (mark) X (deadline) X (deadline_list) X (log_source) X (log_cursor) X (standing) X (standing_item)
 
 /*  ---------------------------------------------------------------------------------- fields of messages  */
 
@@ -435,9 +442,12 @@
     F (S, STR, to, REQUIRED, 64, none, "receiver")                                                           \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")
 #define TIM3_FIELDS_tx_only(F, S) F (S, ID, tx, REQUIRED, 0, none, "transaction")
+#define TIM3_FIELDS_get_lock(F, S)                                                                           \
+    F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
+    F (S, BOOL, release, OPTIONAL, 0, none, "only a redemption's release; else the lock, or where there is none the release")
 #define TIM3_FIELDS_account_only(F, S) F (S, STR, account, REQUIRED, 64, none, "account")
 #define TIM3_FIELDS_list_locks(F, S)                                                                         \
-    F (S, STR, account, OPTIONAL, 64, none, "only of this account; empty for all")                           \
+    F (S, STR, account, OPTIONAL, 64, none, "only of this account, with unsettled alone; empty for all")     \
     F (S, ENUM, state, OPTIONAL, 0, lock_state, "only in this state")                                        \
     F (S, BOOL, unsettled, OPTIONAL, 0, none, "only those not final")                                        \
     F (S, STR, cursor, OPTIONAL, TIM3_CURSOR_MAX, none, "where to go on; empty to begin")                    \
@@ -649,7 +659,7 @@
        RELEASED, "give collateral back against a void or burn receipt")                                      \
     M (46, RELEASED, release, "Released", REPLY, NONE, NONE, ERROR,                                          \
        "collateral is out of the vault; release receipt")                                                    \
-    M (47, GET_LOCK, tx_only, "GetLock", REQUEST, CLIENT | TIM3_FROM_COORDINATOR, LOCK_MANAGER, LOCK_ITEM,   \
+    M (47, GET_LOCK, get_lock, "GetLock", REQUEST, CLIENT | TIM3_FROM_COORDINATOR, LOCK_MANAGER, LOCK_ITEM,   \
        "look a lock up")                                                                                     \
     M (48, LOCK_ITEM, lock_item, "LockItem", REPLY, NONE, NONE, ERROR, "a lock")                             \
     M (49, LIST_LOCKS, list_locks, "ListLocks", REQUEST, CLIENT | TIM3_FROM_COORDINATOR, LOCK_MANAGER, LOCKS, \
@@ -819,6 +829,7 @@ typedef enum {
     X (transferred)                                                                                          \
     X (token_transfer)                                                                                       \
     X (tx_only)                                                                                              \
+    X (get_lock)                                                                                             \
     X (account_only)                                                                                         \
     X (list_locks)                                                                                           \
     X (locks)                                                                                                \

@@ -222,8 +222,8 @@ def test_json():
 
 def test_every_table_has_rows():
     """What the tests below rely on."""
-    wanted = {TOKENS: "account record history failed_by_account burn_due ledger outbox counter meta",
-              LOCKS: "lock lock_by_account release lock_due lock_totals",
+    wanted = {TOKENS: "account record history failed_by_account burn_due burn_due_list ledger outbox counter meta",
+              LOCKS: "lock release lock_due lock_due_list lock_totals",
               USDA: "holding collateral_record vault collateral_totals",
               STATE: "position asset_metrics log_cursor", ROUTER: "registry log log_source standing"}
     for store, tables in wanted.items():
@@ -251,16 +251,19 @@ def test_every_field_of_the_token_manager():
     last = max(record["seq"] for _, record in rows(Worked.get(), TOKENS, "outbox"))
     every_field(TOKENS, "outbox")
     every_field(TOKENS, "outbox", lambda r: r["seq"] == last)
+    for table in ("burn_due", "burn_due_list"):
+        every_field(TOKENS, table)
     every_field(TOKENS, "record", lambda r: r["kind"] == "mint" and r["status"] == "completed")
     every_field(TOKENS, "record", lambda r: r["status"] == "pending")
     every_field(TOKENS, "record", lambda r: r["kind"] == "transfer" and r["status"] == "completed")
 
 
 def test_every_field_of_the_lock_manager():
-    every_field(LOCKS, "lock_totals")
+    for table in ("lock_totals", "lock_due", "lock_due_list"):
+        every_field(LOCKS, table)
     for state in ("requested", "pending", "active", "released", "refused"):
         every_field(LOCKS, "lock", lambda r, state=state: r["state"] == state,
-                    free={"amount"} if state == "requested" else ())
+                    free={"account", "amount"} if state == "requested" else ())
     for state in ("releasing", "released"):
         every_field(LOCKS, "release", lambda r, state=state: r["state"] == state)
 
@@ -313,7 +316,7 @@ def test_records_are_named():
            "tx {tx}: amount is")
     broken(TOKENS, "history", lambda r: r["number"] == 2, ("bump", "amount"), "entry number 2: amount is")
     broken(TOKENS, "ledger", anything, ("supply=99999999999",), "supply is \"99999999999\"", "NOT BACKED")
-    broken(LOCKS, "lock", lambda r: r["state"] == "active", ("bump", "account"), "tx {tx}: account is")
+    broken(LOCKS, "lock", lambda r: r["state"] == "active", ("bump", "code"), "tx {tx}: code is")
     broken(USDA, "vault", anything, ("bump", "total"), "vault {vault}: total is")
     broken(USDA, "holding", anything, ("bump", "available"), "account {account}: available is")
     broken(STATE, "position", anything, ("bump", "minted"), "asset {asset}, account {account}: minted is")
@@ -337,9 +340,15 @@ def test_ledgers_that_agree_with_themselves_alone():
         lock = dict(rows(data, LOCKS, "lock"))[key]
         totals_key, totals = rows(data, LOCKS, "lock_totals")[0]
         poke(data, LOCKS, "lock", key, "state=4", "due_us=0")
-        for due_key, _ in rows(data, LOCKS, "lock_due"):
-            if due_key.endswith(key):
-                poke(data, LOCKS, "lock_due", due_key, "delete")
+        due = f"{lock['due_us']:016x}"
+        opened = dict(rows(data, LOCKS, "lock_due"))[due]["open"]
+        if opened > 1:
+            poke(data, LOCKS, "lock_due", due, f"open={opened - 1}")
+        else:
+            poke(data, LOCKS, "lock_due", due, "delete")
+            for list_key, _ in rows(data, LOCKS, "lock_due_list"):
+                if list_key.startswith(due):
+                    poke(data, LOCKS, "lock_due_list", list_key, "delete")
         poke(data, LOCKS, "lock_totals", totals_key, f"unsettled={totals['unsettled'] - 1}",
              f"in_flight={int(totals['in_flight']) - int(lock['amount'])}")
         must_find(data, f"tx {key}: active, but {TOKENS} has no completed mint under this tx")
@@ -375,9 +384,49 @@ def test_strange_rows_are_found():
         other = ("00" if key[:2] != "00" else "01") + key[2:]
         poke(data, TOKENS, "record", key, "copy", other)
         must_find(data, f"tx {other}: tx is")
+    with Copy(TOKENS) as data:
+        poke(data, TOKENS, "failed_by_account", "6162" + "00" + "11" * 16, "flags=0")
+        must_find(data, "account ab, tx " + "11" * 16 + ": there is no failed record of that account under that tx")
+
+
+def test_the_index_of_what_is_unfinished():
+    """Each record that is not final has one place there, and each deadline its lists."""
+    def tail(tx, table=10):
+        return bytes([table]) + bytes.fromhex(tx)
+
+    def tails(*items):
+        data = b"".join(items)
+        return f"tails={(bytes([0xc4, len(data)]) + data).hex()}"
+    locks = {state: next((key, row) for key, row in rows(Worked.get(), LOCKS, "lock") if row["state"] == state)
+             for state in ("pending", "active")}
+    pending, active = locks["pending"][0], locks["active"][0]
+    place = f"{locks['pending'][1]['due_us']:016x}" + f"{1:016x}"
+    deadline = place[:16]
+    wrong = [(tails(tail(active)), f"tx {pending}: has no place in lock_due"),
+             (tails(tail(pending), tail(pending)), "has a place before"),
+             (tails(tail(pending), tail("11" * 16)), "there is no record of 0a" + "11" * 16),
+             (tails(tail(pending), tail(pending, 21)), "there is no record of 15"),
+             (tails(tail(pending)[:-1]), "tails are not 17 bytes each"), ("tails=c0", "tails are not 17 bytes each"),
+             ("tails=c400", "tails are not 17 bytes each")]
+    for change, text in wrong:
+        with Copy(LOCKS) as data:
+            poke(data, LOCKS, "lock_due_list", place, change)
+            must_find(data, text)
+    with Copy(LOCKS) as data:  # who is final may still be there
+        poke(data, LOCKS, "lock_due_list", place, tails(tail(active), tail(pending)))
+        must_be_good(data)
     with Copy(LOCKS) as data:
-        poke(data, LOCKS, "lock_by_account", "6162" + "00" + "0a" + "11" * 16, "flags=0")
-        must_find(data, "account ab, table number 10, tx " + "11" * 16 + ": there is no record under that tx")
+        poke(data, LOCKS, "lock_due_list", place, "copy", place[:-2] + "03")
+        must_find(data, "has a place before", "last is \"1\", but \"3\" by its lists", "lists before this one are missing")
+    with Copy(LOCKS) as data:
+        poke(data, LOCKS, "lock_due", deadline, "copy", "00" * 7 + "01")
+        must_find(data, "nothing is unfinished that is due then")
+    with Copy(LOCKS) as data:
+        poke(data, LOCKS, "lock_due", deadline, "delete")
+        must_find(data, "there is no deadline that it is of")
+    with Copy(LOCKS) as data:
+        poke(data, LOCKS, "lock_due", deadline, "open=2")
+        must_find(data, "open is \"2\", but \"1\" by its lists")
 
 
 def test_stores_that_are_missing():

@@ -331,7 +331,7 @@ def test_lists():
                  ("coordinator.TIM3", "ListTransactions", dict(account="alice"), 51),
                  ("coordinator.TIM3", "ListTransactions", dict(status=3), 25),
                  ("lock_manager.TIM3", "ListLocks", {}, 26),
-                 ("lock_manager.TIM3", "ListLocks", dict(account="holder-07"), 1),
+                 ("lock_manager.TIM3", "ListLocks", dict(unsettled=True, account="holder-07"), 0),
                  ("state_manager.-", "ListPositions", dict(asset="TIM3"), 26)]
         for route, kind, body, count in lists:
             pages = [paged(client, route, kind, body, limit) for limit in (0, 1, 7, 1000)]
@@ -340,6 +340,7 @@ def test_lists():
             distinct = {msgpack.packb(item) for item in pages[0]}
             assert len(distinct) == count, (kind, body)
         cursor = client.ask("token_manager.TIM3", "ListHistory", dict(account="alice", limit=1))["cursor"]
+        refused("invalid_field", client.ask, "lock_manager.TIM3", "ListLocks", dict(account="holder-07"))
         foreign = dict(account="bob", cursor=cursor)
         refused("invalid_field", client.ask, "token_manager.TIM3", "ListHistory", foreign)
         for route, kind, body, _ in lists:
@@ -348,6 +349,40 @@ def test_lists():
                     refused("invalid_field", client.ask, route, kind, dict(body, cursor=garbage))
             refused("too_large", client.ask, route, kind, dict(body, cursor="0" * 401))
             refused("invalid_field", client.ask, route, kind, dict(body, limit=1001))
+
+
+def test_locks_of_an_account():
+    """tim3ctl finds all locks and releases of an account, though the lock manager keeps no list by account."""
+    with quick(settings=dict(sweep_after_ms=60000, sweep_most_ms=60000)) as cluster:
+        client, locks = cluster.client(), cluster.client(cluster.endpoint("lock_manager.TIM3.0"), "coordinator.TIM3.0")
+        for account in ("alice", "bob"):
+            client.faucet(account, 100 * SCALE, "f1")
+            client.mint(account, 20, "m1")
+        refused("insufficient_funds", client.mint, "alice", 1000, "m2")
+        control(client, PAUSE, "c1")
+        refused("asset_paused", client.mint, "alice", 2, "m3")
+        control(client, UNPAUSE, "c2")
+        client.transfer("alice", "bob", 3, "t1")
+        client.redeem("bob", 2, "r1")
+        client.redeem("alice", 2, "both")
+        refused("id_reused", client.mint, "alice", 5, "both")
+        cluster.audit()
+        locks.ask("lock_manager.TIM3.0", "Lock", dict(tx=tx_id("TIM3", "alice", "open"), account="alice", amount=amount(1)))
+        every = list(cluster.pages(client, "lock_manager.TIM3", "ListLocks", {}))
+
+        def told(items):
+            return sorted((item["tx"], item["state"], item["amount"]) for item in items)
+        states = {1: "requested", 2: "pending", 3: "refusing", 4: "active", 5: "releasing", 6: "released", 7: "refused"}
+        for account, count in (("alice", 6), ("bob", 2), ("carol", 0)):
+            want = told(dict(tx=item["tx"].hex(), state=states[item["state"]], amount=str(number(item["amount"])))
+                        for item in every if item["account"] == account)
+            assert len(want) == count, want
+            assert told(cluster.ctl_json("locks", "--account", account)) == want
+            for limit in range(1, count):
+                assert len(cluster.ctl_json("locks", "--account", account, "--limit", str(limit))) == limit
+        assert len(cluster.ctl_json("locks", "--account", "alice", "--state", "released")) == 3
+        assert len(cluster.ctl_json("locks", "--account", "alice", "--unsettled")) == 1
+        assert "released" in cluster.ctl("locks", "--account", "alice").stdout
 
 
 def test_marks_of_cursors():
@@ -898,7 +933,7 @@ def test_bytes_that_are_no_text():
                 ("router.-", "Discover", dict(asset="#", capability="#")),
                 ("router.-", "Subscribe", {"subscription": 1, "from": 1, "topic": "#", "credit": 0}),
                 ("coordinator.TIM3", "ListTransactions", dict(cursor="#")),
-                ("lock_manager.TIM3", "ListLocks", dict(account="#")),
+                ("lock_manager.TIM3", "ListLocks", dict(account="#", unsettled=True)),
                 ("token_manager.TIM3", "GetBalance", dict(account="#"))]
         for route, kind, body in asks:
             client.ask(route, "Info", {})

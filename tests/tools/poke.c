@@ -247,10 +247,10 @@ static void bump_amount (void *member)
     memcpy (member, &amount, sizeof amount);
 }
 
-/*  The last byte of an event's body belongs to the number that it ends with.  */
+/*  The last byte of an event's body belongs to the number that it ends with, that of a list of tails to the last one.  */
 static void bump_raw (tim3_raw_t *raw)
 {
-    static uint8_t copy[TIM3_BODY_MAX];
+    static uint8_t copy[VALUE_MOST];
     memcpy (copy, raw->data, raw->size);
     copy[raw->size - 1] ^= 1;
     raw->data = copy;

@@ -78,6 +78,9 @@ unsigned bench_fill_up (void (*batch) (void));
 uint64_t bench_events (void);
 const void *bench_event (uint64_t number, uint64_t type);
 
+/*  How many are open in all deadlines of a table, each of which must have the lists that it tells, and no list be of none.  */
+uint64_t bench_unfinished (tim3_table_t deadlines, tim3_table_t lists);
+
 /*  The value of a metric of Stats, which must be there; whether Health gives that reason.  */
 uint64_t bench_metric (const char *name);
 bool bench_has_reason (const char *name);

@@ -94,7 +94,7 @@ static tim3_lock_totals_t totals (void)
 
 static tim3_lock_item_t item (uint8_t tx)
 {
-    tim3_tx_only_t ask = {bench_tx (tx)};
+    tim3_get_lock_t ask = {.tx = bench_tx (tx)};
     return *(const tim3_lock_item_t *) bench_ask (TIM3_MSG_GET_LOCK, &ask, TIM3_MSG_LOCK_ITEM);
 }
 
@@ -106,7 +106,7 @@ static void check_totals (tim3_amount_t locked, tim3_amount_t in_flight, tim3_am
     ck_assert (sums.in_flight == in_flight);
     ck_assert (sums.releasing == going);
     ck_assert_uint_eq (sums.unsettled, unsettled);
-    ck_assert_uint_eq (memory_store_count (bench_store (), TIM3_TABLE_LOCK_DUE), unsettled);
+    ck_assert_uint_eq (bench_unfinished (TIM3_TABLE_LOCK_DUE, TIM3_TABLE_LOCK_DUE_LIST), unsettled);
 }
 
 /*  To pending: the lock is confirmed.  */
@@ -482,6 +482,15 @@ START_TEST (test_lock_and_release_of_one_tx)
     check_totals (30, 0, 0, 0);
     bench_twice (TIM3_MSG_RELEASE, &burn);
     bench_twice (TIM3_MSG_RELEASE, &undo);
+    ck_assert_uint_eq (item (1).reason, TIM3_RELEASE_REASON_VOID);
+    tim3_get_lock_t ask = {.tx = bench_tx (1), .release = true};
+    const tim3_lock_item_t *release = bench_ask (TIM3_MSG_GET_LOCK, &ask, TIM3_MSG_LOCK_ITEM);
+    ck_assert (release->reason == TIM3_RELEASE_REASON_BURN && release->amount == 20);
+    ask.tx = bench_tx (9);
+    bench_refused (TIM3_MSG_GET_LOCK, &ask, TIM3_NOT_FOUND);
+    ask.tx = bench_tx (77);
+    ask.release = false;
+    bench_refused (TIM3_MSG_GET_LOCK, &ask, TIM3_NOT_FOUND);
 }
 END_TEST
 
@@ -511,6 +520,146 @@ START_TEST (test_sweep_by_state)
     bench_pass (1);
     ck_assert_uint_eq (bench_count (), 4);
     ck_assert_uint_eq (item (1).attempts, 2);
+}
+END_TEST
+
+/*  More than a list holds, in one batch: locks 1 to count of alice.  */
+static void lock_many (unsigned count)
+{
+    bench_begin ();
+    for (unsigned i = 1; i <= count; i++) {
+        tim3_lock_t ask = locking (1, "alice", 7);
+        ask.tx.bytes[0] = (uint8_t) (i >> 8);
+        ask.tx.bytes[1] = (uint8_t) i;
+        bench_take ("a", TIM3_MSG_LOCK, &ask);
+    }
+    ck_assert_int_eq (bench_commit (), 0);
+}
+
+static void refuse_many (unsigned from, unsigned count)
+{
+    bench_begin ();
+    for (unsigned i = from; i < from + count; i++) {
+        tim3_vault_refused_t word = no_funds (1, "alice", 70);
+        word.tx.bytes[0] = (uint8_t) (i >> 8);
+        word.tx.bytes[1] = (uint8_t) i;
+        word.receipt = bench_vault (TIM3_RECEIPT_KIND_VAULT_REFUSED, &word.tx, "alice", 70, word.code);
+        bench_answer (1, TIM3_MSG_VAULT_REFUSED, &word);
+        tim3_refusal_t voided = {.tx = word.tx, .account = "alice", .amount = 7, .code = TIM3_VOIDED};
+        voided.receipt = bench_evidence (TIM3_RECEIPT_KIND_VOID, &word.tx, "alice", 7, 0);
+        bench_answer (1, TIM3_MSG_VOIDED, &voided);
+    }
+    ck_assert_int_eq (bench_commit (), 0);
+}
+
+static size_t rows (tim3_table_t table)
+{
+    return memory_store_count (bench_store (), table);
+}
+
+static void check_index (size_t deadlines, size_t lists, uint64_t unsettled)
+{
+    ck_assert_uint_eq (rows (TIM3_TABLE_LOCK_DUE), deadlines);
+    ck_assert_uint_eq (rows (TIM3_TABLE_LOCK_DUE_LIST), lists);
+    check_totals (0, 0, 0, unsettled);
+}
+
+/*  All that a batch begins has one deadline, which goes when nothing of it is left.  */
+START_TEST (test_due_of_a_batch)
+{
+    lock_many (600);
+    check_index (1, 3, 600);
+    bench_now += BENCH_SECOND;
+    lock (201, "bob", 7);
+    ck_assert_uint_eq (rows (TIM3_TABLE_LOCK_DUE), 2);
+    settle (202, "bob", 7);
+    ck_assert_uint_eq (rows (TIM3_TABLE_LOCK_DUE), 2);
+    refuse_many (1, 599);
+    check_totals (14, 7, 0, 2);
+    ck_assert_uint_eq (rows (TIM3_TABLE_LOCK_DUE_LIST), 5);
+    refuse_many (600, 1);
+    check_totals (14, 7, 0, 1);
+    ck_assert_uint_eq (rows (TIM3_TABLE_LOCK_DUE), 1);
+    bench_now += BENCH_SECOND - 1;
+    bench_pass (0);
+    ck_assert_uint_eq (bench_count (), 0);
+}
+END_TEST
+
+/*  What begins and ends in one batch leaves nothing.  */
+START_TEST (test_due_of_what_ends_at_once)
+{
+    tim3_lock_t ask = locking (1, "alice", 7);
+    tim3_vault_refused_t word = no_funds (1, "alice", 70);
+    tim3_refusal_t voided = {.tx = bench_tx (1), .account = "alice", .amount = 7, .code = TIM3_VOIDED};
+    voided.receipt = bench_evidence (TIM3_RECEIPT_KIND_VOID, &voided.tx, "alice", 7, 0);
+    bench_begin ();
+    bench_take ("a", TIM3_MSG_LOCK, &ask);
+    bench_answer (1, TIM3_MSG_VAULT_REFUSED, &word);
+    bench_answer (1, TIM3_MSG_VOIDED, &voided);
+    ck_assert_int_eq (bench_commit (), 0);
+    check_index (0, 0, 0);
+    ck_assert_uint_eq (item (1).state, TIM3_LOCK_STATE_REFUSED);
+}
+END_TEST
+
+/*  Each tick pushes on a list; who is settled is passed over, and everybody has one place all the while.  */
+START_TEST (test_sweep_list_by_list)
+{
+    lock_many (600);
+    refuse_many (257, 100);
+    bench_now += BENCH_SECOND;
+    bench_pass (BENCH_SECOND);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_VAULT_LOCK), 256);
+    check_index (2, 3, 500);
+    bench_pass (1);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_VAULT_LOCK), 156 + 88);
+    check_index (2, 2, 500);
+    bench_pass (1);
+    ck_assert_uint_eq (bench_count (), 0);
+    bench_restart ();
+    bench_pass (4 * BENCH_SECOND);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_VAULT_LOCK), 256);
+    bench_pass (0);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_VAULT_LOCK), 244);
+    refuse_many (1, 256);
+    refuse_many (357, 244);
+    check_index (0, 0, 0);
+    bench_pass (100 * BENCH_SECOND);
+    ck_assert_uint_eq (bench_count (), 0);
+}
+END_TEST
+
+/*  Old lists of which hardly anybody is left are not all looked at in one tick.  */
+START_TEST (test_sweep_is_bounded)
+{
+    unsigned pushed = 0;
+    for (unsigned i = 0; i < 20; i++) {
+        bench_now++;
+        bench_begin ();
+        for (unsigned j = 0; j < 256; j++) {
+            tim3_lock_t ask = locking ((uint8_t) (i + 1), "alice", 7);
+            ask.tx.bytes[0] = (uint8_t) j;
+            bench_take ("a", TIM3_MSG_LOCK, &ask);
+            tim3_vault_refused_t word = no_funds ((uint8_t) (i + 1), "alice", 70);
+            word.tx = ask.tx;
+            word.receipt = bench_vault (TIM3_RECEIPT_KIND_VAULT_REFUSED, &word.tx, "alice", 70, word.code);
+            tim3_refusal_t voided = {.tx = ask.tx, .account = "alice", .amount = 7, .code = TIM3_VOIDED};
+            voided.receipt = bench_evidence (TIM3_RECEIPT_KIND_VOID, &ask.tx, "alice", 7, 0);
+            if (j == 0)
+                continue;
+            bench_answer (1, TIM3_MSG_VAULT_REFUSED, &word);
+            bench_answer (1, TIM3_MSG_VOIDED, &voided);
+        }
+        ck_assert_int_eq (bench_commit (), 0);
+    }
+    check_index (20, 20, 20);
+    bench_pass (2 * BENCH_SECOND);
+    pushed = bench_count_of (TIM3_MSG_VAULT_LOCK);
+    ck_assert_uint_eq (pushed, 16);
+    check_index (5, 5, 20);
+    bench_pass (0);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_VAULT_LOCK), 4);
 }
 END_TEST
 
@@ -574,7 +723,7 @@ START_TEST (test_store_full)
     bench_send (TIM3_MSG_LOCK, &ask);
     vault_refused (3, "carol", 70);
     settle (4, "dave", 50);
-    ck_assert_uint_gt (bench_fill_up (full_batch), 14);
+    ck_assert_uint_gt (bench_fill_up (full_batch), 10);
     check_totals (37, 0, 27, 3);
     ck_assert_uint_gt (bench_fill_up (words_batch), 5);
     check_totals (42, 5, 20, 2);
@@ -628,7 +777,6 @@ START_TEST (test_lists)
     for (unsigned limit = 1; limit < 20; limit += 2) {
         ck_assert_uint_eq (list ((tim3_list_locks_t){.limit = limit}, seen), 15);
         ck_assert (seen[1] == 1 && seen[10] == 1 && seen[21] == 1 && seen[25] == 1);
-        ck_assert_uint_eq (list ((tim3_list_locks_t){.limit = limit, .account = "alice"}, seen), 10);
         ck_assert_uint_eq (list ((tim3_list_locks_t){.limit = limit, .unsettled = true}, seen), 7);
         ck_assert (seen[3] == 1 && seen[21] == 0 && seen[22] == 1);
         ck_assert_uint_eq (
@@ -638,8 +786,54 @@ START_TEST (test_lists)
         ck_assert_uint_eq (
             list ((tim3_list_locks_t){.limit = limit, .state = TIM3_LOCK_STATE_RELEASED}, seen), 1);
     }
-    tim3_tx_only_t none = {bench_tx (77)};
-    bench_refused (TIM3_MSG_GET_LOCK, &none, TIM3_NOT_FOUND);
+    tim3_list_locks_t of_alice = {.account = "alice"};
+    bench_refused (TIM3_MSG_LIST_LOCKS, &of_alice, TIM3_INVALID_FIELD);
+}
+END_TEST
+
+/*  What is not final is listed across the lists of a deadline, from any place in them, also one that has gone.  */
+START_TEST (test_list_of_the_unsettled)
+{
+    static const char *const cursors[] = {"ff", "00", "0000000000000000000000000000000000ffff",
+                                          "ffffffffffffffffffffffffffffffffffff", "000000000000000000000000000000000000"};
+    unsigned seen[256];
+    tim3_list_locks_t ask = {.unsettled = true, .limit = 100};
+    lock_many (600);
+    refuse_many (100, 200);
+    for (unsigned limit = 1; limit < 1000; limit = 3 * limit + 1) {
+        ck_assert_uint_eq (list ((tim3_list_locks_t){.limit = limit, .unsettled = true}, seen), 400);
+        ck_assert_uint_eq (list ((tim3_list_locks_t){.limit = limit, .unsettled = true, .account = "bob"}, seen), 0);
+        ck_assert_uint_eq (
+            list ((tim3_list_locks_t){.limit = limit, .unsettled = true, .state = TIM3_LOCK_STATE_PENDING}, seen), 0);
+    }
+    for (unsigned i = 0; i < sizeof cursors / sizeof cursors[0]; i++) {
+        strcpy (ask.cursor, cursors[i]);
+        bench_ask (TIM3_MSG_LIST_LOCKS, &ask, TIM3_MSG_LOCKS);
+    }
+    ask.cursor[0] = '\0';
+    const tim3_locks_t *page = bench_ask (TIM3_MSG_LIST_LOCKS, &ask, TIM3_MSG_LOCKS);
+    ck_assert_uint_eq (page->items.count, 100);
+    strcpy (ask.cursor, page->cursor);
+    bench_pass (2 * BENCH_SECOND); /* the first list is swept meanwhile: who was in it is met again */
+    ck_assert_uint_eq (list (ask, seen), 400);
+}
+END_TEST
+
+/*  A list sees what the same batch has begun.  */
+START_TEST (test_list_in_a_batch)
+{
+    tim3_lock_t first = locking (1, "alice", 7);
+    tim3_lock_t second = locking (2, "alice", 7);
+    tim3_list_locks_t ask = {.unsettled = true};
+    bench_begin ();
+    bench_take ("a", TIM3_MSG_LOCK, &first);
+    bench_take ("b", TIM3_MSG_LIST_LOCKS, &ask);
+    bench_take ("a", TIM3_MSG_LOCK, &second);
+    bench_take ("b", TIM3_MSG_LIST_LOCKS, &ask);
+    ck_assert_int_eq (bench_commit (), 0);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_uint_eq (((const tim3_locks_t *) bench_nth (TIM3_MSG_LOCKS, i)->body)->items.count, i + 1);
+    check_index (1, 2, 2);
 }
 END_TEST
 
@@ -666,11 +860,17 @@ Suite *suite_lock_manager (void)
     tcase_add_test (tcase, test_release_order_of_checks);
     tcase_add_test (tcase, test_lock_and_release_of_one_tx);
     tcase_add_test (tcase, test_sweep_by_state);
+    tcase_add_test (tcase, test_due_of_a_batch);
+    tcase_add_test (tcase, test_due_of_what_ends_at_once);
+    tcase_add_test (tcase, test_sweep_list_by_list);
+    tcase_add_test (tcase, test_sweep_is_bounded);
     tcase_add_test (tcase, test_sweep_when_the_clock_goes_back);
     tcase_add_test (tcase, test_waiters_are_forgotten);
     tcase_add_test (tcase, test_store_full);
     tcase_add_test (tcase, test_commit_fails);
     tcase_add_test (tcase, test_lists);
+    tcase_add_test (tcase, test_list_of_the_unsettled);
+    tcase_add_test (tcase, test_list_in_a_batch);
     suite_add_tcase (suite, tcase);
     return suite;
 }

@@ -322,7 +322,7 @@ START_TEST (test_burn_and_settle)
     ck_assert (ledger ().releasing == 0 && ledger ().unsettled == 0 && ledger ().supply == 70);
     bench_twice (TIM3_MSG_SETTLE_BURN, &settle);
     bench_twice (TIM3_MSG_TOKEN_BURN, &ask);
-    ck_assert_uint_eq (memory_store_count (bench_store (), TIM3_TABLE_BURN_DUE), 0);
+    ck_assert_uint_eq (bench_unfinished (TIM3_TABLE_BURN_DUE, TIM3_TABLE_BURN_DUE_LIST), 0);
     ck_assert_uint_eq (bench_events (), 2);
     const tim3_token_changed_t *event = bench_event (2, TIM3_MSG_TOKEN_BURNED);
     ck_assert (event->balance == 70 && event->supply == 70 && event->amount == 30);
