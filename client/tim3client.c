@@ -321,19 +321,13 @@ static void postpone (tim3_request_t *request, const tim3_error_t *error)
         request->refused_wait_us = REFUSED_WAIT_MOST_US;
 }
 
-/*  Leaves only what has not been delivered: after a renewal the router may send some events twice. False
-    when nothing of it is new, or something before it is missing.  */
+/*  Only what has not been delivered counts: after a renewal the router may send some events twice, and those before from are not
+    walked. False when nothing of it is new, or something before it is missing.  */
 static bool trim_events (const tim3_request_t *request, tim3_events_t *events)
 {
     uint64_t wanted = request->subscribe.from;
     if (events->from > wanted || (events->from < wanted && events->next <= wanted))
         return false;
-    const tim3_event_item_t *item = events->items.items;
-    while (events->items.count > 0 && item->offset < wanted) {
-        item++;
-        events->items.count--;
-    }
-    events->items.items = item;
     events->from = wanted;
     return true;
 }

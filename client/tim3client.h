@@ -80,8 +80,8 @@ unsigned tim3_client_outstanding (const tim3_client_t *self);
 void *tim3_client_socket (tim3_client_t *self);
 
 /*  Follows the event log from an offset (1 is the first), of topics that begin with topic ("" for all).
-    Each poll may then return an answer with this handle whose body is a tim3_events_t; they come in order
-    and without gaps or repetition, whatever happens to router and connection. credit bounds how many events
+    Each poll may then return an answer with this handle whose body is a tim3_events_t, to be walked with tim3_events_walk
+    (wire/run.h); events come in order and without gaps or repetition, whatever happens to router and connection. credit bounds how many events
     may be on their way.  */
 uint64_t tim3_client_subscribe (tim3_client_t *self, uint64_t from, const char *topic, uint64_t credit,
                                 void *tag);

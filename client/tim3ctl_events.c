@@ -1,6 +1,7 @@
 /*  tim3ctl_events.c - prints the event log, once or as it grows.  */
 #include "tim3ctl_commands.h"
 #include "tim3ctl_print.h"
+#include "wire/run.h"
 
 #include <string.h>
 
@@ -47,9 +48,11 @@ static void print_event (const tim3ctl_t *ctl, const tim3_event_item_t *event)
 /*  False when all that was wanted is printed.  */
 static bool print_stretch (reading_t *reading, const tim3_events_t *events)
 {
-    const tim3_event_item_t *event = events->items.items;
-    for (uint32_t i = 0; i < events->items.count; i++, event++) {
-        print_event (reading->ctl, event);
+    tim3_events_walk_t walk;
+    tim3_event_item_t event;
+    tim3_events_walk (&walk, events);
+    while (tim3_events_step (&walk, &event)) {
+        print_event (reading->ctl, &event);
         if (--reading->left == 0)
             return false;
     }

@@ -13,6 +13,7 @@
 #define TIM3CTL_FSCK_H
 
 #include "store/store.h"
+#include "wire/run.h"
 
 #include <jansson.h>
 
@@ -78,6 +79,13 @@ bool tim3_fsck_read (const tim3_fsck_place_t *at, void *record);
 bool tim3_fsck_has (const tim3_fsck_store_t *store, tim3_table_t table, const tim3_key_t *key);
 bool tim3_fsck_read_tx (const tim3_fsck_store_t *store, tim3_table_t table, const tim3_id_t *tx,
                         void *record);
+/*  The events in a table's runs one by one: begins with {.at = ...}. What of a run cannot be read is passed over; tim3_fsck_log tells
+    of it.  */
+typedef struct {
+    tim3_fsck_place_t at;
+    tim3_run_walk_t walk;
+} tim3_fsck_events_t;
+bool tim3_fsck_next_event (tim3_fsck_t *self, tim3_fsck_events_t *events, tim3_event_item_t *item);
 /*  Goes through all tables of a store: each row must belong there, have a key of its table's form and a
     record that can be read.  */
 void tim3_fsck_shapes (tim3_fsck_t *self, tim3_fsck_store_t *store);

@@ -35,21 +35,15 @@ static bool check_event (log_t *self, const tim3_fsck_place_t *at, const tim3_ev
 {
     const tim3_message_t *message = tim3_message (item->type);
     tim3_address_t source;
-    tim3_arena_t none = {0};
-    tim3_fault_t fault;
-    char topic[128];
     if (!message || message->class != TIM3_CLASS_EVENT || !tim3_address_parse (item->source, &source) ||
         !(message->from & 1u << source.role)) {
         tim3_fsck_problem (self->fsck, at, "%s emits no events of type %llu", item->source,
                            (unsigned long long) item->type);
         return false;
     }
-    snprintf (topic, sizeof topic, "%s.%s", message->name, source.asset);
-    if (strcmp (topic, item->topic) != 0)
-        tim3_fsck_problem (self->fsck, at, "topic is %s, but \"%s\" by its type and source", item->topic,
-                           topic);
-    if (tim3_decode_map (item->body.data, item->body.size, message->shape, self->body, &none, &fault))
-        tim3_fsck_problem (self->fsck, at, "the body cannot be read: %s", fault.field);
+    if (!tim3_event_read (item->type, &item->body, self->body))
+        tim3_fsck_problem (self->fsck, at, "the body of event %llu of %s cannot be read",
+                           (unsigned long long) item->seq, item->source);
     return true;
 }
 
@@ -89,10 +83,10 @@ static tim3_key_t waiting_key (const char *source, uint64_t seq)
 
 static void collect_waiting (log_t *self, const tim3_fsck_store_t *store)
 {
-    tim3_fsck_place_t at = {store, TIM3_TABLE_OUTBOX, tim3_key_empty ()};
+    tim3_fsck_events_t events = {.at = {store, TIM3_TABLE_OUTBOX, tim3_key_empty ()}};
     tim3_event_item_t item;
-    while (tim3_fsck_next (self->fsck, &at, &item)) {
-        tim3_key_t key = waiting_key (store->meta.name, tim3_key_read_u64 (&at.key, 0));
+    while (tim3_fsck_next_event (self->fsck, &events, &item)) {
+        tim3_key_t key = waiting_key (store->meta.name, item.seq);
         waiting_t *waiting = tim3_fsck_map_take (self->waiting, key.data, key.size);
         *waiting = summary_of (&item);
     }
@@ -110,22 +104,51 @@ static void check_waiting (log_t *self, const tim3_fsck_place_t *at, const tim3_
                            (unsigned long long) item->seq, item->source);
 }
 
+/*  False when the run's bytes are not as many events as it tells.  */
+static bool is_whole (const tim3_run_t *run)
+{
+    tim3_run_walk_t walk;
+    tim3_event_item_t item;
+    tim3_run_walk (&walk, run);
+    while (tim3_run_step (&walk, &item))
+        continue;
+    return run->count > 0 && tim3_run_whole (&walk);
+}
+
+static void check_whole (log_t *self, const tim3_fsck_place_t *at, const tim3_run_t *run)
+{
+    if (!is_whole (run))
+        tim3_fsck_problem (self->fsck, at, "count is %llu, but events are not so many, whole",
+                           (unsigned long long) run->count);
+}
+
+static void check_run (log_t *self, const tim3_fsck_place_t *at, const tim3_run_t *run)
+{
+    tim3_run_walk_t walk;
+    tim3_event_item_t item;
+    tim3_run_walk (&walk, run);
+    while (tim3_run_step (&walk, &item)) {
+        if (check_event (self, at, &item))
+            check_number (self, at, &item);
+        check_waiting (self, at, &item);
+    }
+}
+
 static void check_log (log_t *self)
 {
     tim3_fsck_place_t at = {self->router, TIM3_TABLE_LOG, tim3_key_empty ()};
-    tim3_event_item_t item;
-    while (tim3_fsck_next (self->fsck, &at, &item)) {
+    tim3_run_t run;
+    while (tim3_fsck_next (self->fsck, &at, &run)) {
         uint64_t offset = tim3_key_read_u64 (&at.key, 0);
         if (offset != self->end)
-            tim3_fsck_problem (self->fsck, &at, "the log goes on here, but at %llu by the event before",
+            tim3_fsck_problem (self->fsck, &at, "the log goes on here, but at %llu by the events before",
                                (unsigned long long) self->end);
-        if (item.offset != offset)
+        if (run.offset != offset)
             tim3_fsck_problem (self->fsck, &at, "offset is %llu, but \"%llu\" by its key",
-                               (unsigned long long) item.offset, (unsigned long long) offset);
-        self->end = offset + 1;
-        if (check_event (self, &at, &item))
-            check_number (self, &at, &item);
-        check_waiting (self, &at, &item);
+                               (unsigned long long) run.offset, (unsigned long long) offset);
+        self->end = offset + run.count;
+        check_whole (self, &at, &run);
+        check_run (self, &at, &run);
     }
 }
 
@@ -178,27 +201,28 @@ static void check_registry (log_t *self)
 /*  ------------------------------------------------------------------------------- what is not published  */
 
 /*  Number of the first event in a store's outbox, or of the next event that it will emit.  */
-static uint64_t check_outbox (tim3_fsck_t *fsck, const tim3_fsck_store_t *store, uint64_t event_seq)
+static uint64_t check_outbox (log_t *self, const tim3_fsck_store_t *store, uint64_t event_seq)
 {
     tim3_fsck_place_t at = {store, TIM3_TABLE_OUTBOX, tim3_key_empty ()};
-    tim3_event_item_t item;
+    tim3_run_t run;
     uint64_t first = 0;
     uint64_t last = 0;
-    while (tim3_fsck_next (fsck, &at, &item)) {
+    while (tim3_fsck_next (self->fsck, &at, &run)) {
         uint64_t number = tim3_key_read_u64 (&at.key, 0);
-        tim3_event_item_t derived = {.seq = number, .type = item.type, .time_us = item.time_us};
-        tim3_fsck_compare (fsck, &at, &tim3_shape_event_item, &item, &derived, "its key");
+        tim3_run_t derived = {.seq = number, .count = run.count, .events = run.events};
+        tim3_fsck_compare (self->fsck, &at, &tim3_shape_run, &run, &derived, "its key");
+        check_whole (self, &at, &run);
         if (last && number != last + 1)
-            tim3_fsck_problem (fsck, &at, "the outbox goes on here, but with event %llu by the one before",
+            tim3_fsck_problem (self->fsck, &at,
+                               "the outbox goes on here, but with event %llu by the ones before",
                                (unsigned long long) last + 1);
         first = first ? first : number;
-        last = number;
+        last = number + run.count - 1;
     }
-    if (last && last != event_seq) {
-        at.key = tim3_key_u64 (last);
-        tim3_fsck_problem (fsck, &at, "the last event waiting is %llu, but %llu were emitted by the counter",
+    if (last && last != event_seq)
+        tim3_fsck_problem (self->fsck, &at,
+                           "the last event waiting is %llu, but %llu were emitted by the counter",
                            (unsigned long long) last, (unsigned long long) event_seq);
-    }
     return first ? first : event_seq + 1;
 }
 
@@ -220,7 +244,7 @@ static void check_published (log_t *self, const tim3_fsck_store_t *store)
 {
     tim3_fsck_place_t at = {store, TIM3_TABLE_COUNTER, tim3_key_text ("event_seq")};
     uint64_t event_seq = read_counter (self->fsck, store);
-    uint64_t first = check_outbox (self->fsck, store, event_seq);
+    uint64_t first = check_outbox (self, store, event_seq);
     tim3_key_t key = tim3_key_text (store->meta.name);
     const uint64_t *last = self->router ? tim3_fsck_map_find (self->names, key.data, key.size) : NULL;
     uint64_t logged = last ? *last : 0;

@@ -229,17 +229,15 @@ static const struct {
 
 static void play_body (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_event_item_t *item)
 {
-    tim3_arena_t none = {0};
-    tim3_fault_t fault;
     tim3_fsck_event_t event;
     for (unsigned i = 0; i < sizeof s_plays / sizeof s_plays[0]; i++) {
         if (s_plays[i].type != item->type)
             continue;
-        if (tim3_decode_map (item->body.data, item->body.size, tim3_message (item->type)->shape, &event,
-                             &none, &fault) == 0)
+        if (tim3_event_read (item->type, &item->body, &event))
             s_plays[i].play (self, at, &event);
         else
-            tim3_fsck_problem (self->fsck, at, "the body cannot be read: %s", fault.field);
+            tim3_fsck_problem (self->fsck, at, "the body of event %llu cannot be read",
+                               (unsigned long long) item->seq);
         return;
     }
 }

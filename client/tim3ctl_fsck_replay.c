@@ -6,20 +6,20 @@
 
 static void play_outbox (tim3_fsck_replay_t *self)
 {
-    tim3_fsck_place_t at = {self->store, TIM3_TABLE_OUTBOX, tim3_key_empty ()};
+    tim3_fsck_events_t events = {.at = {self->store, TIM3_TABLE_OUTBOX, tim3_key_empty ()}};
     tim3_event_item_t item;
-    while (tim3_fsck_next (self->fsck, &at, &item))
-        tim3_fsck_play (self, &at, &item);
+    while (tim3_fsck_next_event (self->fsck, &events, &item))
+        tim3_fsck_play (self, &events.at, &item);
 }
 
 static void play_log (tim3_fsck_t *fsck, const tim3_fsck_store_t *router, tim3_fsck_map_t *replays)
 {
-    tim3_fsck_place_t at = {router, TIM3_TABLE_LOG, tim3_key_empty ()};
+    tim3_fsck_events_t events = {.at = {router, TIM3_TABLE_LOG, tim3_key_empty ()}};
     tim3_event_item_t item;
-    while (tim3_fsck_next (fsck, &at, &item)) {
+    while (tim3_fsck_next_event (fsck, &events, &item)) {
         tim3_fsck_replay_t *replay = tim3_fsck_map_find (replays, item.source, strlen (item.source));
         if (replay)
-            tim3_fsck_play (replay, &at, &item);
+            tim3_fsck_play (replay, &events.at, &item);
     }
 }
 

@@ -170,6 +170,17 @@ bool tim3_fsck_next (tim3_fsck_t *self, tim3_fsck_place_t *at, void *record)
     return false;
 }
 
+bool tim3_fsck_next_event (tim3_fsck_t *self, tim3_fsck_events_t *events, tim3_event_item_t *item)
+{
+    tim3_run_t run;
+    while (!tim3_run_step (&events->walk, item)) {
+        if (!tim3_fsck_next (self, &events->at, &run))
+            return false;
+        tim3_run_walk (&events->walk, &run);
+    }
+    return true;
+}
+
 bool tim3_fsck_read (const tim3_fsck_place_t *at, void *record)
 {
     tim3_store_t *store = at->store->store;

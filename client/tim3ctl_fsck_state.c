@@ -115,8 +115,6 @@ static void take_item (state_t *self, const tim3_event_item_t *item, const tim3_
     asset_t *asset = tim3_fsck_map_take (self->assets, key.data, key.size);
     tim3_asset_metrics_t *metrics = &asset->metrics;
     uint64_t *last = source->role == TIM3_ROLE_LOCK_MANAGER ? &metrics->lock_seq : &metrics->token_seq;
-    tim3_arena_t none = {0};
-    tim3_fault_t fault;
     tim3_fsck_event_t event;
     strcpy (metrics->asset, source->asset);
     if (item->seq <= *last)
@@ -127,7 +125,7 @@ static void take_item (state_t *self, const tim3_event_item_t *item, const tim3_
     const tim3_message_t *message = tim3_message (item->type);
     if (!message || message->class != TIM3_CLASS_EVENT)
         return;
-    if (tim3_decode_map (item->body.data, item->body.size, message->shape, &event, &none, &fault))
+    if (!tim3_event_read (item->type, &item->body, &event))
         self->gaps++;
     else
         apply_event (self, metrics, item->type, &event);
@@ -135,10 +133,10 @@ static void take_item (state_t *self, const tim3_event_item_t *item, const tim3_
 
 static void derive (state_t *self)
 {
-    tim3_fsck_place_t at = {self->router, TIM3_TABLE_LOG, tim3_key_empty ()};
+    tim3_fsck_events_t events = {.at = {self->router, TIM3_TABLE_LOG, tim3_key_empty ()}};
     tim3_event_item_t item;
     tim3_address_t source;
-    while (tim3_fsck_next (self->fsck, &at, &item) && tim3_key_read_u64 (&at.key, 0) < self->cursor.next)
+    while (tim3_fsck_next_event (self->fsck, &events, &item) && item.offset < self->cursor.next)
         if (tim3_address_parse (item.source, &source) &&
             (source.role == TIM3_ROLE_LOCK_MANAGER || source.role == TIM3_ROLE_TOKEN_MANAGER))
             take_item (self, &item, &source);
@@ -188,11 +186,21 @@ static void check_position_found (void *arg, const void *key, size_t key_size, v
         missing (arg, TIM3_TABLE_POSITION, key, key_size);
 }
 
+/*  Offset that the next new event will get.  */
+static uint64_t log_end (const state_t *self)
+{
+    tim3_key_t key = tim3_key_u64 (UINT64_MAX);
+    tim3_run_t last;
+    if (!tim3_store_seek (self->router->store, TIM3_TABLE_LOG, TIM3_SEEK_LE, &key, &last))
+        return 1;
+    return tim3_key_read_u64 (&key, 0) + last.count;
+}
+
 /*  False when the log is not the one that the cursor is of.  */
 static bool read_cursor (state_t *self)
 {
     tim3_fsck_place_t at = {self->store, TIM3_TABLE_LOG_CURSOR, tim3_key_text ("cursor")};
-    uint64_t end = self->router->rows[TIM3_TABLE_LOG] + 1;
+    uint64_t end = log_end (self);
     if (!tim3_fsck_read (&at, &self->cursor))
         self->cursor.next = 1;
     else if (!tim3_id_equal (&self->cursor.log, &self->router->meta.id)) {

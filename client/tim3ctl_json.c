@@ -1,6 +1,7 @@
 /*  tim3ctl_json.c - structs as JSON, by their shapes.  */
 #include "tim3ctl_print.h"
 #include "base/log.h"
+#include "wire/run.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,16 +72,25 @@ static json_t *json_field (const tim3_field_t *field, const uint8_t *member)
 static json_t *event_body (const tim3_event_item_t *event)
 {
     const tim3_message_t *message = tim3_message (event->type);
-    tim3_arena_t none = {0};
-    tim3_fault_t fault;
     json_t *body = NULL;
     if (!message || message->class != TIM3_CLASS_EVENT)
         return json_null ();
     void *object = tim3_alloc (message->shape->size);
-    if (tim3_decode_map (event->body.data, event->body.size, message->shape, object, &none, &fault) == 0)
+    if (tim3_event_read (event->type, &event->body, object))
         body = tim3ctl_json (message->shape, object);
     free (object);
     return body ? body : json_null ();
+}
+
+static json_t *run_events (const tim3_run_t *run)
+{
+    json_t *events = json_array ();
+    tim3_run_walk_t walk;
+    tim3_event_item_t item;
+    tim3_run_walk (&walk, run);
+    while (tim3_run_step (&walk, &item))
+        json_array_append_new (events, tim3ctl_json (&tim3_shape_event_item, &item));
+    return events;
 }
 
 json_t *tim3ctl_json (const tim3_shape_t *shape, const void *object)
@@ -95,6 +105,8 @@ json_t *tim3ctl_json (const tim3_shape_t *shape, const void *object)
     }
     if (shape == &tim3_shape_event_item)
         json_object_set_new (result, "body", event_body (object));
+    if (shape == &tim3_shape_run)
+        json_object_set_new (result, "events", run_events (object));
     return result;
 }
 

@@ -14,6 +14,7 @@ typedef struct {
     tim3_standings_t standings;
     tim3_event_log_t log;
     tim3_subscribers_t subscribers;
+    bool pump; /* something may have come that subscribers are waiting for */
 } router_t;
 
 static void *router_new (const tim3_settings_t *settings)
@@ -31,6 +32,7 @@ static void router_destroy (void **self)
     tim3_registry_clear (&router->registry);
     tim3_standings_clear (&router->standings);
     tim3_event_log_clear (&router->log);
+    tim3_subscribers_clear (&router->subscribers);
     free (router);
     *self = NULL;
 }
@@ -61,7 +63,8 @@ static const char *why_not (tim3_result_t code)
     case TIM3_NOT_FOUND:
         return "this incarnation is not registered; register it";
     default:
-        return "name must be role.asset.shard and agree with role, asset and shard; incarnation must be given, "
+        return "name must be role.asset.shard and agree with role, asset and shard; incarnation must be "
+               "given, "
                "and an endpoint of this host";
     }
 }
@@ -211,25 +214,33 @@ static void on_publish (void *self, tim3_env_t *env, const void *body)
         tim3_env_refuse (env, TIM3_LOG_ROLLED_BACK, NULL, NULL);
         return;
     }
-    tim3_result_t code = tim3_event_log_check (&router->log, publish, &source, tim3_env_arena (env));
+    tim3_result_t code = tim3_event_log_check (&router->log, publish, &source);
     if (code) {
-        tim3_env_refuse (env, code, NULL, "items must be events that %s may emit, numbered from 1, whole",
+        tim3_env_refuse (env, code, NULL, "they must be events that %s may emit, numbered from 1, whole",
                          tim3_role_name (source.role));
         return;
     }
     memset (&published, 0, sizeof published);
     memcpy (published.source, publish->source, sizeof published.source);
-    published.seq = tim3_event_log_append (&router->log, tim3_env_store (env), publish, &source);
+    published.seq = tim3_event_log_append (&router->log, tim3_env_store (env), publish);
     tim3_env_reply (env, TIM3_MSG_PUBLISHED, &published);
-    tim3_subscribers_pump (&router->subscribers, env, &router->log);
-    tim3_event_log_forget (&router->log);
+    router->pump = true;
 }
 
 static void on_subscribe (void *self, tim3_env_t *env, const void *body)
 {
     router_t *router = started (self, env);
     tim3_subscribers_ask (&router->subscribers, env, &router->log, body);
-    tim3_subscribers_pump (&router->subscribers, env, &router->log);
+    router->pump = true;
+}
+
+/*  Subscribers get together what all messages of the batch have brought.  */
+static void router_end_batch (void *self, tim3_env_t *env)
+{
+    router_t *router = self;
+    if (router->pump)
+        tim3_subscribers_pump (&router->subscribers, env, &router->log);
+    router->pump = false;
 }
 
 /*  ---------------------------------------------------------------------------- time, health and table  */
@@ -240,7 +251,7 @@ static void router_tick (void *self, tim3_env_t *env)
     tim3_registry_tick (&router->registry, tim3_env_store (env), tim3_env_now (env));
     tim3_standings_tick (&router->standings, tim3_env_store (env), tim3_env_now (env));
     tim3_subscribers_lapse (&router->subscribers, tim3_env_now (env));
-    tim3_subscribers_pump (&router->subscribers, env, &router->log);
+    router->pump = true;
 }
 
 static void router_health (void *self, tim3_env_t *env, tim3_report_t *report)
@@ -291,6 +302,7 @@ const tim3_core_t tim3_router_core = {
     .destroy = router_destroy,
     .handlers = s_handlers,
     .tick = router_tick,
+    .end_batch = router_end_batch,
     .health = router_health,
     .stats = router_stats,
 };

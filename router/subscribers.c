@@ -31,7 +31,7 @@ static void send (tim3_env_t *env, const tim3_event_log_t *log, tim3_subscriber_
     tim3_events_t events = {
         .subscription = item->subscription,
         .log = tim3_env_store_id (env),
-        .items = {stretch->items, stretch->count},
+        .items = {stretch->runs, stretch->count},
         .from = item->told,
         .next = stretch->next,
         .end = log->end,
@@ -52,8 +52,8 @@ static void take_turn (tim3_subscribers_t *self, tim3_env_t *env, const tim3_eve
     uint64_t looked_at = stretch->next - item->next;
     *rows = looked_at < *rows ? *rows - (uint32_t) looked_at : 0;
     item->next = stretch->next;
-    item->credit -= stretch->count;
-    self->sent += stretch->count;
+    item->credit -= stretch->events;
+    self->sent += stretch->events;
     if (stretch->count > 0 || even_empty || item->next - item->told >= TIM3_STRETCH_SCAN_MAX)
         send (env, log, item, stretch);
 }
@@ -118,7 +118,7 @@ void tim3_subscribers_pump (tim3_subscribers_t *self, tim3_env_t *env, const tim
 {
     unsigned idle = 0;
     unsigned turns = 0;
-    while (idle < self->count && turns < TIM3_PUMP_MAX && *tim3_env_rows (env) > 0) {
+    while (idle < self->count && turns<TIM3_PUMP_MAX && * tim3_env_rows (env)> 0) {
         tim3_subscriber_t *item = &self->items[self->turn++ % self->count];
         if (!has_work (item, log)) {
             idle++;
@@ -128,6 +128,11 @@ void tim3_subscribers_pump (tim3_subscribers_t *self, tim3_env_t *env, const tim
         idle = 0;
         turns++;
     }
+}
+
+void tim3_subscribers_clear (tim3_subscribers_t *self)
+{
+    tim3_buffer_free (&self->stretch.parts);
 }
 
 void tim3_subscribers_lapse (tim3_subscribers_t *self, uint64_t now_us)

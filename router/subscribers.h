@@ -13,8 +13,8 @@
 #define TIM3_SUBSCRIBERS_MAX 256
 #define TIM3_SUBSCRIBERS_AGENTS 64 /* of which so many are kept for agents */
 #define TIM3_SUBSCRIBER_LEASE_US (30ull * 1000000)
-/*  Stretches sent in one go; the rest waits for the next message or tick.  */
-#define TIM3_PUMP_MAX 16
+/*  Stretches sent in one go; the rest waits for the next batch.  */
+#define TIM3_PUMP_MAX 64
 
 typedef struct {
     tim3_return_t to;
@@ -39,6 +39,7 @@ void tim3_subscribers_ask (tim3_subscribers_t *self, tim3_env_t *env, const tim3
                            const tim3_subscribe_t *body);
 /*  Sends what there is to those with credit, by turns, as far as the bound allows.  */
 void tim3_subscribers_pump (tim3_subscribers_t *self, tim3_env_t *env, const tim3_event_log_t *log);
+void tim3_subscribers_clear (tim3_subscribers_t *self);
 /*  Ends the subscriptions that were not renewed.  */
 void tim3_subscribers_lapse (tim3_subscribers_t *self, uint64_t now_us);
 

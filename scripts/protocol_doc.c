@@ -189,8 +189,35 @@ static const char s_events[] =
     "not the one kept means that the log was replaced: what was derived from the old one has to be\n"
     "built again.\n"
     "\n"
-    "`seq` counts the events of one `source` and `store` without gaps. `body` is a map with the fields\n"
-    "that are told below for `type`. An event that moves something tells the balances right after it.\n"
+    "### Runs\n"
+    "\n"
+    "Events come in runs: each item of `Events` is some consecutive events of one source. The first of\n"
+    "them has the item's `offset` and `seq`, each further one the next of both. `seq` counts the events of\n"
+    "one `source` and `store` without gaps. `count` says how many there are, and `events` is a bin with all\n"
+    "of them, one behind the other, each an array of three:\n"
+    "\n"
+    "| element | kind | meaning |\n"
+    "|---|---|---|\n"
+    "| type | u64 | number of the event; see below |\n"
+    "| time_us | u64 | when the source decided it |\n"
+    "| body | bin | the event's own fields: an array, in the order of its table below |\n"
+    "\n"
+    "In a body an amount below 2^64 is a uint, and a larger one a bin of 16 bytes; an optional id that is not\n"
+    "there is nil. Fields are only ever added at the end. The asset is that of `source`, so the topic is the\n"
+    "event's name, a point, and what stands between the points of `source`. In Python:\n"
+    "\n"
+    "```python\n"
+    "def events_of(run):\n"
+    "    unpacker = msgpack.Unpacker()\n"
+    "    unpacker.feed(run[\"events\"])\n"
+    "    for place, (type, time_us, body) in enumerate(unpacker):\n"
+    "        yield run[\"offset\"] + place, run[\"seq\"] + place, type, time_us, msgpack.unpackb(body)\n"
+    "```\n"
+    "\n"
+    "An event that moves something tells the balances right after it.\n"
+    "\n"
+    "A `Publish` is one run too. What the log had before of it is passed over, so a source may send again from\n"
+    "any place on; behind a gap nothing is taken. `Published` says up to which number all are durable.\n"
     "\n";
 
 static const char s_lists[] =
@@ -300,7 +327,8 @@ static const limit_t s_limits[] = {{"bytes in a frame", TIM3_FRAME_MAX},
                                    {"bytes of a request id", TIM3_REQUEST_ID_MAX},
                                    {"items of a page", TIM3_PAGE_MAX},
                                    {"bytes of a cursor", TIM3_CURSOR_MAX},
-                                   {"events in one message", TIM3_EVENTS_MAX},
+                                   {"events in a run", TIM3_EVENTS_MAX},
+                                   {"bytes of a run's events", TIM3_RUN_BYTES_MAX},
                                    {"bytes of an event's body", TIM3_BODY_MAX},
                                    {"decimals of an asset", TIM3_DECIMALS_MAX},
                                    {NULL, 0}};

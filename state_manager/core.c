@@ -13,6 +13,7 @@
 #include "core.h"
 #include "agent/page.h"
 #include "base/canary.h"
+#include "wire/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,7 +187,7 @@ typedef struct {
     state_manager_t *self;
     tim3_env_t *env;
     tim3_log_cursor_t *cursor;
-    const tim3_event_item_t *item;
+    tim3_event_t event;
     tim3_asset_metrics_t metrics;
     bool loaded;
     char source[TIM3_ADDRESS_MAX + 1]; /* of the latest event */
@@ -225,7 +226,7 @@ static void write_position (step_t *step, tim3_position_t *position, tim3_amount
     add_amount (step->self, &metrics->balances, balance);
     position->balance = balance;
     position->events++;
-    position->changed_us = step->item->time_us;
+    position->changed_us = step->event.time_us;
     tim3_key_t key = position_key (position->asset, position->account);
     tim3_store_write (tim3_env_store (step->env), TIM3_TABLE_POSITION, &key, position);
 }
@@ -321,9 +322,8 @@ static void load_metrics (step_t *step, const char *asset)
 }
 
 /*  Whether an event is its ledger's next; numbers that never came are counted.  */
-static bool take_number (step_t *step, uint64_t *last)
+static bool take_number (step_t *step, uint64_t seq, uint64_t *last)
 {
-    uint64_t seq = step->item->seq;
     if (seq <= *last) {
         step->self->stale++;
         return false;
@@ -335,18 +335,14 @@ static bool take_number (step_t *step, uint64_t *last)
 
 static void apply_effects (step_t *step)
 {
-    const tim3_event_item_t *item = step->item;
-    const application_t *application = find_application (item->type);
-    tim3_arena_t none = {0};
-    tim3_fault_t fault;
+    const application_t *application = find_application (step->event.type);
     event_t event;
 
-    step->metrics.changed_us = item->time_us;
+    step->metrics.changed_us = step->event.time_us;
     step->self->applied++;
     if (!application)
         return;
-    if (tim3_decode_map (item->body.data, item->body.size, tim3_message (item->type)->shape, &event, &none,
-                         &fault)) {
+    if (!tim3_event_read (step->event.type, &step->event.body, &event)) {
         /* its effects are as lost as if it had never come */
         step->self->unreadable++;
         step->cursor->gaps++;
@@ -366,27 +362,44 @@ static void take_source (step_t *step, const char *source)
         (step->address.role == TIM3_ROLE_LOCK_MANAGER || step->address.role == TIM3_ROLE_TOKEN_MANAGER);
 }
 
-static void apply_item (step_t *step, const tim3_event_item_t *item)
+/*  What follows in a run behind something that is no event is as lost as if it had never come.  */
+static void lose_rest (step_t *step, uint64_t end, uint64_t *last)
 {
-    take_source (step, item->source);
-    if (!step->known)
+    if (end <= *last)
         return;
-    step->item = item;
+    step->self->unreadable += end - *last;
+    step->cursor->gaps += end - *last;
+    *last = end;
+}
+
+static void apply_run (step_t *step, const tim3_run_t *run)
+{
+    tim3_reader_t reader;
+    uint64_t end = run->seq + run->count - 1;
+    uint64_t seq = run->seq;
+    take_source (step, run->source);
+    if (!step->known || run->count == 0)
+        return;
     load_metrics (step, step->address.asset);
     bool lock = step->address.role == TIM3_ROLE_LOCK_MANAGER;
-    if (take_number (step, lock ? &step->metrics.lock_seq : &step->metrics.token_seq))
-        apply_effects (step);
+    uint64_t *last = lock ? &step->metrics.lock_seq : &step->metrics.token_seq;
+    if (tim3_run_open (&run->events, &reader))
+        for (; seq <= end && tim3_run_next (&reader, &step->event); seq++)
+            if (take_number (step, seq, last))
+                apply_effects (step);
+    if (seq <= end)
+        lose_rest (step, end, last);
 }
 
 static void apply_stretch (state_manager_t *self, tim3_env_t *env, const tim3_events_t *events,
                            tim3_log_cursor_t *cursor)
 {
     step_t step = {.self = self, .env = env, .cursor = cursor};
-    const tim3_event_item_t *items = events->items.items;
+    const tim3_run_t *runs = events->items.items;
     if (events->next == cursor->next)
         return;
     for (uint32_t i = 0; i < events->items.count; i++)
-        apply_item (&step, &items[i]);
+        apply_run (&step, &runs[i]);
     flush_metrics (&step);
     cursor->log = events->log;
     cursor->next = events->next;

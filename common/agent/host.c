@@ -1015,6 +1015,7 @@ static void add_unit (tim3_host_t *self, const tim3_core_t *core, const tim3_set
         unit->handlers[handler->type] = handler->handle;
         unit->tx_fields[handler->type] = tx_field (tim3_message (handler->type)->shape);
     }
+    unit->publisher.run_most = self->options.run_most;
     tim3_registrar_init (&unit->registrar, core, settings, name, &self->options);
     make_core (unit);
 }

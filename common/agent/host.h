@@ -52,6 +52,7 @@ typedef struct {
     bool shared; /* several cores share the store: see tim3_host_add */
     bool
         runs_again; /* what is handed over has been before: cores say nothing to each other, for that is noted too */
+    uint32_t run_most; /* most events in a row of the outbox and in a publication; 0: as usual. Tests make it small */
     /* adds CPU time and memory to Stats; may be NULL */
     void (*process_stats) (tim3_report_t *report);
 } tim3_host_options_t;

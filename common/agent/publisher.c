@@ -2,33 +2,28 @@
 #include "agent/publisher.h"
 #include "base/canary.h"
 #include "base/log.h"
+#include "wire/run.h"
 
 #include <string.h>
 
 #define WINDOW 8192 /* most events sent and not acknowledged */
-#define PER_MESSAGE 256
+#define RUN_BYTES (64 * 1024)
 #define RESEND_US 500000 /* without any word from the bus */
 #define TRIM_US 500000   /* an idle agent deletes acknowledged events this often */
 #define TRIM_MOST 4096
-#define RECENT_MOST WINDOW
 
-/*  An entry of recent; the last one is of the newest event.  */
-typedef struct {
-    uint64_t type;
-    uint64_t time_us;
-    size_t at; /* where its body begins in bodies */
-    uint32_t size;
-} recent_t;
+_Static_assert(RUN_BYTES + 2 * TIM3_EVENT_BYTES_MAX <= TIM3_RUN_BYTES_MAX &&
+                   TIM3_OUTBOX_RUN_MAX <= TIM3_EVENTS_MAX,
+               "a run fits into a message");
 
 static tim3_key_t counter_key (void)
 {
     return tim3_key_text ("event_seq");
 }
 
-static void forget_recent (tim3_publisher_t *self)
+static uint64_t run_most (const tim3_publisher_t *self)
 {
-    tim3_buffer_clear (&self->recent);
-    tim3_buffer_clear (&self->bodies);
+    return self->run_most ? self->run_most : TIM3_OUTBOX_RUN_MAX;
 }
 
 void tim3_publisher_load (tim3_publisher_t *self, tim3_store_t *store)
@@ -36,40 +31,51 @@ void tim3_publisher_load (tim3_publisher_t *self, tim3_store_t *store)
     tim3_key_t key = counter_key ();
     tim3_key_t first = tim3_key_empty ();
     tim3_counter_t counter;
-    tim3_event_item_t item;
+    tim3_run_t run;
 
-    *self = (tim3_publisher_t){.recent = self->recent, .bodies = self->bodies};
-    forget_recent (self);
+    *self = (tim3_publisher_t){.run_most = self->run_most, .run = self->run, .sending = self->sending};
     tim3_store_read (store, TIM3_TABLE_COUNTER, &key, &counter);
     self->last = counter.value;
     self->counted = self->last;
+    self->stored = self->last;
     self->acked = self->last;
-    if (tim3_store_seek (store, TIM3_TABLE_OUTBOX, TIM3_SEEK_GE, &first, &item))
-        self->acked = item.seq - 1;
+    if (tim3_store_seek (store, TIM3_TABLE_OUTBOX, TIM3_SEEK_GE, &first, &run))
+        self->acked = run.seq - 1;
     self->sent = self->acked;
     self->trimmed = self->acked;
 }
 
 void tim3_publisher_free (tim3_publisher_t *self)
 {
-    tim3_buffer_free (&self->recent);
-    tim3_buffer_free (&self->bodies);
+    tim3_buffer_free (&self->run);
+    tim3_buffer_free (&self->sending);
+}
+
+/*  ------------------------------------------------------------------------------------------ emitting  */
+
+static void write_run (tim3_publisher_t *self, tim3_store_t *store)
+{
+    tim3_run_t run = {.seq = self->stored + 1, .count = self->last - self->stored};
+    tim3_key_t key = tim3_key_u64 (run.seq);
+    run.events = tim3_run_end (&self->run);
+    tim3_store_write (store, TIM3_TABLE_OUTBOX, &key, &run);
+    self->stored = self->last;
+}
+
+static bool is_full (const tim3_publisher_t *self)
+{
+    return self->last - self->stored >= run_most (self) || self->run.size >= RUN_BYTES;
 }
 
 void tim3_publisher_emit (tim3_publisher_t *self, tim3_store_t *store, tim3_type_t type, uint64_t now_us,
                           const void *body)
 {
-    tim3_event_item_t item = {.seq = ++self->last, .type = type, .time_us = now_us};
-    tim3_key_t key = tim3_key_u64 (item.seq);
-
-    if (self->recent.size == RECENT_MOST * sizeof (recent_t))
-        forget_recent (self);
-    recent_t entry = {.type = type, .time_us = now_us, .at = self->bodies.size};
-    tim3_encode_map (&self->bodies, tim3_message (type)->shape, body);
-    entry.size = (uint32_t) (self->bodies.size - entry.at);
-    tim3_buffer_append (&self->recent, &entry, sizeof entry);
-    item.body = (tim3_raw_t){self->bodies.data + entry.at, entry.size};
-    tim3_store_write (store, TIM3_TABLE_OUTBOX, &key, &item);
+    if (self->stored == self->last)
+        tim3_run_begin (&self->run);
+    tim3_run_add (&self->run, type, now_us, body);
+    self->last++;
+    if (is_full (self))
+        write_run (self, store);
 }
 
 void tim3_publisher_end_batch (tim3_publisher_t *self, tim3_store_t *store)
@@ -78,68 +84,88 @@ void tim3_publisher_end_batch (tim3_publisher_t *self, tim3_store_t *store)
     tim3_key_t key = counter_key ();
     if (self->counted == self->last)
         return;
+    if (self->stored != self->last)
+        write_run (self, store);
     tim3_store_write (store, TIM3_TABLE_COUNTER, &key, &counter);
     self->counted = self->last;
 }
 
-/*  Number of the oldest event that recent has; one more than the newest when it has none.  */
-static uint64_t first_recent (const tim3_publisher_t *self)
+/*  ------------------------------------------------------------------------------------------- sending  */
+
+/*  The run that holds an event. Its bytes point into the store.  */
+static bool find_run (tim3_store_t *store, uint64_t seq, tim3_run_t *run)
 {
-    return self->last + 1 - self->recent.size / sizeof (recent_t);
+    tim3_key_t key = tim3_key_u64 (seq);
+    bool there = tim3_store_read (store, TIM3_TABLE_OUTBOX, &key, run) ||
+                 tim3_store_seek (store, TIM3_TABLE_OUTBOX, TIM3_SEEK_LE, &key, run);
+    return there && !tim3_store_error (store) && seq - run->seq < run->count;
 }
 
-static void read_recent (const tim3_publisher_t *self, uint64_t seq, tim3_event_item_t *item)
+/*  Puts the events of one more run behind those of a message.  */
+static void add_run (tim3_publisher_t *self, tim3_publish_t *publish, const tim3_run_t *run)
 {
-    recent_t entry;
-    memcpy (&entry, self->recent.data + (seq - first_recent (self)) * sizeof entry, sizeof entry);
-    *item = (tim3_event_item_t){.seq = seq, .type = entry.type, .time_us = entry.time_us};
-    item->body = (tim3_raw_t){self->bodies.data + entry.at, entry.size};
-}
-
-/*  Reads up to most events behind sent, of which none is missing. Their bodies point into the store, or to what is kept of it here.  */
-static uint32_t collect (tim3_publisher_t *self, tim3_store_t *store, tim3_event_item_t *items, uint32_t most)
-{
-    uint32_t count = 0;
-    uint64_t recent = first_recent (self);
-    uint64_t next = self->sent + 1;
-    for (; count < most && next < recent; count++, next++) {
-        tim3_key_t key = tim3_key_u64 (next);
-        if (!tim3_store_read (store, TIM3_TABLE_OUTBOX, &key, &items[count]) || tim3_store_error (store))
-            return count;
+    const tim3_raw_t parts[] = {publish->events, run->events};
+    if (publish->events.data != self->sending.data)
+        tim3_run_begin (&self->sending);
+    for (unsigned i = publish->events.data == self->sending.data; i < 2; i++) {
+        tim3_reader_t reader;
+        TIM3_ASSERT (tim3_run_open (&parts[i], &reader));
+        tim3_run_append (&self->sending, reader.at, tim3_read_left (&reader));
     }
-    for (; count < most && next <= self->last; count++, next++)
-        read_recent (self, next, &items[count]);
-    return count;
+    publish->events = tim3_run_end (&self->sending);
+    publish->count += run->count;
+}
+
+static bool has_room (const tim3_publisher_t *self, const tim3_publish_t *publish, const tim3_run_t *run)
+{
+    return publish->count + run->count <= run_most (self) &&
+           publish->events.size + run->events.size <= RUN_BYTES;
+}
+
+/*  Whole runs from the one that holds the first event behind sent, as many as fit into a message. Most are sent as the store has
+    them.  */
+static bool collect (tim3_publisher_t *self, tim3_store_t *store, tim3_publish_t *publish)
+{
+    tim3_run_t run;
+    if (!find_run (store, self->sent + 1, &run))
+        return false;
+    publish->seq = run.seq;
+    publish->count = run.count;
+    publish->events = run.events;
+    self->sent = run.seq + run.count - 1;
+    while (self->sent < self->last && find_run (store, self->sent + 1, &run) &&
+           has_room (self, publish, &run)) {
+        add_run (self, publish, &run);
+        self->sent += run.count;
+    }
+    return true;
 }
 
 /*  While the bus has not answered, few events wait for more: it takes many at once for little more than one, and nobody
     who asked for anything waits for it.  */
 static bool can_wait (const tim3_publisher_t *self)
 {
-    return self->sent != self->acked && self->last - self->sent < PER_MESSAGE;
+    return self->sent != self->acked && self->last - self->sent < run_most (self);
 }
 
 void tim3_publisher_send (tim3_publisher_t *self, tim3_env_t *env, const char *source, tim3_id_t store_id)
 {
     static const char router[] = "router.-.0";
-    tim3_event_item_t items[PER_MESSAGE];
     tim3_publish_t publish = {.store = store_id};
 
+    TIM3_ASSERT (self->stored == self->last);
     if (can_wait (self))
         return;
     strcpy (publish.source, source);
     while (self->sent < self->last && self->sent - self->acked < WINDOW) {
-        uint32_t count = collect (self, tim3_env_store (env), items, PER_MESSAGE);
-        if (count == 0)
+        bool first = self->sent == self->acked;
+        if (!collect (self, tim3_env_store (env), &publish))
             return;
-        publish.items = (tim3_list_t){items, count};
         publish.acked = self->acked;
-        if (self->sent == self->acked)
+        if (first)
             self->asked_us = tim3_env_now (env);
-        self->sent = items[count - 1].seq;
         tim3_env_send (env, router, TIM3_MSG_PUBLISH, &publish);
     }
-    forget_recent (self);
 }
 
 void tim3_publisher_acked (tim3_publisher_t *self, const tim3_published_t *published, uint64_t now_us)
@@ -163,6 +189,18 @@ void tim3_publisher_tick (tim3_publisher_t *self, uint64_t now_us, uint64_t *res
     (*resent)++;
 }
 
+/*  Deletes the oldest run, when all of it is to go.  */
+static bool trim_one (tim3_publisher_t *self, tim3_store_t *store, uint64_t last)
+{
+    tim3_key_t key = tim3_key_u64 (self->trimmed + 1);
+    tim3_run_t run;
+    if (self->trimmed >= last || !find_run (store, self->trimmed + 1, &run) || run.seq + run.count - 1 > last)
+        return false;
+    tim3_store_delete (store, TIM3_TABLE_OUTBOX, &key);
+    self->trimmed += run.count;
+    return true;
+}
+
 void tim3_publisher_trim (tim3_publisher_t *self, tim3_store_t *store, uint64_t now_us)
 {
     if (self->trimmed == self->acked || tim3_store_error (store))
@@ -171,8 +209,6 @@ void tim3_publisher_trim (tim3_publisher_t *self, tim3_store_t *store, uint64_t 
         return;
     self->trimmed_us = now_us;
     uint64_t last = TIM3_CANARY_IS (16) ? self->sent : self->acked;
-    for (int i = 0; i < TRIM_MOST && self->trimmed < last; i++) {
-        tim3_key_t key = tim3_key_u64 (++self->trimmed);
-        tim3_store_delete (store, TIM3_TABLE_OUTBOX, &key);
-    }
+    for (int i = 0; i < TRIM_MOST && trim_one (self, store, last); i++)
+        continue;
 }

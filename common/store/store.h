@@ -20,7 +20,7 @@
     Numbers are unique over all agents, so that several cores can share one store, and are never reused.  */
 #define TIM3_TABLES(T)                                                                                     \
     T (1, META, "meta", "all", store_meta, "\"store\"")                                                    \
-    T (2, OUTBOX, "outbox", "all", event_item, "event seq")                                                \
+    T (2, OUTBOX, "outbox", "all", run, "event seq")                                                       \
     T (3, COUNTER, "counter", "all", counter, "name")                                                      \
     T (4, CHECKPOINT, "checkpoint", "all", checkpoint, "\"checkpoint\"")                                   \
     T (10, LOCK, "lock", "lock_manager", lock_item, "tx")                                                  \
@@ -43,7 +43,7 @@
     T (41, ASSET_METRICS, "asset_metrics", "state_manager", asset_metrics, "asset")                        \
     T (42, LOG_CURSOR, "log_cursor", "state_manager", log_cursor, "\"cursor\"")                            \
     T (50, REGISTRY, "registry", "router", agent, "address")                                               \
-    T (51, LOG, "log", "router", event_item, "offset")                                                     \
+    T (51, LOG, "log", "router", run, "offset")                                                            \
     T (52, LOG_SOURCE, "log_source", "router", log_source, "source, store id")                             \
     T (53, STANDING, "standing", "router", standing_item, "address")
 

@@ -25,8 +25,10 @@
 #define TIM3_PAGE_MAX 1000
 #define TIM3_CURSOR_MAX 400
 #define TIM3_EVENTS_MAX 1024
+#define TIM3_RUNS_MAX 1024
+#define TIM3_RUN_BYTES_MAX (128 * 1024)
 #define TIM3_SETTLES_MAX 256
-#define TIM3_BODY_MAX 4096
+#define TIM3_BODY_MAX 255
 #define TIM3_TAILS_MAX 4400
 
 /*  ------------------------------------------------------------------------------------- enumerations
@@ -105,15 +107,25 @@
     F (S, BOOL, alive, OPTIONAL, 0, none, "heartbeats are fresh")                                            \
     F (S, ENUM, health, OPTIONAL, 0, health, "what it says of itself")
 
+/*  Consecutive events of one source: a row of an outbox or of the log, and a part of a stretch. See run.h for the bytes.  */
+#define TIM3_FIELDS_run(F, S)                                                                                \
+    F (S, U64, offset, OPTIONAL, 0, none, "place of the first in the event log; the bus assigns it")         \
+    F (S, STR, source, OPTIONAL, 40, none, "agent that emitted them")                                        \
+    F (S, ID, store, OPTIONAL, 0, none, "identity of the source's store")                                    \
+    F (S, U64, seq, REQUIRED, 0, none, "number of the first within source and store, without gaps")          \
+    F (S, U64, count, REQUIRED, TIM3_EVENTS_MAX, none, "how many they are")                                  \
+    F (S, RAW, events, REQUIRED, TIM3_RUN_BYTES_MAX, none, "bytes: the events, one behind the other")
+
+/*  One event with all that is known of it, as people are shown it.  */
 #define TIM3_FIELDS_event_item(F, S)                                                                         \
-    F (S, U64, offset, RARE, 0, none, "place in the event log; the bus assigns it")                      \
-    F (S, STR, source, RARE, 40, none, "agent that emitted it")                                          \
-    F (S, ID, store, RARE, 0, none, "identity of the source's store")                                    \
+    F (S, U64, offset, OPTIONAL, 0, none, "place in the event log")                                          \
+    F (S, STR, source, OPTIONAL, 40, none, "agent that emitted it")                                          \
+    F (S, ID, store, OPTIONAL, 0, none, "identity of the source's store")                                    \
     F (S, U64, seq, REQUIRED, 0, none, "number within source and store, without gaps")                       \
     F (S, U64, type, REQUIRED, 65535, none, "message number of the event")                                   \
-    F (S, STR, topic, RARE, 64, none, "event name.asset")                                                \
+    F (S, STR, topic, OPTIONAL, 64, none, "event name.asset")                                                \
     F (S, U64, time_us, REQUIRED, 0, none, "when the source decided it")                                     \
-    F (S, RAW, body, REQUIRED, TIM3_BODY_MAX, none, "the event's own fields: a map")
+    F (S, RAW, body, REQUIRED, TIM3_BODY_MAX, none, "the event's own fields, in the order of its table")
 
 #define TIM3_FIELDS_lock_item(F, S)                                                                          \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
@@ -292,6 +304,7 @@
     X (metric)                                                                                               \
     X (setting)                                                                                              \
     X (agent)                                                                                                \
+    X (run)                                                                                                  \
     X (event_item)                                                                                           \
     X (lock_item)                                                                                            \
     X (lock_totals)                                                                                          \
@@ -542,7 +555,9 @@
 #define TIM3_FIELDS_publish(F, S)                                                                            \
     F (S, STR, source, REQUIRED, 40, none, "agent that emitted them")                                        \
     F (S, ID, store, REQUIRED, 0, none, "identity of its store")                                             \
-    F (S, LIST, items, REQUIRED, TIM3_EVENTS_MAX, event_item, "events in the order of seq")                  \
+    F (S, U64, seq, REQUIRED, 0, none, "number of the first")                                                \
+    F (S, U64, count, REQUIRED, TIM3_EVENTS_MAX, none, "how many they are")                                  \
+    F (S, RAW, events, REQUIRED, TIM3_RUN_BYTES_MAX, none, "bytes: the events, one behind the other")        \
     F (S, U64, acked, OPTIONAL, 0, none, "all up to this seq were durable before: a new log begins behind it")
 #define TIM3_FIELDS_published(F, S)                                                                          \
     F (S, STR, source, REQUIRED, 40, none, "agent")                                                          \
@@ -555,7 +570,7 @@
 #define TIM3_FIELDS_events(F, S)                                                                             \
     F (S, U64, subscription, REQUIRED, 0, none, "which one")                                                 \
     F (S, ID, log, REQUIRED, 0, none, "identity of the event log")                                           \
-    F (S, LIST, items, REQUIRED, TIM3_EVENTS_MAX, event_item, "events in the order of offset")               \
+    F (S, LIST, items, REQUIRED, TIM3_RUNS_MAX, run, "runs of events in the order of offset")                \
     F (S, U64, from, REQUIRED, 0, none, "offset at which this stretch begins")                               \
     F (S, U64, next, REQUIRED, 0, none, "offset to ask for next: all before it was sent or not wanted")      \
     F (S, U64, end, REQUIRED, 0, none, "offset that the next new event will get")                            \

@@ -65,7 +65,7 @@ typedef union {
     tim3_counter_t counter;
     tim3_account_t account;
     tim3_transaction_t transaction;
-    tim3_event_item_t event;
+    tim3_run_t run;
 } record_t;
 
 static tim3_key_t make_counter (unsigned i, unsigned n, seeded_t *seeded, record_t *record)
@@ -103,11 +103,10 @@ static tim3_key_t make_transaction (unsigned i, unsigned n, seeded_t *seeded, re
 
 static tim3_key_t make_event (unsigned i, unsigned n, seeded_t *seeded, record_t *record)
 {
-    tim3_event_item_t *event = &record->event;
-    event->seq = i;
-    event->type = TIM3_MSG_TOKEN_MINTED;
-    event->time_us = n;
-    event->body = make_body (seeded);
+    tim3_run_t *run = &record->run;
+    run->seq = i;
+    run->count = 1 + n % TIM3_EVENTS_MAX;
+    run->events = make_body (seeded);
     return tim3_key_u64 (i);
 }
 

@@ -71,5 +71,7 @@ bool fuzz_decode (const tim3_shape_t *shape, const uint8_t *data, size_t size, v
 
 /*  What must hold of a store of that role between batches; see invariants.c.  */
 void fuzz_check_store (tim3_role_t role, tim3_store_t *store);
+/*  In the outbox.  */
+uint64_t fuzz_count_events (tim3_store_t *store);
 
 #endif

@@ -1,5 +1,6 @@
 /*  sample.c - draws valid objects from the message table.  */
 #include "sample.h"
+#include "wire/run.h"
 #include "base/log.h"
 
 #include <string.h>
@@ -151,35 +152,53 @@ static void fill_field (sample_t *self, const tim3_shape_t *shape, const tim3_fi
 
 /*  ---------------------------------------------------------------------------- fields that must agree  */
 
-static const tim3_message_t *draw_event (sample_t *self)
+/*  As a rule one that such a source emits.  */
+static const tim3_message_t *draw_event (sample_t *self, const char *source)
 {
     const tim3_message_t *message;
+    tim3_address_t address;
+    bool fitting = tim3_address_parse (source, &address) && below (self, 4) &&
+                   (address.role == TIM3_ROLE_LOCK_MANAGER || address.role == TIM3_ROLE_TOKEN_MANAGER);
     do
         message = tim3_message (TIM3_MSG_COLLATERAL_LOCKED + below (self, 7));
-    while (!message || message->class != TIM3_CLASS_EVENT);
+    while (!message || message->class != TIM3_CLASS_EVENT ||
+           (fitting && !(message->from & 1u << address.role)));
     return message;
 }
 
-static void fill_event (sample_t *self, tim3_event_item_t *item)
+static tim3_raw_t draw_events (sample_t *self, const char *source, uint64_t count)
 {
-    tim3_buffer_t buffer = {0};
-    const tim3_message_t *message = draw_event (self);
-    void *body = take (message->shape->size);
+    tim3_buffer_t run = {0};
+    tim3_run_begin (&run);
+    for (uint64_t i = 0; i < count; i++) {
+        const tim3_message_t *message = draw_event (self, source);
+        void *body = take (message->shape->size);
+        fill (self, message->shape, body);
+        tim3_run_add (&run, (tim3_type_t) message->type, 1000, body);
+    }
+    tim3_raw_t raw = tim3_run_end (&run);
+    raw.data = memcpy (take (run.size), raw.data, raw.size);
+    tim3_buffer_free (&run);
+    return raw;
+}
 
-    fill (self, message->shape, body);
-    tim3_encode_map (&buffer, message->shape, body);
-    uint8_t *copy = take (buffer.size);
-    memcpy (copy, buffer.data, buffer.size);
-    item->body = (tim3_raw_t){copy, (uint32_t) buffer.size};
-    tim3_buffer_free (&buffer);
-    item->type = message->type;
-    item->seq = self->next_seq;
-    item->offset = self->next_seq++;
-    strcpy (item->source, s_addresses[message->from & TIM3_FROM_LOCK_MANAGER ? TIM3_ROLE_LOCK_MANAGER
-                                                                             : TIM3_ROLE_TOKEN_MANAGER]);
-    memset (item->store.bytes, 1, sizeof item->store.bytes);
-    strcpy (item->topic, message->name);
-    strcat (item->topic, ".TIM3");
+static void fill_run (sample_t *self, tim3_run_t *run)
+{
+    strcpy (run->source, s_addresses[below (self, 2) ? TIM3_ROLE_LOCK_MANAGER : TIM3_ROLE_TOKEN_MANAGER]);
+    memset (run->store.bytes, 1, sizeof run->store.bytes);
+    run->count = below (self, 4);
+    run->seq = self->next_seq;
+    run->offset = self->next_seq;
+    self->next_seq += run->count;
+    run->events = draw_events (self, run->source, run->count);
+}
+
+static void fill_publish (sample_t *self, tim3_publish_t *publish)
+{
+    publish->count = below (self, 4);
+    publish->seq = self->next_seq;
+    self->next_seq += publish->count;
+    publish->events = draw_events (self, publish->source, publish->count);
 }
 
 static void fill_agent (tim3_agent_t *agent)
@@ -210,8 +229,10 @@ static void fill (sample_t *self, const tim3_shape_t *shape, void *object)
 {
     for (unsigned i = 0; i < shape->count; i++)
         fill_field (self, shape, &shape->fields[i], (uint8_t *) object + shape->fields[i].offset);
-    if (shape == &tim3_shape_event_item)
-        fill_event (self, object);
+    if (shape == &tim3_shape_run)
+        fill_run (self, object);
+    else if (shape == &tim3_shape_publish)
+        fill_publish (self, object);
     else if (shape == &tim3_shape_agent)
         fill_agent (object);
     else if (below (self, 8))

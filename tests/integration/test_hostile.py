@@ -14,7 +14,8 @@ import msgpack
 import zmq
 
 from harness import Cluster, main, needs, poll
-from tim3_wire import BURN, NAMES, TYPES, VOID, Refused, amount, number, receipt, tx_id
+from tim3_wire import (BURN, NAMES, TYPES, VOID, Refused, amount, events_of, number, pack_events, receipt,
+                       tx_id)
 
 ASSETS = {"TIM3": 6, "TIME": 6}
 SCALE = 10 ** 12  # units of collateral in a unit of either asset
@@ -1016,8 +1017,7 @@ def test_publishing_for_another():
         attacker.cluster.audit()  # the log has the honest events then
         log = attacker.client.ask(router, "Subscribe", {"subscription": 1, "from": 0, "credit": 0})
         body = dict(tx=fresh(), account="alice", amount=amount(5), balance=amount(5), supply=amount(5))
-        item = dict(seq=1, type=202, time_us=1, body=body)
-        forged = dict(source="token_manager.TIM3.0", store=fresh(), items=[item])
+        forged = dict(source="token_manager.TIM3.0", store=fresh(), seq=1, count=1, events=pack_events([(202, 1, body)]))
         for sender in ("coordinator.TIM3.7", "token_manager.TIME.0", "lock_manager.TIM3.0"):
             must("not_allowed", attacker.ask(sender, router, "Publish", **forged))
         # under its own name, but not its events
@@ -1035,14 +1035,24 @@ def test_publishing_again():
     with attack() as attacker:
         body = dict(tx=fresh(), account="alice", amount=amount(5), balance=amount(5), supply=amount(5))
 
-        def publish(*seqs):
-            items = [dict(seq=seq, type=202, time_us=1, body=body) for seq in seqs]
-            return must("Published", attacker.ask(source, router, "Publish", source=source, store=store,
-                                                  items=items))["seq"]
-        assert [publish(1, 2), publish(1, 2), publish(2, 3), publish(5, 6), publish(4), publish(3, 4, 5),
-                publish()] == [2, 2, 3, 3, 4, 5, 5]
+        def publish(seq, count):
+            events = pack_events([(202, 1, body)] * count)
+            return must("Published", attacker.ask(source, router, "Publish", source=source, store=store, seq=seq,
+                                                  count=count, events=events))["seq"]
+        assert [publish(1, 2), publish(1, 2), publish(2, 2), publish(5, 2), publish(4, 1), publish(3, 3),
+                publish(1, 0)] == [2, 2, 3, 3, 4, 5, 5]
+        good = pack_events([(202, 1, body)])
+        for seq, count, events in ((6, 1, b""), (6, 2, good), (6, 1, good + good), (6, 1, good[:-1]), (6, 1, good + b"\0"),
+                                   (6, 1, msgpack.packb([202, 1, b"\x90"])), (6, 1, msgpack.packb([202, 1, body])),
+                                   (0, 1, good), (2 ** 64 - 1, 1, good)):
+            asked = dict(source=source, store=store, seq=seq, count=count, events=events)
+            must("invalid_field", attacker.ask(source, router, "Publish", **asked))
+        must("not_allowed", attacker.ask(source, router, "Publish", source=source, store=store, seq=6, count=1,
+                                         events=msgpack.packb([200, 1, b"\x90"])))
+        asked = dict(source=source, store=store, seq=6, count=1, events=[[202, 1, body]])
+        must("invalid_field", attacker.ask(source, router, "Publish", **asked))
         asked = {"subscription": 1, "from": 1, "topic": "token.minted.OTHER", "credit": 100}
-        events = attacker.ask("client", router, "Subscribe", **asked)[1]["items"]
+        events = events_of(attacker.ask("client", router, "Subscribe", **asked)[1]["items"])
         assert [event["seq"] for event in events] == [1, 2, 3, 4, 5], events
 
 

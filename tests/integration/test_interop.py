@@ -12,7 +12,8 @@ import msgpack
 import zmq
 
 from harness import ROOT, Cluster, main, poll
-from tim3_wire import NAMES, TYPES, NoAnswer, Refused, amount, number, receipt, request_id, tx_id
+from tim3_wire import (NAMES, TYPES, NoAnswer, Refused, amount, events_of, number, receipt, request_id,
+                       tx_id)
 
 ASSETS = {"TIM3": 6}
 SCALE = 10 ** 12
@@ -163,6 +164,7 @@ class Reader:
         kind, body = self.client.answer(self.identity, timeout)
         assert kind == TYPES["Events"], body
         assert body["from"] == self.next and body["next"] >= self.next, body
+        body["items"] = events_of(body["items"])
         assert all(body["from"] <= item["offset"] < body["next"] for item in body["items"])
         assert self.log in (None, body["log"])
         self.log, self.next = body["log"], body["next"]

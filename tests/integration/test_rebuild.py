@@ -98,7 +98,7 @@ def test_state_manager_rebuilds_while_events_come():
 def test_rebuild_killed_at_each_commit():
     """Batches of one message, so that a rebuild takes many commits; it dies at each, before or after."""
     with Cluster(settings=dict(batch_messages=1)) as cluster:
-        load = grown(cluster, 3000, SEED + 3)
+        load = grown(cluster, 9000, SEED + 3)
         before = derived(cluster, load)
         delete_state(cluster)
         crashes = 0

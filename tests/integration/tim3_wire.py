@@ -43,8 +43,44 @@ def amount(value):
 
 
 def number(data):
-    """The amount in 16 bytes."""
-    return int.from_bytes(data, "big")
+    """An amount that was read: 16 bytes, or in an event a plain number."""
+    return data if isinstance(data, int) else int.from_bytes(data, "big")
+
+
+# Events, by their numbers: name, and the fields of the body in their order.
+EVENTS = {200: ("collateral.locked", ("tx", "account", "amount", "locked")),
+          201: ("collateral.released", ("tx", "account", "amount", "reason", "locked")),
+          202: ("token.minted", ("tx", "account", "amount", "balance", "supply")),
+          203: ("token.burned", ("tx", "account", "amount", "balance", "supply")),
+          204: ("token.transferred", ("tx", "account", "to", "amount", "balance", "to_balance", "supply")),
+          205: ("token.controlled", ("tx", "control", "account", "amount")),
+          206: ("transaction.failed", ("tx", "kind", "account", "amount", "code"))}
+
+
+def pack_events(events):
+    """The bytes of a run, from (type, time_us, body) each, a body being a dict."""
+    packed = b""
+    for kind, time_us, body in events:
+        fields = [body[name] for name in EVENTS[kind][1]] if kind in EVENTS else list(body.values())
+        packed += msgpack.packb([kind, time_us, msgpack.packb(fields)])
+    return packed
+
+
+def events_of(runs):
+    """What the items of Events hold, one by one, each with all that is known of it."""
+    found = []
+    for run in runs:
+        unpacker = msgpack.Unpacker(raw=False)
+        unpacker.feed(run["events"])
+        events = list(unpacker)
+        assert len(events) == run["count"], run
+        asset = run["source"].split(".")[1]
+        for place, (kind, time_us, body) in enumerate(events):
+            name, fields = EVENTS[kind]
+            found.append(dict(offset=run["offset"] + place, source=run["source"], store=run["store"],
+                              seq=run["seq"] + place, type=kind, topic=f"{name}.{asset}", time_us=time_us,
+                              body=dict(zip(fields, msgpack.unpackb(body)))))
+    return found
 
 
 TELLS_TIME = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")

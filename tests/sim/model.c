@@ -1,5 +1,6 @@
 /*  model.c - plain arrays, searched from end to end, so that there is little to be wrong.  */
 #include "model.h"
+#include "wire/run.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -318,11 +319,8 @@ typedef union {
 
 static void read_body (const tim3_event_item_t *item, body_t *body)
 {
-    tim3_arena_t none = {0};
-    tim3_fault_t fault;
-    int bad = tim3_decode_map (item->body.data, item->body.size, tim3_message (item->type)->shape, body,
-                               &none, &fault);
-    SIM_CHECK (bad == 0, "events can be read", "type %llu", (unsigned long long) item->type);
+    SIM_CHECK (tim3_event_read (item->type, &item->body, body), "events can be read", "type %llu",
+               (unsigned long long) item->type);
 }
 
 bool sim_model_ready (unsigned asset, const tim3_event_item_t *item)

@@ -1,5 +1,6 @@
 /*  process.c - drives a host as the shell does: take what has arrived, run it, commit, then let out.  */
 #include "process.h"
+#include "understate.h"
 #include "audit.h"
 #include "disk.h"
 #include "network.h"
@@ -173,7 +174,7 @@ static void queue_frame (sim_process_t *self, const tim3_frame_t *out)
     frame->from_life = self->life;
     frame->to_life = peer.life;
     frame->generation = out->address ? sim_network_generation (node, to) : peer.generation;
-    sim_queue_add (&self->out, frame);
+    sim_queue_add (&self->out, sim_understate (frame));
 }
 
 static uint64_t draw_commit_time (const sim_process_t *self, bool dirty)

@@ -244,6 +244,9 @@ static void draw_options (sim_options_t *options)
     options->heartbeat_us = draw (1000, 5000) * SIM_MS;
     options->in_flight = draw (0, 4) == 0 ? draw (2, 6) : 100;
     options->backups = sim_random_below (&sim.backup_random, 12);
+    /* rows and messages so small that there are many of them */
+    options->run_most = draw (0, 2) == 0 ? 0 : draw (1, 6);
+    options->understate_permille = draw_trouble (500);
 }
 
 static tim3_key_secret_t draw_key (void)
@@ -295,6 +298,7 @@ static unsigned add_process (const tim3_core_t *core, const char *asset, unsigne
     strcat (process->options.endpoint, process->name);
     process->options.meta.id = draw_id ();
     process->options.meta.schema = TIM3_SCHEMA_VERSION;
+    process->options.run_most = (uint32_t) sim.options.run_most;
     process->store = process->disk = sim_disk_new ();
     process->hosted_by = node;
     process->wanted = true;

@@ -58,7 +58,9 @@
     O (retry_us)           \
     O (heartbeat_us)       \
     O (in_flight)          \
-    O (backups)
+    O (backups)            \
+    O (run_most)           \
+    O (understate_permille)
 
 typedef struct {
 #define O(name) uint64_t name;
@@ -109,6 +111,8 @@ typedef struct {
     C (swept_refusals)         \
     C (swept_burns)            \
     C (events_resent)          \
+    C (acks_understated)       \
+    C (acks_inside_a_run)      \
     C (full_checks)            \
     C (backups_begun)          \
     C (backups_broken)         \

@@ -2,6 +2,7 @@
 #include "tables.h"
 #include "agent/due.h"
 #include "disk.h"
+#include "wire/run.h"
 
 #include <string.h>
 
@@ -264,10 +265,14 @@ static void check_router (const place_t *place)
 {
     tim3_key_t key = tim3_key_empty ();
     tim3_event_item_t item;
-    uint64_t offset = 0;
-    while (next (place, TIM3_TABLE_LOG, &key, &item)) {
-        AGREE (item.offset == offset + 1, "the log has a hole");
-        offset = item.offset;
+    tim3_run_walk_t walk;
+    tim3_run_t run;
+    uint64_t offset = 1;
+    while (next (place, TIM3_TABLE_LOG, &key, &run)) {
+        AGREE (run.offset == offset && tim3_key_read_u64 (&key, 0) == offset, "the log has a hole");
+        for (tim3_run_walk (&walk, &run); tim3_run_step (&walk, &item); offset++)
+            AGREE (item.topic[0] != '\0', "the log has something that is no event");
+        AGREE (run.count > 0 && tim3_run_whole (&walk), "a row of the log is not what it tells");
     }
 }
 

@@ -4,6 +4,7 @@
         tim3-poke STORE list [TABLE]                     one line per row: table, key in hexadecimal, record as JSON
         tim3-poke STORE TABLE KEY FIELD=VALUE ...        edits fields; a row that is not there is made
         tim3-poke STORE TABLE KEY bump FIELD             makes the field another legal value
+        tim3-poke STORE TABLE KEY event N bump FIELD     the same for type, time_us or body of one event of a run, from 0
         tim3-poke STORE TABLE KEY delete
         tim3-poke STORE TABLE KEY copy KEY               the same record under another key
         tim3-poke STORE TABLE KEY raw BYTES              any bytes as the record
@@ -16,12 +17,14 @@
 #include "base/log.h"
 #include "store/store.h"
 #include "tim3ctl_print.h"
+#include "wire/run.h"
+#include "wire/writer.h"
 
 #include <lmdb.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define VALUE_MOST (2 * TIM3_BODY_MAX)
+#define VALUE_MOST 8192
 
 typedef struct {
     MDB_env *env;
@@ -247,10 +250,12 @@ static void bump_amount (void *member)
     memcpy (member, &amount, sizeof amount);
 }
 
-/*  The last byte of an event's body belongs to the number that it ends with, that of a list of tails to the last one.  */
+/*  The last byte of an event's body, and so of a run, belongs to the number that it ends with, that of a list of tails to the
+    last one.  */
 static void bump_raw (tim3_raw_t *raw)
 {
-    static uint8_t copy[VALUE_MOST];
+    static uint8_t copy[TIM3_RUN_BYTES_MAX];
+    TIM3_ASSERT (raw->size <= sizeof copy);
     memcpy (copy, raw->data, raw->size);
     copy[raw->size - 1] ^= 1;
     raw->data = copy;
@@ -286,8 +291,31 @@ static void bump_member (const tim3_field_t *field, void *member)
     }
 }
 
+/*  Puts the run together again, with a field of one of its events bumped.  */
+static void edit_event (tim3_run_t *run, uint64_t place, const char *name)
+{
+    static tim3_buffer_t buffer;
+    const tim3_field_t *field = find_field (&tim3_shape_event_item, name);
+    tim3_run_walk_t walk;
+    tim3_event_item_t item;
+    tim3_run_begin (&buffer);
+    tim3_run_walk (&walk, run);
+    for (uint64_t i = 0; tim3_run_step (&walk, &item); i++) {
+        if (i == place)
+            bump_member (field, (uint8_t *) &item + field->offset);
+        uint8_t *at = tim3_put_array (tim3_buffer_room (&buffer, 4 * TIM3_PUT_MOST + item.body.size), 3);
+        at = tim3_put_bin (tim3_put_u64 (tim3_put_u64 (at, item.type), item.time_us), item.body.size);
+        tim3_buffer_filled (&buffer, tim3_put_bytes (at, item.body.data, item.body.size));
+    }
+    run->events = tim3_run_end (&buffer);
+}
+
 static void edit_all (const tim3_shape_t *shape, void *record, int count, char **edits)
 {
+    if (count == 4 && strcmp (edits[0], "event") == 0 && shape == &tim3_shape_run) {
+        edit_event (record, strtoull (edits[1], NULL, 10), edits[3]);
+        return;
+    }
     if (count == 2 && strcmp (edits[0], "bump") == 0) {
         const tim3_field_t *field = find_field (shape, edits[1]);
         bump_member (field, (uint8_t *) record + field->offset);

@@ -8,6 +8,7 @@
     X (amount)         \
     X (receipt)        \
     X (codec)          \
+    X (run)            \
     X (envelope)       \
     X (config)         \
     X (store)          \

@@ -3,6 +3,7 @@
 #include "../../token_manager/core.h"
 #include "agent/kept.h"
 #include "bench.h"
+#include "runs.h"
 #include "suites.h"
 
 #include <ftw.h>
@@ -726,14 +727,14 @@ static tim3_standing_t standing_at (uint64_t commits)
 
 static tim3_result_t publish (uint64_t seq)
 {
-    tim3_buffer_t body = {0};
+    tim3_buffer_t run = {0};
     tim3_token_changed_t minted = {.account = "a", .amount = 1};
-    tim3_encode_map (&body, &tim3_shape_token_changed, &minted);
-    tim3_event_item_t item = {
-        .seq = seq, .type = TIM3_MSG_TOKEN_MINTED, .body = {body.data, (uint32_t) body.size}};
-    tim3_publish_t publish = {.source = LEDGER, .store = {{1}}, .items = {&item, 1}, .acked = seq - 1};
+    tim3_run_begin (&run);
+    tim3_run_add (&run, TIM3_MSG_TOKEN_MINTED, 0, &minted);
+    tim3_publish_t publish = {.source = LEDGER, .store = {{1}}, .seq = seq, .count = 1, .acked = seq - 1};
+    publish.events = tim3_run_end (&run);
     tim3_result_t code = ask (TIM3_MSG_PUBLISH, LEDGER, &publish);
-    tim3_buffer_free (&body);
+    tim3_buffer_free (&run);
     return code;
 }
 

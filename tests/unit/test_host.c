@@ -1,7 +1,10 @@
 /*  test_host.c - what the host does for every core: who may send what, batches, refusals, its own questions.  */
 #include "../../token_manager/core.h"
 #include "bench.h"
+#include "runs.h"
 #include "suites.h"
+
+#include "agent/publisher.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,13 +72,16 @@ static void note_events (const tim3_envelope_t *envelope)
     ck_assert_int_eq (tim3_decode_map (envelope->body, envelope->body_size, &tim3_shape_publish, &publish, &arena,
                                        &fault),
                       0);
-    const tim3_event_item_t *items = publish.items.items;
-    for (uint32_t i = 0; i < publish.items.count; i++, s_event_count++) {
-        ck_assert (s_event_count < EVENTS_MOST && items[i].body.size <= sizeof s_bodies[0]);
-        s_events[s_event_count] = items[i];
-        memcpy (s_bodies[s_event_count], items[i].body.data, items[i].body.size);
-        s_events[s_event_count].body.data = s_bodies[s_event_count];
+    tim3_run_t run = {.seq = publish.seq, .count = publish.count, .events = publish.events};
+    tim3_run_walk_t walk;
+    for (tim3_run_walk (&walk, &run); tim3_run_step (&walk, &s_events[s_event_count]); s_event_count++) {
+        tim3_raw_t *body = &s_events[s_event_count].body;
+        ck_assert (s_event_count + 1 < EVENTS_MOST && body->size <= sizeof s_bodies[0]);
+        memcpy (s_bodies[s_event_count], body->data, body->size);
+        body->data = s_bodies[s_event_count];
     }
+    ck_assert (tim3_run_whole (&walk));
+    ck_assert_uint_le (publish.count, TIM3_OUTBOX_RUN_MAX);
     s_acked = publish.acked;
     free (arena.data);
 }
@@ -148,9 +154,8 @@ static void check_published (uint64_t first, unsigned count)
     tim3_event_item_t stored;
     ck_assert_uint_eq (s_event_count, count);
     for (unsigned i = 0; i < count; i++) {
-        tim3_key_t key = tim3_key_u64 (first + i);
         const tim3_event_item_t *event = &s_events[i];
-        ck_assert (tim3_store_read (s_store, TIM3_TABLE_OUTBOX, &key, &stored));
+        ck_assert (runs_outbox (s_store, first + i, &stored));
         ck_assert_uint_eq (event->seq, first + i);
         ck_assert (event->type == stored.type && event->time_us == stored.time_us);
         ck_assert_uint_eq (event->body.size, stored.body.size);
@@ -187,6 +192,84 @@ START_TEST (test_events_wait_for_the_bus)
     commit ();
     check_published (2, 303);
     ck_assert_uint_eq (s_acked, 1);
+}
+END_TEST
+
+static unsigned outbox_rows (void)
+{
+    tim3_key_t key = tim3_key_empty ();
+    tim3_run_t run;
+    unsigned count = 0;
+    while (tim3_store_seek (s_store, TIM3_TABLE_OUTBOX, TIM3_SEEK_GT, &key, &run))
+        count++;
+    return count;
+}
+
+/*  The events of a commit are one row, or several when they are many.  */
+START_TEST (test_events_of_a_commit_are_a_row)
+{
+    tim3_host_destroy (&s_host);
+    start ("ipc://x");
+    emit (10);
+    commit ();
+    check_published (1, 10);
+    ck_assert_uint_eq (outbox_rows (), 1);
+    emit (2 * TIM3_OUTBOX_RUN_MAX + 1);
+    commit ();
+    check_published (11, 2 * TIM3_OUTBOX_RUN_MAX + 1);
+    ck_assert_uint_eq (outbox_rows (), 4);
+}
+END_TEST
+
+/*  A row of which a part was acknowledged stays, and nothing of it counts as acknowledged by the next life, which sends all of it
+    again. What this life tells is what it was told.  */
+START_TEST (test_a_row_acknowledged_in_part_stays)
+{
+    tim3_event_item_t item;
+    tim3_host_destroy (&s_host);
+    start ("ipc://x");
+    emit (5);
+    commit ();
+    emit (4);
+    commit ();
+    acknowledge (3);
+    commit ();
+    ck_assert_uint_eq (outbox_rows (), 2);
+    ck_assert (runs_outbox (s_store, 1, &item));
+    tim3_host_destroy (&s_host);
+    start ("ipc://x");
+    commit ();
+    check_published (1, 9);
+    ck_assert_uint_eq (s_acked, 0);
+    acknowledge (6);
+    emit (1);
+    commit ();
+    ck_assert_uint_eq (outbox_rows (), 2);
+    ck_assert (!runs_outbox (s_store, 5, &item) && runs_outbox (s_store, 6, &item));
+    acknowledge (10);
+    emit (1);
+    commit ();
+    check_published (11, 1);
+    ck_assert_uint_eq (s_acked, 10);
+    ck_assert_uint_eq (outbox_rows (), 1);
+}
+END_TEST
+
+/*  Where the bus has taken a part of a row and then says nothing more, the row is sent again from its beginning.  */
+START_TEST (test_a_row_acknowledged_in_part_is_sent_again)
+{
+    tim3_host_destroy (&s_host);
+    start ("ipc://x");
+    emit (5);
+    commit ();
+    acknowledge (3);
+    commit ();
+    check_published (1, 0);
+    tim3_host_begin (s_host, BENCH_START + 1000000);
+    tim3_host_tick (s_host);
+    commit ();
+    check_published (1, 5);
+    ck_assert_uint_eq (s_acked, 3);
 }
 END_TEST
 
@@ -365,6 +448,9 @@ Suite *suite_host (void)
     TCase *tcase = tcase_create ("host");
     tcase_add_checked_fixture (tcase, setup, teardown);
     tcase_add_test (tcase, test_events_wait_for_the_bus);
+    tcase_add_test (tcase, test_events_of_a_commit_are_a_row);
+    tcase_add_test (tcase, test_a_row_acknowledged_in_part_stays);
+    tcase_add_test (tcase, test_a_row_acknowledged_in_part_is_sent_again);
     tcase_add_test (tcase, test_who_may_send_what);
     tcase_add_test (tcase, test_matrix_is_the_table);
     tcase_add_test (tcase, test_the_wrong_way);

@@ -1,6 +1,7 @@
 /*  test_router.c - the router's core, driven as a host drives it: registry, event log, subscriptions; and the
     broker's choice of an agent. Time is what the test says; the store is a real one in a folder of its own.
  */
+#include "runs.h"
 #include "suites.h"
 #include "agent/host.h"
 #include "base/log.h"
@@ -375,23 +376,23 @@ END_TEST
 /*  ------------------------------------------------------------------------------------------ event log  */
 
 #define EVENTS 300
-static tim3_event_item_t s_items[EVENTS];
 
-/*  Bodies of token.minted and token.burned, which have the same fields.  */
-static tim3_raw_t token_body (void)
+/*  The events of the next publication. Those of token.minted and token.burned have the same fields.  */
+static tim3_buffer_t s_run;
+
+static void add_events (uint32_t count, tim3_type_t type)
 {
-    static tim3_buffer_t buffer;
     tim3_token_changed_t changed = {.account = "alice", .amount = 5};
-    tim3_buffer_clear (&buffer);
-    tim3_encode_map (&buffer, &tim3_shape_token_changed, &changed);
-    return (tim3_raw_t){buffer.data, (uint32_t) buffer.size};
+    for (uint32_t i = 0; i < count; i++)
+        tim3_run_add (&s_run, type, 1, &changed);
 }
 
 static tim3_publish_t events_from (uint64_t seq, uint32_t count, tim3_type_t type)
 {
-    tim3_publish_t body = {.source = SOURCE, .store = {{7}}, .items = {s_items, count}, .acked = seq - 1};
-    for (uint32_t i = 0; i < count; i++)
-        s_items[i] = (tim3_event_item_t){.seq = seq + i, .type = type, .time_us = 1, .body = token_body ()};
+    tim3_publish_t body = {.source = SOURCE, .store = {{7}}, .seq = seq, .count = count, .acked = seq - 1};
+    tim3_run_begin (&s_run);
+    add_events (count, type);
+    body.events = tim3_run_end (&s_run);
     return body;
 }
 
@@ -451,11 +452,10 @@ START_TEST (test_nothing_is_taken_behind_a_gap)
 {
     published (1, 3, TIM3_MSG_TOKEN_MINTED);
     ck_assert_uint_eq (published (5, 2, TIM3_MSG_TOKEN_MINTED), 3);
-    tim3_publish_t body = events_from (4, 3, TIM3_MSG_TOKEN_MINTED);
-    s_items[1].seq = 9;
-    s_items[2].seq = 10;
-    ck_assert_uint_eq (ask (SOURCE, TIM3_MSG_PUBLISH, &body)->body.published.seq, 4);
-    ck_assert_uint_eq (log_end (), 5);
+    ck_assert_uint_eq (log_end (), 4);
+    ck_assert_uint_eq (published (4, 0, TIM3_MSG_TOKEN_MINTED), 3);
+    ck_assert_uint_eq (published (4, 3, TIM3_MSG_TOKEN_MINTED), 6);
+    ck_assert_uint_eq (log_end (), 7);
 }
 END_TEST
 
@@ -469,24 +469,48 @@ START_TEST (test_another_store_is_another_source)
 }
 END_TEST
 
+static void check_refused (tim3_result_t code, tim3_publish_t body)
+{
+    body.events = tim3_run_end (&s_run);
+    check_error (ask (SOURCE, TIM3_MSG_PUBLISH, &body), code);
+    ck_assert_uint_eq (log_end (), 1);
+}
+
 START_TEST (test_only_own_events_are_taken)
 {
+    static const uint8_t fields[] = {0x90};
     tim3_publish_t body = events_from (1, 2, TIM3_MSG_TOKEN_MINTED);
     check_error (ask ("lock_manager.TIM3.0", TIM3_MSG_PUBLISH, &body), TIM3_NOT_ALLOWED);
-    s_items[1].type = TIM3_MSG_COLLATERAL_LOCKED;
-    check_error (ask (SOURCE, TIM3_MSG_PUBLISH, &body), TIM3_NOT_ALLOWED);
-    s_items[1].type = TIM3_MSG_MINT;
-    check_error (ask (SOURCE, TIM3_MSG_PUBLISH, &body), TIM3_NOT_ALLOWED);
-    ck_assert_uint_eq (log_end (), 1);
+    body = events_from (1, 1, TIM3_MSG_TOKEN_MINTED);
+    body.count = 2;
+    runs_add (&s_run, TIM3_MSG_COLLATERAL_LOCKED, 1, fields, sizeof fields);
+    check_refused (TIM3_NOT_ALLOWED, body);
+    tim3_run_begin (&s_run);
+    add_events (1, TIM3_MSG_TOKEN_MINTED);
+    runs_add (&s_run, TIM3_MSG_MINT, 1, fields, sizeof fields);
+    check_refused (TIM3_NOT_ALLOWED, body);
 }
 END_TEST
 
 START_TEST (test_unreadable_events_are_refused_whole)
 {
-    tim3_publish_t body = events_from (1, 2, TIM3_MSG_TOKEN_MINTED);
-    s_items[1].body = (tim3_raw_t){(const uint8_t *) "\x80", 1};
-    check_error (ask (SOURCE, TIM3_MSG_PUBLISH, &body), TIM3_INVALID_FIELD);
-    body = events_from (0, 2, TIM3_MSG_TOKEN_MINTED);
+    tim3_publish_t body = events_from (1, 1, TIM3_MSG_TOKEN_MINTED);
+    body.count = 2;
+    runs_add (&s_run, TIM3_MSG_TOKEN_MINTED, 1, "\x90", 1); /* no fields */
+    check_refused (TIM3_INVALID_FIELD, body);
+    events_from (1, 1, TIM3_MSG_TOKEN_MINTED); /* fewer than told */
+    check_refused (TIM3_INVALID_FIELD, body);
+    events_from (1, 3, TIM3_MSG_TOKEN_MINTED); /* more */
+    check_refused (TIM3_INVALID_FIELD, body);
+    events_from (1, 2, TIM3_MSG_TOKEN_MINTED); /* something behind them */
+    tim3_run_append (&s_run, (const uint8_t *) "\x05", 1);
+    check_refused (TIM3_INVALID_FIELD, body);
+    body = events_from (0, 2, TIM3_MSG_TOKEN_MINTED); /* numbers that there are not */
+    check_refused (TIM3_INVALID_FIELD, body);
+    body.seq = UINT64_MAX - 1;
+    check_refused (TIM3_INVALID_FIELD, body);
+    body = events_from (1, 2, TIM3_MSG_TOKEN_MINTED); /* no bytes */
+    body.events = (tim3_raw_t){(const uint8_t *) "\xc0", 1};
     check_error (ask (SOURCE, TIM3_MSG_PUBLISH, &body), TIM3_INVALID_FIELD);
     ck_assert_uint_eq (log_end (), 1);
 }
@@ -504,10 +528,20 @@ END_TEST
 
 /*  -------------------------------------------------------------------------------------- subscriptions  */
 
-static const tim3_event_item_t *item_at (const tim3_events_t *events, uint32_t position)
+/*  Expects a stretch to have the events of these offsets, whole and in as many runs, with the numbers that they have in a log of
+    one source.  */
+static void check_stretch (const tim3_events_t *events, uint64_t first, uint32_t count, uint32_t runs)
 {
-    ck_assert_uint_gt (events->items.count, position);
-    return (const tim3_event_item_t *) events->items.items + position;
+    ck_assert_uint_eq (events->items.count, runs);
+    ck_assert_uint_eq (runs_count (events), count);
+    for (uint32_t i = 0; i < count; i++) {
+        tim3_event_item_t item = runs_at (events, i);
+        ck_assert_uint_eq (item.offset, first + i);
+        ck_assert_uint_eq (item.seq, first + i);
+        ck_assert_str_eq (item.source, SOURCE);
+        ck_assert_uint_eq (item.store.bytes[0], 7);
+        ck_assert_str_eq (item.topic, "token.minted.TIM3");
+    }
 }
 
 START_TEST (test_the_first_answer_comes_at_once)
@@ -528,17 +562,59 @@ START_TEST (test_events_are_pushed_while_credit_lasts)
     published (1, 3, TIM3_MSG_TOKEN_MINTED);
     ck_assert_uint_eq (s_count, 2);
     const tim3_events_t *events = &s_answers[1].body.events;
-    ck_assert_uint_eq (events->items.count, 3);
     ck_assert_uint_eq (events->credit, 2);
-    ck_assert_str_eq (item_at (events, 0)->topic, "token.minted.TIM3");
-    ck_assert_str_eq (item_at (events, 0)->source, SOURCE);
-    ck_assert_uint_eq (item_at (events, 2)->offset, 3);
+    check_stretch (events, 1, 3, 1);
     published (4, 3, TIM3_MSG_TOKEN_MINTED);
-    ck_assert_uint_eq (s_answers[1].body.events.items.count, 2);
+    check_stretch (&s_answers[1].body.events, 4, 2, 1);
     ck_assert_uint_eq (s_answers[1].body.events.next, 6);
     published (7, 3, TIM3_MSG_TOKEN_MINTED);
     ck_assert_uint_eq (s_count, 1);
-    ck_assert_uint_eq (subscribed (1, 6, 100, "")->items.count, 4);
+    check_stretch (subscribed (1, 6, 100, ""), 6, 4, 2);
+}
+END_TEST
+
+/*  Rows of 3 and 2 events, and one of 4 of which 1 was known: read from everywhere.  */
+START_TEST (test_any_stretch_of_any_rows)
+{
+    published (1, 3, TIM3_MSG_TOKEN_MINTED);
+    published (4, 2, TIM3_MSG_TOKEN_MINTED);
+    ck_assert_uint_eq (published (5, 4, TIM3_MSG_TOKEN_MINTED), 8);
+    for (uint64_t from = 1; from <= 8; from++)
+        for (uint64_t credit = 1; credit <= 9; credit++) {
+            const tim3_events_t *events = subscribed (1, from, credit, "");
+            uint64_t next = events->next;
+            ck_assert (next > from && next <= 9 && next - from <= credit);
+            ck_assert_uint_eq (runs_count (events), next - from);
+            check_stretch (events, from, (uint32_t) (next - from), events->items.count);
+            /* nothing is cut that need not be */
+            ck_assert (next == 4 || next == 6 || next == 9 || next - from == credit);
+        }
+    stop_router ();
+    start_router ();
+    check_stretch (subscribed (1, 1, 100, ""), 1, 8, 3);
+}
+END_TEST
+
+/*  What is left out of a row parts it.  */
+START_TEST (test_a_topic_parts_a_row)
+{
+    static const tim3_type_t types[] = {TIM3_MSG_TOKEN_BURNED, TIM3_MSG_TOKEN_MINTED, TIM3_MSG_TOKEN_MINTED,
+                                        TIM3_MSG_TOKEN_BURNED, TIM3_MSG_TOKEN_MINTED, TIM3_MSG_TOKEN_BURNED};
+    tim3_publish_t body = events_from (1, 0, TIM3_MSG_TOKEN_MINTED);
+    for (unsigned i = 0; i < 6; i++)
+        add_events (1, types[i]);
+    body.count = 6;
+    body.events = tim3_run_end (&s_run);
+    ck_assert_uint_eq (ask (SOURCE, TIM3_MSG_PUBLISH, &body)->body.published.seq, 6);
+    const tim3_events_t *events = subscribed (1, 1, 100, "token.minted");
+    ck_assert_uint_eq (events->items.count, 2);
+    ck_assert_uint_eq (events->credit, 97);
+    ck_assert_uint_eq (events->next, 7);
+    check_stretch (&(tim3_events_t){.items = {events->items.items, 1}, .from = 1}, 2, 2, 1);
+    check_stretch (&(tim3_events_t){.items = events->items, .from = 5}, 5, 1, 2);
+    events = subscribed (1, 3, 1, "token.minted.");
+    ck_assert_uint_eq (events->next, 4);
+    check_stretch (events, 3, 1, 1);
 }
 END_TEST
 
@@ -552,7 +628,8 @@ START_TEST (test_a_topic_filters_and_costs_no_credit)
     ck_assert_uint_eq (s_answers[1].body.events.from, 1);
     ck_assert_uint_eq (s_answers[1].body.events.next, 5);
     ck_assert_uint_eq (s_answers[1].body.events.credit, 4);
-    ck_assert_uint_eq (item_at (&s_answers[1].body.events, 0)->seq, 4);
+    ck_assert_uint_eq (runs_at (&s_answers[1].body.events, 0).seq, 4);
+    ck_assert_str_eq (runs_at (&s_answers[1].body.events, 0).topic, "token.burned.TIM3");
 }
 END_TEST
 
@@ -580,7 +657,7 @@ START_TEST (test_stretches_are_bounded_and_continued)
     for (int calls = 0; calls < 3; calls++) {
         for (unsigned i = 0; i < s_count; i++) {
             ck_assert_uint_eq (s_answers[i].body.events.from, next);
-            ck_assert_uint_le (s_answers[i].body.events.items.count, TIM3_STRETCH_EVENTS_MAX);
+            ck_assert_uint_le (runs_count (&s_answers[i].body.events), TIM3_STRETCH_EVENTS_MAX);
             next = s_answers[i].body.events.next;
         }
         tick ();
@@ -593,7 +670,7 @@ START_TEST (test_the_same_number_replaces)
 {
     published (1, 3, TIM3_MSG_TOKEN_MINTED);
     subscribed (1, 4, 5, "");
-    ck_assert_uint_eq (subscribed (1, 2, 1, "")->items.count, 1);
+    ck_assert_uint_eq (runs_count (subscribed (1, 2, 1, "")), 1);
     published (4, 1, TIM3_MSG_TOKEN_MINTED);
     ck_assert_uint_eq (s_count, 1);
 }
@@ -831,7 +908,9 @@ static void add_subscriptions (TCase *tests)
 {
     tcase_add_test (tests, test_the_first_answer_comes_at_once);
     tcase_add_test (tests, test_events_are_pushed_while_credit_lasts);
+    tcase_add_test (tests, test_any_stretch_of_any_rows);
     tcase_add_test (tests, test_a_topic_filters_and_costs_no_credit);
+    tcase_add_test (tests, test_a_topic_parts_a_row);
     tcase_add_test (tests, test_a_cursor_moves_over_what_is_not_wanted);
     tcase_add_test (tests, test_stretches_are_bounded_and_continued);
     tcase_add_test (tests, test_the_same_number_replaces);

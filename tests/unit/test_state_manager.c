@@ -2,6 +2,7 @@
 #include "../../state_manager/core.h"
 #include "agent/host.h"
 #include "agent/page.h"
+#include "runs.h"
 #include "suites.h"
 
 #include <check.h>
@@ -34,6 +35,8 @@ static tim3_arena_t s_arena;
 static tim3_id_t s_log;
 static tim3_event_item_t s_items[EVENTS_MOST];
 static tim3_buffer_t s_bodies[EVENTS_MOST];
+static tim3_run_t s_runs[EVENTS_MOST];
+static tim3_buffer_t s_bytes[EVENTS_MOST];
 static uint32_t s_count;
 static uint64_t s_lock_seq;
 static uint64_t s_token_seq;
@@ -83,8 +86,10 @@ static void teardown (void)
 {
     char command[100];
     close_host ();
-    for (unsigned i = 0; i < EVENTS_MOST; i++)
+    for (unsigned i = 0; i < EVENTS_MOST; i++) {
         tim3_buffer_free (&s_bodies[i]);
+        tim3_buffer_free (&s_bytes[i]);
+    }
     free (s_answer);
     free (s_arena.data);
     snprintf (command, sizeof command, "rm -r %s", s_path);
@@ -175,7 +180,7 @@ static void append (const char *source, uint64_t seq, uint64_t type, const void 
     tim3_buffer_t *bytes = &s_bodies[s_count];
     ck_assert_uint_lt (s_count, EVENTS_MOST);
     tim3_buffer_clear (bytes);
-    tim3_encode_map (bytes, tim3_message (type)->shape, body);
+    tim3_encode_array (bytes, tim3_message (type)->shape, body);
     *item = (tim3_event_item_t){.offset = s_count + 1, .seq = seq, .type = type, .time_us = s_now};
     item->body = (tim3_raw_t){bytes->data, (uint32_t) bytes->size};
     strcpy (item->source, source);
@@ -206,11 +211,31 @@ static void moved (const char *account, const char *to, tim3_amount_t amount, ti
     append ("token_manager.TIM3.0", ++s_token_seq, TIM3_MSG_TOKEN_TRANSFERRED, &event);
 }
 
+/*  Events of one source that follow each other are one run.  */
+static uint32_t make_runs (uint64_t from, uint64_t next)
+{
+    uint32_t count = 0;
+    for (uint64_t offset = from; offset < next; offset++) {
+        const tim3_event_item_t *item = &s_items[offset - 1];
+        tim3_run_t *run = &s_runs[count > 0 ? count - 1 : 0];
+        if (count == 0 || strcmp (run->source, item->source) != 0 || run->seq + run->count != item->seq) {
+            run = &s_runs[count];
+            tim3_run_begin (&s_bytes[count++]);
+            *run = (tim3_run_t){.offset = offset, .seq = item->seq};
+            strcpy (run->source, item->source);
+        }
+        runs_add (&s_bytes[count - 1], item->type, item->time_us, item->body.data, item->body.size);
+        run->count++;
+        run->events = tim3_run_end (&s_bytes[count - 1]);
+    }
+    return count;
+}
+
 static tim3_events_t stretch (uint64_t from, uint64_t next)
 {
     return (tim3_events_t){.subscription = 1,
                            .log = s_log,
-                           .items = {&s_items[from - 1], (uint32_t) (next - from)},
+                           .items = {s_runs, make_runs (from, next)},
                            .from = from,
                            .next = next,
                            .end = s_count + 1,
@@ -469,6 +494,27 @@ START_TEST (test_unreadable_body_is_a_gap)
     ck_assert_uint_eq (metrics ().lock_seq, 1);
     ck_assert_uint_eq (metric ("events_missing"), 1);
     ck_assert_uint_eq (metric ("events_unreadable"), 1);
+}
+END_TEST
+
+/*  What is behind something that is no event counts as lost, and so does all of a run that is none.  */
+START_TEST (test_unreadable_run_is_a_gap)
+{
+    for (int i = 1; i <= 5; i++)
+        locked ((tim3_amount_t) i);
+    tim3_events_t events = stretch (1, 4);
+    s_runs[0].events.size--; /* the last body ends too early */
+    ((uint8_t *) s_bytes[0].data)[4]--;
+    send (true, TIM3_MSG_EVENTS, &events);
+    ck_assert (metrics ().locked == 2);
+    ck_assert_uint_eq (metrics ().lock_seq, 3);
+    ck_assert_uint_eq (metric ("events_missing"), 1);
+    events = stretch (4, 6);
+    s_runs[0].events = (tim3_raw_t){(const uint8_t *) "\x05", 1};
+    send (true, TIM3_MSG_EVENTS, &events);
+    ck_assert (metrics ().locked == 2);
+    ck_assert_uint_eq (metrics ().lock_seq, 5);
+    ck_assert_uint_eq (metric ("events_missing"), 3);
 }
 END_TEST
 
@@ -1016,6 +1062,7 @@ Suite *suite_state_manager (void)
     tcase_add_test (log, test_gaps_and_repeats);
     tcase_add_test (log, test_first_number_must_be_one);
     tcase_add_test (log, test_unreadable_body_is_a_gap);
+    tcase_add_test (log, test_unreadable_run_is_a_gap);
     tcase_add_test (log, test_other_sources_and_types);
     TCase *state = new_case (suite, "state");
     tcase_add_test (state, test_effects);

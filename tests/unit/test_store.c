@@ -131,7 +131,7 @@ static void put_large (uint64_t seq)
 {
     static uint8_t body[4000];
     tim3_key_t key = tim3_key_u64 (seq);
-    tim3_event_item_t item = {.seq = seq, .type = 200, .body = {body, sizeof body}};
+    tim3_run_t item = {.seq = seq, .count = 1, .events = {body, sizeof body}};
     memset (body, 'x', sizeof body);
     memcpy (body, "\xda\x0f\x9d", 3); /* a text of 3,997 bytes */
     tim3_store_write (s_store, TIM3_TABLE_OUTBOX, &key, &item);
@@ -296,7 +296,7 @@ START_TEST (test_seek)
 {
     tim3_key_t high = tim3_key_text ("~");
     tim3_key_t low = tim3_key_empty ();
-    tim3_event_item_t event = {.seq = 1, .type = 200};
+    tim3_run_t event = {.seq = 1, .count = 1};
     tim3_lock_item_t lock = {.state = TIM3_LOCK_STATE_ACTIVE};
     put ("b", 'b');
     put ("d", 'd');

@@ -588,7 +588,7 @@ START_TEST (test_store_full)
 {
     mint (1, "alice", 100);
     burn (2, "alice", 30);
-    ck_assert_uint_gt (bench_fill_up (full_batch), 30);
+    ck_assert_uint_gt (bench_fill_up (full_batch), 20);
     ck_assert_uint_eq (bench_count (), 9);
     ck_assert_uint_eq (bench_count_of (TIM3_MSG_ERROR), 1);
     ck_assert (ledger ().supply == 70 && balance ("alice") == 60 && balance ("carol") == 5);
