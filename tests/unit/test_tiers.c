@@ -26,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MEBIBYTE (1024 * 1024)
@@ -795,6 +796,86 @@ START_TEST (test_cut_short_and_records_missing)
 }
 END_TEST
 
+/*  --------------------------------------------------------------------------------------------- marks  */
+
+static void put_number (uint64_t number)
+{
+    tim3_key_t key = tim3_key_u64 (number);
+    put_both (TIM3_TABLE_LOCK_DUE, &key, 1);
+}
+
+static void delete_number (uint64_t number)
+{
+    tim3_key_t key = tim3_key_u64 (number);
+    delete_both (TIM3_TABLE_LOCK_DUE, &key);
+}
+
+/*  What came and went needs no mark, even where a row behind it is below: then there is nothing to be written.  */
+START_TEST (test_rows_that_come_and_go_leave_no_marks)
+{
+    char names[64][64];
+    keep (UINT64_MAX / 2, UINT64_MAX / 2);
+    s_options.checkpoint_bytes = 16 * MEBIBYTE;
+    reopen ();
+    put_number (1000000);
+    ck_assert (end_batch (1) && tim3_store_tiers_checkpoint (s_store));
+    unsigned before = folder_list (s_path, "undo-", names);
+    for (uint64_t i = 0; i < 100; i++) {
+        put_number (i);
+        ck_assert (end_batch (1));
+        delete_number (i);
+        ck_assert (end_batch (1));
+    }
+    ck_assert (tim3_store_tiers_checkpoint (s_store));
+    ck_assert_uint_eq (folder_list (s_path, "undo-", names), before);
+    delete_number (1000000);
+    ck_assert (end_batch (1) && tim3_store_tiers_checkpoint (s_store));
+    ck_assert_uint_eq (folder_list (s_path, "undo-", names), before + 1);
+    check_content ();
+}
+END_TEST
+
+static bool first_number (uint64_t *number)
+{
+    tim3_key_t key = tim3_key_empty ();
+    bool there;
+    ck_assert (same_seek (s_store, TIM3_TABLE_LOCK_DUE, TIM3_SEEK_GT, &key, &there));
+    if (there)
+        *number = tim3_key_read_u64 (&key, 0);
+    return there;
+}
+
+/*  Whoever looks for the first row again and again walks over the marks in front of it once.  */
+START_TEST (test_marks_are_walked_over_once)
+{
+    uint64_t first = 0;
+    s_options.checkpoint_bytes = 16 * MEBIBYTE;
+    reopen ();
+    for (uint64_t i = 0; i < 20000; i++)
+        put_number (i);
+    ck_assert (end_batch (1) && tim3_store_tiers_checkpoint (s_store));
+    for (uint64_t i = 0; i < 20000; i++)
+        delete_number (i);
+    ck_assert (end_batch (1));
+    clock_t begun = clock ();
+    for (unsigned i = 0; i < 3000; i++)
+        ck_assert (!first_number (&first));
+    ck_assert_int_lt (clock () - begun, CLOCKS_PER_SEC);
+    put_number (15000);
+    ck_assert (first_number (&first) && first == 15000);
+    put_number (5000);
+    ck_assert (first_number (&first) && first == 5000);
+    ck_assert (end_batch (1));
+    delete_number (5000);
+    delete_number (15000);
+    ck_assert (!first_number (&first));
+    tim3_store_abort (s_store);
+    tim3_store_abort (s_model);
+    ck_assert (first_number (&first) && first == 5000);
+    check_content ();
+}
+END_TEST
+
 /*  --------------------------------------------------------------------------------------------- notes  */
 
 static tim3_buffer_t s_notes;
@@ -1294,6 +1375,7 @@ Suite *suite_tiers (void)
           test_the_past_when_it_cannot_be_kept);
     CASE ("cut short", test_cut_short_at_any_call, test_cut_short_with_nothing_kept,
           test_cut_short_and_kept_no_more, test_cut_short_and_records_missing);
+    CASE ("marks", test_rows_that_come_and_go_leave_no_marks, test_marks_are_walked_over_once);
     CASE ("notes", test_notes_come_back_in_order);
     CASE ("switch", test_switching_loses_nothing, test_switching_can_be_killed_at_any_call,
           test_working_can_be_killed_at_any_call, test_a_copy_is_adopted_with_its_journal);
