@@ -168,11 +168,11 @@ static bool tiers_get (tim3_store_t *base, tim3_table_t table, const tim3_key_t 
     if (base->error)
         return false;
     place_set (&place, table, key);
-    if (!tim3_memtable_get (self->active, place.bytes, place.size, &row) &&
-        !(self->frozen && tim3_memtable_get (self->frozen, place.bytes, place.size, &row))) {
+    if (!tim3_memtable_get (self->active, place.bytes, place.size, &row)) {
         if (compare_keys (key, &self->below[table]) > 0)
             return false;
-        return self->reader->ops->get (self->reader, table, key, value, size) && !take_error (self);
+        if (!self->frozen || !tim3_memtable_get (self->frozen, place.bytes, place.size, &row))
+            return self->reader->ops->get (self->reader, table, key, value, size) && !take_error (self);
     }
     *value = row.value;
     *size = row.value_size;
