@@ -851,27 +851,27 @@ START_TEST (test_marks_are_walked_over_once)
     uint64_t first = 0;
     s_options.checkpoint_bytes = 16 * MEBIBYTE;
     reopen ();
-    for (uint64_t i = 0; i < 20000; i++)
+    for (uint64_t i = 0; i < 4000; i++)
         put_number (i);
     ck_assert (end_batch (1) && tim3_store_tiers_checkpoint (s_store));
-    for (uint64_t i = 0; i < 20000; i++)
+    for (uint64_t i = 0; i < 4000; i++)
         delete_number (i);
     ck_assert (end_batch (1));
     clock_t begun = clock ();
     for (unsigned i = 0; i < 3000; i++)
         ck_assert (!first_number (&first));
     ck_assert_int_lt (clock () - begun, CLOCKS_PER_SEC);
-    put_number (15000);
-    ck_assert (first_number (&first) && first == 15000);
-    put_number (5000);
-    ck_assert (first_number (&first) && first == 5000);
+    put_number (3000);
+    ck_assert (first_number (&first) && first == 3000);
+    put_number (1000);
+    ck_assert (first_number (&first) && first == 1000);
     ck_assert (end_batch (1));
-    delete_number (5000);
-    delete_number (15000);
+    delete_number (1000);
+    delete_number (3000);
     ck_assert (!first_number (&first));
     tim3_store_abort (s_store);
     tim3_store_abort (s_model);
-    ck_assert (first_number (&first) && first == 5000);
+    ck_assert (first_number (&first) && first == 1000);
     check_content ();
 }
 END_TEST
