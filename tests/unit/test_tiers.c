@@ -551,20 +551,29 @@ static void start_anew (void)
     keep (UINT64_MAX / 2, UINT64_MAX / 2);
 }
 
-/*  One write of the thread's fails, whichever it is: an undo file may be lacking then, and none is wrong.  */
+static void wait_for_next_segment (void)
+{
+    for (unsigned i = 0; i < 1000 && !folder_has (s_path, "journal.next"); i++)
+        usleep (10000);
+    ck_assert (folder_has (s_path, "journal.next"));
+}
+
+/*  One write of an undo file fails, whichever it is, or the first of the environment: a file may be lacking then, and none
+    is wrong.  */
 START_TEST (test_the_past_when_it_cannot_be_kept)
 {
-    for (unsigned nth = 1; nth <= 10; nth++) {
+    for (unsigned nth = 1; nth <= 3; nth++) {
         start_anew ();
         for (unsigned i = 0; i < 4; i++) {
             s_digests[i] = memory_store_digest (s_model);
             ck_assert (steps (300) && end_batch (1));
             put_both (TIM3_TABLE_COUNTER, &(tim3_key_t){.data = "x", .size = 1}, 8);
             ck_assert (end_batch (1));
+            wait_for_next_segment ();
             if (i == 2)
                 faults_set (FAULTS_WRITE | FAULTS_OTHERS, nth, ENOSPC);
             ck_assert (tim3_store_tiers_checkpoint (s_store) || tim3_store_tiers_checkpoint (s_store));
-            faults_clear ();
+            ck_assert (faults_clear () || i != 2);
         }
         check_content ();
         ck_assert_uint_ge (go_back (4), 1);
@@ -1238,9 +1247,7 @@ START_TEST (test_the_next_segment_is_there_in_time)
     reopen ();
     for (unsigned segment = 0; segment < 3; segment++) {
         fill (segment ? 256u << segment : 10);
-        for (unsigned i = 0; i < 1000 && !folder_has (s_path, "journal.next"); i++)
-            usleep (10000);
-        ck_assert (folder_has (s_path, "journal.next"));
+        wait_for_next_segment ();
     }
 }
 END_TEST
