@@ -38,6 +38,7 @@
 #define MADE_FILE "journal.made"
 #define BLOCK 4096
 #define STAGE (1024 * 1024)
+#define SEGMENT_IN_HASTE (2 * 1024 * 1024)
 #define ZEROS (256 * 1024)
 #define REST_MOST_US 10000
 
@@ -463,6 +464,7 @@ static int take_prepared (tim3_journal_t *self, uint64_t least, uint64_t *size)
     return -1;
 }
 
+/*  One that is not there in time is made here, and small: a commit waits for it.  */
 static int take_file (tim3_journal_t *self, uint64_t least, const char **name, uint64_t *size)
 {
     int file = take_prepared (self, least, size);
@@ -470,6 +472,7 @@ static int take_file (tim3_journal_t *self, uint64_t least, const char **name, u
     if (file >= 0)
         return file;
     *size = atomic_load (&self->next_size);
+    *size = *size < SEGMENT_IN_HASTE ? *size : SEGMENT_IN_HASTE;
     *size = *size > least ? *size : whole_blocks (least);
     return make_file (self->directory, *name, *size, false);
 }
@@ -485,9 +488,11 @@ static int write_segment_head (const tim3_journal_t *self, int file)
     return write_all (file, self->head, BLOCK, 0) ? fdatasync (file) : -1;
 }
 
+/*  Twice as large as the largest so far.  */
 static void plan_next (tim3_journal_t *self)
 {
     uint64_t size = self->size * 2;
+    size = size < atomic_load (&self->next_size) ? atomic_load (&self->next_size) : size;
     size = size < SEGMENT_LEAST ? SEGMENT_LEAST : size;
     size = size > self->segment_most ? self->segment_most : size;
     atomic_store (&self->next_size, whole_blocks (size));

@@ -73,6 +73,7 @@ struct tim3_memtable {
     change_t *changes;
     size_t changes_count;
     size_t changes_capacity;
+    bool forgets; /* some of them */
     tim3_buffer_t saved;
 };
 
@@ -334,6 +335,7 @@ static void begin_batch (tim3_memtable_t *self)
     self->batch++;
     self->begun = self->arena.at;
     self->changes_count = 0;
+    self->forgets = false;
     tim3_buffer_clear (&self->saved);
 }
 
@@ -437,6 +439,7 @@ void tim3_memtable_forget (tim3_memtable_t *self, const uint8_t *key, size_t key
         return;
     tim3_memtable_delete (self, key, key_size);
     row->forgotten = true;
+    self->forgets = true;
 }
 
 size_t tim3_memtable_changes (const tim3_memtable_t *self)
@@ -452,7 +455,7 @@ tim3_memrow_t tim3_memtable_change (const tim3_memtable_t *self, size_t position
 
 void tim3_memtable_commit (tim3_memtable_t *self)
 {
-    for (size_t i = 0; i < self->changes_count; i++)
+    for (size_t i = 0; self->forgets && i < self->changes_count; i++)
         if (self->changes[i].row->forgotten)
             drop (self, self->changes[i].row);
     begin_batch (self);

@@ -84,7 +84,6 @@ void tim3_memarena_free (tim3_memarena_t *self)
 #define WIDTH 64
 #define PREFIX_MAX 104
 #define HEIGHT_MAX 16
-#define AHEAD 8
 
 /*  In an inner node, entry i stands for child i, and its row is the smallest below that child. That of the very first
     child on every level is not kept up: it is never looked at, since whatever is not behind entry 1 belongs there.  */
@@ -289,35 +288,18 @@ static tim3_memplace_t seek (const tim3_memtree_t *self, const uint8_t *key, siz
     return (tim3_memplace_t){node, search (node, key, key_size, past)};
 }
 
-/*  Rows lie anywhere in memory, and so do their pages, which is why a hint to the processor does nothing. Some are read at once, so that
-    it waits for all of them together.  */
-static void read_ahead (const tim3_memnode_t *leaf, unsigned at)
-{
-    unsigned end = at + AHEAD < leaf->count ? at + AHEAD : leaf->count;
-    uint8_t read = 0;
-    for (unsigned i = at; i < end; i++)
-        read |= leaf->rows[i]->key_size;
-    __asm__ volatile("" : : "r"(read));
-}
-
 const tim3_memdata_t *tim3_memtree_next (tim3_memplace_t *place)
 {
     if (place->leaf && place->at >= place->leaf->count)
         *place = (tim3_memplace_t){place->leaf->next, 0};
-    if (!place->leaf)
-        return NULL;
-    if (place->at % AHEAD == 0)
-        read_ahead (place->leaf, place->at);
-    return place->leaf->rows[place->at++];
+    return place->leaf ? place->leaf->rows[place->at++] : NULL;
 }
 
 const tim3_memdata_t *tim3_memtree_after (const tim3_memtree_t *self, const uint8_t *key, size_t key_size,
                                           bool past)
 {
     tim3_memplace_t place = seek (self, key, key_size, past);
-    if (place.leaf && place.at == place.leaf->count)
-        place = (tim3_memplace_t){place.leaf->next, 0};
-    return place.leaf ? place.leaf->rows[place.at] : NULL;
+    return tim3_memtree_next (&place);
 }
 
 const tim3_memdata_t *tim3_memtree_before (const tim3_memtree_t *self, const uint8_t *key, size_t key_size,

@@ -41,9 +41,20 @@
 #define REST_TIMES 20        /* a rest is at most so many times as long as the work before it, ... */
 #define REST_MOST_US 1000000 /* ... and so long */
 #define NAP_US 4000
+#define GAP_LEAST 4 /* marks that were walked over, to be worth remembering */
 #define SPARE_MOST 4 /* times as much memory as a stretch of the journal has bytes */
 
 typedef enum { WORK_NONE, WORK_ASKED, WORK_DONE } work_t;
+
+/*  A stretch of a table's keys in which there is nothing but marks of deleted rows, as a search has found. Who looks for the first row
+    again and again, as a sweep does, walks over them once.  */
+typedef struct {
+    bool known;
+    bool with_from; /* from belongs to it */
+    bool endless;   /* there is no to, which does not belong to it */
+    tim3_key_t from;
+    tim3_key_t to;
+} gap_t;
 
 typedef struct {
     tim3_store_t base; /* first: the interface's pointer is ours */
@@ -62,9 +73,10 @@ typedef struct {
     uint64_t appended;    /* bytes in the journal since the last freeze */
     bool fresh;           /* a stretch of the journal has begun */
     bool has_journal;     /* the environment said so when it was opened */
-    /* Below the active table no key of a table comes after this one, so that a row past it can be forgotten
-       instead of marked as deleted.  */
+    /* Below the active table no key of a table comes after this one, so that most of what is new need not be
+       looked for there.  */
     tim3_key_t below[TABLES];
+    gap_t *gaps[TABLES]; /* NULL: none yet */
     /* the thread and what it works on */
     pthread_t thread;
     bool threaded;
@@ -156,11 +168,11 @@ static bool tiers_get (tim3_store_t *base, tim3_table_t table, const tim3_key_t 
     if (base->error)
         return false;
     place_set (&place, table, key);
-    if (!tim3_memtable_get (self->active, place.bytes, place.size, &row) &&
-        !(self->frozen && tim3_memtable_get (self->frozen, place.bytes, place.size, &row))) {
+    if (!tim3_memtable_get (self->active, place.bytes, place.size, &row)) {
         if (compare_keys (key, &self->below[table]) > 0)
             return false;
-        return self->reader->ops->get (self->reader, table, key, value, size) && !take_error (self);
+        if (!self->frozen || !tim3_memtable_get (self->frozen, place.bytes, place.size, &row))
+            return self->reader->ops->get (self->reader, table, key, value, size) && !take_error (self);
     }
     *value = row.value;
     *size = row.value_size;
@@ -222,16 +234,51 @@ static candidate_t *nearest (candidate_t candidates[3], bool backwards)
     return best;
 }
 
-static bool tiers_seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how, tim3_key_t *key,
-                        const uint8_t **value, size_t *size)
+static bool is_in_gap (const gap_t *gap, const tim3_key_t *key, bool strictly)
 {
-    tiers_t *self = (tiers_t *) base;
-    bool backwards = is_backwards (how);
-    candidate_t candidates[3];
-    candidate_t *best;
-
-    if (base->error)
+    if (!gap || !gap->known)
         return false;
+    int order = compare_keys (key, &gap->from);
+    return (order > 0 || (order == 0 && (gap->with_from || strictly))) &&
+           (gap->endless || compare_keys (key, &gap->to) < 0);
+}
+
+/*  to is NULL where nothing comes any more.  */
+static void remember_gap (tiers_t *self, tim3_table_t table, const tim3_key_t *from, bool with_from,
+                          const tim3_key_t *to)
+{
+    gap_t *gap = self->gaps[table];
+    if (!gap)
+        gap = self->gaps[table] = tim3_alloc (sizeof *gap);
+    *gap = (gap_t){.known = true, .with_from = with_from, .endless = !to, .from = *from};
+    if (to)
+        gap->to = *to;
+}
+
+/*  A row comes in: what is in front of it is a gap still.  */
+static void end_gap (tiers_t *self, tim3_table_t table, const tim3_key_t *key)
+{
+    gap_t *gap = self->gaps[table];
+    if (!is_in_gap (gap, key, false))
+        return;
+    gap->endless = false;
+    gap->to = *key;
+}
+
+/*  What was deleted comes back.  */
+static void forget_gaps (tiers_t *self)
+{
+    for (unsigned i = 0; i < TABLES; i++)
+        if (self->gaps[i])
+            self->gaps[i]->known = false;
+}
+
+/*  The first row that is not deleted; *skipped counts those that are.  */
+static candidate_t *find_row (tiers_t *self, tim3_table_t table, tim3_seek_t how, const tim3_key_t *key,
+                              candidate_t candidates[3], unsigned *skipped)
+{
+    bool backwards = is_backwards (how);
+    candidate_t *best;
     seek_memory (self->active, table, how, key, &candidates[0]);
     candidates[1].there = candidates[2].there = false;
     bool nothing_below = !backwards && compare_keys (key, &self->below[table]) > 0;
@@ -251,8 +298,30 @@ static bool tiers_seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how,
             else
                 seek_memory (i == 0 ? self->active : self->frozen, table, on, &past, &candidates[i]);
         }
+        ++*skipped;
     }
-    if (take_error (self) || !best)
+    return best;
+}
+
+static bool tiers_seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how, tim3_key_t *key,
+                        const uint8_t **value, size_t *size)
+{
+    tiers_t *self = (tiers_t *) base;
+    const gap_t *gap = is_backwards (how) ? NULL : self->gaps[table];
+    candidate_t candidates[3];
+    unsigned skipped = 0;
+    if (base->error)
+        return false;
+    bool in_gap = is_in_gap (gap, key, how == TIM3_SEEK_GT);
+    if (in_gap && gap->endless)
+        return false;
+    candidate_t *best = in_gap ? find_row (self, table, TIM3_SEEK_GE, &gap->to, candidates, &skipped)
+                               : find_row (self, table, how, key, candidates, &skipped);
+    if (take_error (self))
+        return false;
+    if (!is_backwards (how) && skipped >= GAP_LEAST)
+        remember_gap (self, table, key, how == TIM3_SEEK_GE, best ? &best->key : NULL);
+    if (!best)
         return false;
     *key = best->key;
     *value = best->value;
@@ -275,17 +344,32 @@ static void tiers_put (tim3_store_t *base, tim3_table_t table, const tim3_key_t 
     }
     place_set (&place, table, key);
     tim3_memtable_put (self->active, place.bytes, place.size, value, size);
+    end_gap (self, table, key);
 }
 
-/*  Also how recovery deletes: the same rows are to be left.  */
+/*  Whether a read below the active table would find the key. The environment holds a part of the frozen table or not, but a key that
+    the frozen one does not hide is the same in it either way.  */
+static bool is_below (tiers_t *self, tim3_table_t table, const tim3_key_t *key, const place_t *place)
+{
+    tim3_memrow_t row;
+    const uint8_t *value;
+    size_t size;
+    if (compare_keys (key, &self->below[table]) > 0)
+        return false;
+    if (self->frozen && tim3_memtable_get (self->frozen, place->bytes, place->size, &row))
+        return !row.deleted;
+    return self->reader->ops->get (self->reader, table, key, &value, &size) || take_error (self);
+}
+
+/*  Also how recovery deletes. A mark is left where there is something to hide, for who goes through a table walks over all of them.  */
 static void erase (tiers_t *self, tim3_table_t table, const tim3_key_t *key)
 {
     place_t place;
     place_set (&place, table, key);
-    if (compare_keys (key, &self->below[table]) > 0)
-        tim3_memtable_forget (self->active, place.bytes, place.size);
-    else
+    if (is_below (self, table, key, &place))
         tim3_memtable_delete (self->active, place.bytes, place.size);
+    else
+        tim3_memtable_forget (self->active, place.bytes, place.size);
 }
 
 static void tiers_delete (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key)
@@ -679,6 +763,8 @@ static void tiers_abort (tim3_store_t *base)
         tim3_store_abort (self->reader);
         return;
     }
+    if (tiers_dirty (base))
+        forget_gaps (self);
     tim3_memtable_abort (self->active);
     self->record.size = self->kept;
 }
@@ -783,6 +869,8 @@ static void tiers_close (tim3_store_t *base)
     tim3_store_close (&self->writer);
     tim3_store_close (&self->reader);
     tim3_buffer_free (&self->record);
+    for (unsigned i = 0; i < TABLES; i++)
+        free (self->gaps[i]);
     pthread_cond_destroy (&self->changed);
     pthread_mutex_destroy (&self->lock);
     free (self);
@@ -823,6 +911,8 @@ static bool apply_effects (tiers_t *self, const tim3_record_t *record)
             erase (self, row.key[0], &key);
         else
             tim3_memtable_put (self->active, row.key, row.key_size, row.value, row.value_size);
+        if (!row.deleted)
+            end_gap (self, row.key[0], &key);
     }
     tim3_memtable_commit (self->active);
     return true;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MEBIBYTE (1024 * 1024)
@@ -238,6 +239,43 @@ static uint64_t make_segments (char names[64][64])
     ck_assert_uint_eq (folder_list (s_path, "journal-", names), SEGMENTS);
     return 900;
 }
+
+static bool take_nothing (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why,
+                          size_t why_size)
+{
+    (void) context, (void) number, (void) payload, (void) size, (void) why, (void) why_size;
+    return false;
+}
+
+/*  A commit waits for a segment that nobody has made beforehand.  */
+START_TEST (test_segments_made_in_haste_are_small)
+{
+    static uint8_t record[300000];
+    size_t count;
+    tim3_journal_place_t place = {0, 1};
+    ck_assert_int_eq (mkdir (s_copy, 0700), 0);
+    int directory = open (s_copy, O_RDONLY | O_DIRECTORY);
+    tim3_journal_t *journal =
+        tim3_journal_open (directory, &place, 64 << 20, take_nothing, NULL, s_why, sizeof s_why);
+    ck_assert_msg (journal != NULL, "%s", s_why);
+    for (unsigned i = 0; i < 60; i++)
+        ck_assert_int_eq (tim3_journal_append (journal, record, sizeof record), TIM3_STORE_OK);
+    tim3_segment_t *segments = tim3_journal_segments (directory, &count);
+    ck_assert_uint_gt (count, 5);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_uint_le (segments[i].bytes, 2 << 20);
+    ck_assert (tim3_journal_wants_next (journal) && !tim3_journal_wants_next (journal));
+    tim3_journal_prepare (journal);
+    for (unsigned i = 0; i < 7; i++)
+        ck_assert_int_eq (tim3_journal_append (journal, record, sizeof record), TIM3_STORE_OK);
+    free (segments);
+    segments = tim3_journal_segments (directory, &count);
+    ck_assert_uint_gt (segments[count - 1].bytes, 2 << 20);
+    free (segments);
+    tim3_journal_close (&journal);
+    close (directory);
+}
+END_TEST
 
 START_TEST (test_missing_segment)
 {
@@ -552,6 +590,7 @@ Suite *suite_journal (void)
     tcase_add_test (group, test_damage_in_the_last_record);
     tcase_add_test (group, test_damage_in_the_middle);
     tcase_add_test (group, test_damage_in_the_head_of_a_segment);
+    tcase_add_test (group, test_segments_made_in_haste_are_small);
     tcase_add_test (group, test_missing_segment);
     tcase_add_test (group, test_damaged_heads);
     tcase_add_test (group, test_damaged_seal);
