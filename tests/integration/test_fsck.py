@@ -222,7 +222,7 @@ def test_json():
 
 def test_every_table_has_rows():
     """What the tests below rely on."""
-    wanted = {TOKENS: "account record history failed_by_account burn_due burn_due_list ledger outbox counter meta",
+    wanted = {TOKENS: "account record failed_by_account burn_due burn_due_list ledger outbox counter meta",
               LOCKS: "lock release lock_due lock_due_list lock_totals",
               USDA: "holding collateral_record vault collateral_totals",
               STATE: "position asset_metrics log_cursor", ROUTER: "registry log log_source standing"}
@@ -246,7 +246,7 @@ def every_field(store, table, choose=anything, free=()):
 
 
 def test_every_field_of_the_token_manager():
-    for table in ("meta", "counter", "ledger", "account", "history"):
+    for table in ("meta", "counter", "ledger", "account"):
         every_field(TOKENS, table)
     last = max(record["seq"] for _, record in rows(Worked.get(), TOKENS, "outbox"))
     every_field(TOKENS, "outbox")
@@ -314,7 +314,8 @@ def test_records_are_named():
     broken(TOKENS, "account", lambda r: r["entries"] > 3, ("bump", "balance"), "account {account}: balance")
     broken(TOKENS, "record", lambda r: r["kind"] == "mint" and r["status"] == "completed", ("bump", "amount"),
            "tx {tx}: amount is")
-    broken(TOKENS, "history", lambda r: r["number"] == 2, ("bump", "amount"), "entry number 2: amount is")
+    broken(TOKENS, "record", lambda r: r["entry"] == 2 and r["kind"] == "mint", ("bump", "balance"),
+           "tx {tx}: balance of {account} is")
     broken(TOKENS, "ledger", anything, ("supply=99999999999",), "supply is \"99999999999\"", "NOT BACKED")
     broken(LOCKS, "lock", lambda r: r["state"] == "active", ("bump", "code"), "tx {tx}: code is")
     broken(USDA, "vault", anything, ("bump", "total"), "vault {vault}: total is")
