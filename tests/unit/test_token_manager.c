@@ -698,15 +698,21 @@ END_TEST
 START_TEST (test_list_history)
 {
     static const char *const cursors[] = {"00", "77777777777777777777777777777777", "00000000000000000000000000000000",
-                                          "2020202020202020202020202020202020"};
+                                          "2020202020202020202020202020202020",
+                                          "66666666666666666666666666666666"};
     tim3_list_history_t ask = {.account = "alice", .limit = 3};
     uint64_t number;
     tim3_amount_t sum;
     mint (1, "alice", 100);
+    mint (31, "bob", 100);
     for (uint8_t i = 2; i < 12; i++) {
         tim3_token_transfer_t move = moving (i, i % 2 ? "alice" : "bob", i % 2 ? "bob" : "alice", i);
         bench_send (TIM3_MSG_TOKEN_TRANSFER, &move);
+        move = moving ((uint8_t) (40 + i), "bob", "carol", 1); /* of bob's history, not of alice's */
+        bench_send (TIM3_MSG_TOKEN_TRANSFER, &move);
     }
+    tim3_lock_t too_much = burning (0x66, "alice", 5000);
+    bench_refused (TIM3_MSG_TOKEN_BURN, &too_much, TIM3_INSUFFICIENT_FUNDS);
     burn (20, "alice", 7);
     number = account ("alice").entries;
     sum = balance ("alice");
@@ -729,6 +735,7 @@ START_TEST (test_list_history)
     strcpy (ask.cursor, page->cursor);
     strcpy (ask.account, "bob");
     bench_refused (TIM3_MSG_LIST_HISTORY, &ask, TIM3_INVALID_FIELD);
+    strcpy (ask.account, "alice");
     for (unsigned i = 0; i < sizeof cursors / sizeof cursors[0]; i++) {
         strcpy (ask.cursor, cursors[i]);
         bench_refused (TIM3_MSG_LIST_HISTORY, &ask, TIM3_INVALID_FIELD);
