@@ -9,7 +9,7 @@ typedef struct {
     const tim3_fsck_store_t *store;
     tim3_ledger_t sums; /* as the records tell */
     tim3_amount_t balances;
-    tim3_account_t account; /* whose history is being read, as far as it is */
+    uint64_t entries; /* in all histories */
 } tokens_t;
 
 static tim3_fsck_place_t place (const tokens_t *self, tim3_table_t table)
@@ -31,112 +31,100 @@ static bool find_tail (const tim3_fsck_store_t *store, const uint8_t *tail, tim3
 
 static const tim3_fsck_due_t s_due = {TIM3_TABLE_BURN_DUE, TIM3_TABLE_BURN_DUE_LIST, sizeof (tim3_id_t), find_tail};
 
-/*  ------------------------------------------------------------------------------------------- history  */
+/*  -------------------------------------------------------------------------------- accounts and histories
+    A history goes from the account to its newest record, and from each record to the one before.  */
 
-/*  What the entry of a record in an account's history must be; false when it has none there.  */
-static bool derive_entry (const tim3_transaction_t *record, const char *account, tim3_entry_t *entry)
+/*  A step on the way back: the entry, and what must be behind it.  */
+typedef struct {
+    const char *account;
+    tim3_id_t tx;
+    uint64_t number;       /* that it must have */
+    tim3_amount_t balance; /* that it must tell */
+} step_t;
+
+/*  Finds the record of the entry; false when the history is broken off there.  */
+static bool read_step (tokens_t *self, const tim3_fsck_place_t *from, const step_t *step, tim3_transaction_t *record)
 {
-    static const uint8_t kinds[] = {[TIM3_TX_KIND_MINT] = TIM3_ENTRY_KIND_MINT,
-                                    [TIM3_TX_KIND_REDEEM] = TIM3_ENTRY_KIND_REDEEM,
-                                    [TIM3_TX_KIND_TRANSFER] = TIM3_ENTRY_KIND_SENT,
-                                    [TIM3_TX_KIND_CONTROL] = 0};
-    bool own = strcmp (record->account, account) == 0;
-    bool received = record->kind == TIM3_TX_KIND_TRANSFER && !own && strcmp (record->to, account) == 0;
-    if (record->status == TIM3_TX_STATUS_FAILED || record->kind == TIM3_TX_KIND_CONTROL ||
-        (!own && !received))
+    char tx[TIM3_ID_TEXT_MAX];
+    tim3_id_format (&step->tx, tx);
+    if (!tim3_fsck_read_tx (self->store, TIM3_TABLE_RECORD, &step->tx, record)) {
+        tim3_fsck_problem (self->fsck, from, "entry %llu of the history of %s is tx %s, which has no record",
+                           (unsigned long long) step->number, step->account, tx);
         return false;
-    entry->tx = record->tx;
-    entry->kind = own ? kinds[record->kind] : TIM3_ENTRY_KIND_RECEIVED;
-    strcpy (entry->other, own ? record->to : record->account);
-    entry->amount = record->amount;
-    entry->balance = own ? record->balance : record->to_balance;
-    entry->time_us = record->time_us;
+    }
+    if (record->status != TIM3_TX_STATUS_FAILED && record->kind != TIM3_TX_KIND_CONTROL
+        && (strcmp (record->account, step->account) == 0 || strcmp (record->to, step->account) == 0))
+        return true;
+    tim3_fsck_problem (self->fsck, from, "entry %llu of the history of %s is tx %s, which moves nothing on it",
+                       (unsigned long long) step->number, step->account, tx);
+    return false;
+}
+
+static void check_step (tokens_t *self, const tim3_fsck_place_t *at, const step_t *step, uint64_t number,
+                        tim3_amount_t balance)
+{
+    char is[TIM3_AMOUNT_TEXT_MAX];
+    char should[TIM3_AMOUNT_TEXT_MAX];
+    if (number != step->number)
+        tim3_fsck_problem (self->fsck, at, "entry is %llu, but \"%llu\" by the history of %s",
+                           (unsigned long long) number, (unsigned long long) step->number, step->account);
+    if (balance != step->balance)
+        tim3_fsck_problem (self->fsck, at, "balance of %s is %s, but \"%s\" by the entries behind", step->account,
+                           tim3_amount_format_units (balance, is), tim3_amount_format_units (step->balance, should));
+}
+
+/*  Goes back over a record, from the balance that it tells, so that one wrong entry is told once. False where it was before.  */
+static bool step_back (tokens_t *self, step_t *step, const tim3_transaction_t *record)
+{
+    const tim3_fsck_place_t at = {self->store, TIM3_TABLE_RECORD, tim3_key_id (&step->tx)};
+    bool own = strcmp (record->account, step->account) == 0;
+    bool in = !own || record->kind == TIM3_TX_KIND_MINT;
+    tim3_amount_t balance = own ? record->balance : record->to_balance;
+    uint32_t bit = own ? TIM3_FSCK_ENTRY : TIM3_FSCK_ENTRY_TO;
+    uint32_t *seen = tim3_fsck_seen (self->store, &step->tx);
+    if (*seen & bit) {
+        tim3_fsck_problem (self->fsck, &at, "has an entry in the history of %s before", step->account);
+        return false;
+    }
+    *seen |= bit;
+    check_step (self, &at, step, own ? record->entry : record->to_entry, balance);
+    if (!(in ? tim3_amount_sub (balance, record->amount, &step->balance)
+             : tim3_amount_add (balance, record->amount, &step->balance)))
+        tim3_fsck_problem (self->fsck, &at, "the amount does not fit the balance of %s", step->account);
+    step->tx = own ? record->previous : record->to_previous;
+    step->number--;
     return true;
 }
 
-static void check_entry_record (tokens_t *self, const tim3_fsck_place_t *at, const tim3_entry_t *entry)
+/*  The newest entry tells what the account must be.  */
+static tim3_account_t derive_account (const tim3_account_t *account, const tim3_transaction_t *newest)
 {
+    tim3_account_t derived = *account;
+    bool own = strcmp (newest->account, account->account) == 0;
+    derived.entries = own ? newest->entry : newest->to_entry;
+    derived.balance = own ? newest->balance : newest->to_balance;
+    return derived;
+}
+
+static void check_history (tokens_t *self, const tim3_fsck_place_t *at, const tim3_account_t *account)
+{
+    step_t step = {account->account, account->last, account->entries, 0};
+    tim3_fsck_place_t from = *at;
     tim3_transaction_t record;
-    char tx[TIM3_ID_TEXT_MAX];
-    tim3_entry_t derived = {.number = tim3_key_read_u64 (&at->key, at->key.size - 8u)};
-    tim3_id_format (&entry->tx, tx);
-    if (!tim3_fsck_read_tx (self->store, TIM3_TABLE_RECORD, &entry->tx, &record)) {
-        tim3_fsck_problem (self->fsck, at, "tx %s has no record", tx);
+    if (step.number == 0 || !read_step (self, at, &step, &record))
         return;
+    tim3_account_t derived = derive_account (account, &record);
+    tim3_fsck_compare (self->fsck, at, &tim3_shape_account, account, &derived, "its newest entry");
+    step.number = derived.entries;
+    step.balance = derived.balance;
+    while (step_back (self, &step, &record) && step.number > 0) {
+        if (!read_step (self, &from, &step, &record))
+            return;
+        from = (tim3_fsck_place_t){self->store, TIM3_TABLE_RECORD, tim3_key_id (&step.tx)};
     }
-    if (!derive_entry (&record, self->account.account, &derived)) {
-        tim3_fsck_problem (self->fsck, at, "the record of tx %s moves nothing on this account", tx);
-        return;
-    }
-    tim3_fsck_compare (self->fsck, at, &tim3_shape_entry, entry, &derived, "its record");
-    uint32_t bit = derived.kind == TIM3_ENTRY_KIND_RECEIVED ? TIM3_FSCK_ENTRY_TO : TIM3_FSCK_ENTRY;
-    uint32_t *seen = tim3_fsck_seen (self->store, &entry->tx);
-    if (*seen & bit)
-        tim3_fsck_problem (self->fsck, at, "tx %s has an entry in this history before", tx);
-    *seen |= bit;
-}
-
-/*  Goes on from the balance that the entry tells, so that one wrong entry is told once.  */
-static void check_running (tokens_t *self, const tim3_fsck_place_t *at, const tim3_entry_t *entry)
-{
-    tim3_entry_t derived = *entry;
-    bool in = entry->kind == TIM3_ENTRY_KIND_MINT || entry->kind == TIM3_ENTRY_KIND_RECEIVED;
-    uint64_t number = tim3_key_read_u64 (&at->key, at->key.size - 8u);
-    self->account.entries++;
-    if (number != self->account.entries) {
-        tim3_fsck_problem (self->fsck, at,
-                           "the history goes on with entry %llu, but \"%llu\" by the entry before",
-                           (unsigned long long) number, (unsigned long long) self->account.entries);
-        self->account.entries = number;
-    } else {
-        bool fits = in ? tim3_amount_add (self->account.balance, entry->amount, &derived.balance)
-                       : tim3_amount_sub (self->account.balance, entry->amount, &derived.balance);
-        if (!fits)
-            tim3_fsck_problem (self->fsck, at, "the amount does not fit the balance of the entry before");
-        tim3_fsck_compare (self->fsck, at, &tim3_shape_entry, entry, &derived, "the entries before");
-    }
-    self->account.balance = entry->balance;
-}
-
-/*  The history of an account has been read to its end.  */
-static void end_history (tokens_t *self)
-{
-    tim3_fsck_place_t at = {self->store, TIM3_TABLE_ACCOUNT, tim3_key_text (self->account.account)};
-    tim3_account_t found;
-    if (self->account.account[0] == '\0')
-        return;
-    if (!tim3_fsck_read (&at, &found))
-        tim3_fsck_problem (self->fsck, &at, "there is a history, but no account");
-    else {
-        self->account.frozen = found.frozen;
-        tim3_fsck_compare (self->fsck, &at, &tim3_shape_account, &found, &self->account, "its history");
-    }
-}
-
-static void check_histories (tokens_t *self)
-{
-    tim3_fsck_place_t at = place (self, TIM3_TABLE_HISTORY);
-    tim3_entry_t entry;
-    while (tim3_fsck_next (self->fsck, &at, &entry)) {
-        const char *account = (const char *) at.key.data;
-        if (strcmp (account, self->account.account) != 0) {
-            end_history (self);
-            self->account = (tim3_account_t){.balance = 0};
-            tim3_fsck_key_name (&at, self->account.account, sizeof self->account.account);
-        }
-        check_entry_record (self, &at, &entry);
-        check_running (self, &at, &entry);
-    }
-    end_history (self);
-}
-
-/*  ------------------------------------------------------------------------------------------- accounts  */
-
-static bool has_history (const tokens_t *self, const tim3_key_t *account)
-{
-    tim3_fsck_place_t at = {self->store, TIM3_TABLE_HISTORY, *account};
-    tim3_entry_t entry;
-    return tim3_fsck_next (self->fsck, &at, &entry) && tim3_key_has_prefix (&at.key, account);
+    if (step.number == 0 && (step.balance != 0 || !tim3_id_is_zero (&step.tx)))
+        tim3_fsck_problem (self->fsck, &from, "the history of %s begins with a balance, or with another entry before",
+                           account->account);
 }
 
 static void check_accounts (tokens_t *self)
@@ -146,14 +134,19 @@ static void check_accounts (tokens_t *self)
     while (tim3_fsck_next (self->fsck, &at, &account)) {
         tim3_account_t derived = account;
         tim3_fsck_key_name (&at, derived.account, sizeof derived.account);
-        if (!has_history (self, &at.key))
-            derived.balance = derived.entries = 0;
+        if (account.entries == 0) {
+            derived.balance = 0;
+            memset (&derived.last, 0, sizeof derived.last);
+        }
         tim3_fsck_compare (self->fsck, &at, &tim3_shape_account, &account, &derived,
                            "its key and its history");
         if (!tim3_account_valid (account.account))
             tim3_fsck_problem (self->fsck, &at, "no account can be called that");
+        strcpy (account.account, derived.account);
+        check_history (self, &at, &account);
         tim3_fsck_add (&self->balances, account.balance);
         self->sums.accounts++;
+        self->entries += account.entries;
     }
 }
 
@@ -186,6 +179,9 @@ static void check_fields (tokens_t *self, const tim3_fsck_place_t *at, const tim
     if (((failed || control) && (record->balance || record->supply)) ||
         (record->to_balance && (failed || record->to[0] == '\0')))
         tim3_fsck_problem (self->fsck, at, "it tells balances that it cannot have changed");
+    if (((failed || control) && (record->entry || !tim3_id_is_zero (&record->previous)))
+        || ((failed || record->to[0] == '\0') && (record->to_entry || !tim3_id_is_zero (&record->to_previous))))
+        tim3_fsck_problem (self->fsck, at, "it tells a place in a history that it cannot have");
 }
 
 static void expect_row (tokens_t *self, const tim3_fsck_place_t *at, tim3_table_t table,
@@ -294,7 +290,6 @@ void tim3_fsck_tokens (tim3_fsck_t *fsck, const tim3_fsck_store_t *store)
 {
     tokens_t self = {.fsck = fsck, .store = store};
     tim3_fsck_due (fsck, store, &s_due);
-    check_histories (&self);
     check_accounts (&self);
     check_records (&self);
     check_failed_index (&self);
@@ -302,5 +297,5 @@ void tim3_fsck_tokens (tim3_fsck_t *fsck, const tim3_fsck_store_t *store)
     tim3_fsck_section (fsck, store->meta.name, "%llu records, %llu accounts, %llu history entries",
                        (unsigned long long) store->rows[TIM3_TABLE_RECORD],
                        (unsigned long long) store->rows[TIM3_TABLE_ACCOUNT],
-                       (unsigned long long) store->rows[TIM3_TABLE_HISTORY]);
+                       (unsigned long long) self.entries);
 }

@@ -263,15 +263,41 @@ int tim3ctl_txs (tim3ctl_t *ctl)
                          &body, "tx kind status account to +amount code time_us", decimals);
 }
 
+static bool keep_entry (void *arg, const tim3_shape_t *shape, const void *item)
+{
+    (void) shape;
+    tim3_buffer_append (arg, item, sizeof (tim3_entry_t));
+    return !tim3ctl_interrupted ();
+}
+
+/*  The token manager tells a history from its end.  */
+static int list_from_first (tim3ctl_t *ctl, const tim3_list_history_t *body, const char *columns, unsigned decimals)
+{
+    list_t list = {.table = tim3ctl_table_new (columns), .decimals = decimals};
+    uint64_t most = tim3ctl_number (ctl, TIM3CTL_OPTION_LIMIT, UINT64_MAX);
+    tim3_buffer_t kept = {0};
+    int code = tim3ctl_walk (ctl, tim3ctl_route (ctl, "token_manager"), body->account, TIM3_MSG_LIST_HISTORY, body, 0,
+                             keep_entry, &kept);
+    const tim3_entry_t *entries = (const tim3_entry_t *) (const void *) kept.data;
+    for (size_t left = kept.size / sizeof *entries; left > 0 && list.count < most; left--)
+        if (!list_item (ctl) (&list, &tim3_shape_entry, &entries[left - 1]))
+            break;
+    tim3_buffer_free (&kept);
+    return end_list (ctl, &list, code);
+}
+
 int tim3ctl_history (tim3ctl_t *ctl)
 {
-    tim3_list_history_t body = {.newest_first = tim3ctl_has (ctl, TIM3CTL_OPTION_NEWEST)};
+    static const char columns[] = "+number kind other +amount +balance time_us tx";
+    tim3_list_history_t body = {.limit = 0};
     unsigned decimals;
     if (!tim3ctl_account (ctl, ctl->arguments[0], body.account) ||
         !tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))
         return ctl->exit;
+    if (!tim3ctl_has (ctl, TIM3CTL_OPTION_NEWEST))
+        return list_from_first (ctl, &body, columns, decimals);
     return tim3ctl_list (ctl, tim3ctl_route (ctl, "token_manager"), body.account, TIM3_MSG_LIST_HISTORY,
-                         &body, "+number kind other +amount +balance time_us tx", decimals);
+                         &body, columns, decimals);
 }
 
 int tim3ctl_supply (tim3ctl_t *ctl)

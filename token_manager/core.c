@@ -142,18 +142,14 @@ static bool same_request (const tim3_transaction_t *record, tim3_tx_kind_t kind,
            && strcmp (record->account, account) == 0 && strcmp (record->to, to) == 0;
 }
 
-/*  Adds an entry to the history of an account whose balance has just been changed.  */
-static void write_history (tim3_env_t *env, tim3_account_t *account, const tim3_transaction_t *record,
-                           unsigned kind, const char *other)
+/*  Makes a record the newest entry in the history of an account, whose balance has just been changed: its place there, and
+    what was the newest before, are kept in the record.  */
+static void add_entry (tim3_env_t *env, tim3_account_t *account, const tim3_id_t *tx, uint64_t *number,
+                       tim3_id_t *previous)
 {
-    tim3_entry_t entry = {.number = ++account->entries, .tx = record->tx, .kind = (uint8_t) kind};
-    tim3_key_t key = tim3_key_text (account->account);
-    tim3_key_add_u64 (&key, entry.number);
-    strcpy (entry.other, other);
-    entry.amount = record->amount;
-    entry.balance = account->balance;
-    entry.time_us = record->time_us;
-    tim3_store_write (tim3_env_store (env), TIM3_TABLE_HISTORY, &key, &entry);
+    *number = ++account->entries;
+    *previous = account->last;
+    account->last = *tx;
     write_account (env, account);
 }
 
@@ -263,7 +259,7 @@ static void apply_mint (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, ho
     ledger->mints++;
     record->balance = account->balance;
     record->supply = ledger->supply;
-    write_history (env, account, record, TIM3_ENTRY_KIND_MINT, "");
+    add_entry (env, account, &record->tx, &record->entry, &record->previous);
     write_record (env, record);
     write_ledger (self, ledger);
     strcpy (event.account, record->account);
@@ -402,7 +398,7 @@ static void apply_burn (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, ho
     record->balance = account->balance;
     record->supply = ledger->supply;
     set_due (self, env, record);
-    write_history (env, account, record, TIM3_ENTRY_KIND_REDEEM, "");
+    add_entry (env, account, &record->tx, &record->entry, &record->previous);
     write_record (env, record);
     write_ledger (self, ledger);
     strcpy (event.account, record->account);
@@ -543,8 +539,8 @@ static void apply_transfer (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger
     record->balance = from->balance;
     record->to_balance = to->balance;
     record->supply = ledger->supply;
-    write_history (env, from, record, TIM3_ENTRY_KIND_SENT, record->to);
-    write_history (env, to, record, TIM3_ENTRY_KIND_RECEIVED, record->account);
+    add_entry (env, from, &record->tx, &record->entry, &record->previous);
+    add_entry (env, to, &record->tx, &record->to_entry, &record->to_previous);
     write_record (env, record);
     write_ledger (self, ledger);
     if (!TIM3_CANARY_IS (8))
@@ -699,22 +695,89 @@ static void on_get_supply (void *state, tim3_env_t *env, const void *body)
     tim3_env_reply (env, TIM3_MSG_SUPPLY, &ledger);
 }
 
+/*  A history is read from the newest entry back, from record to record.  */
+typedef struct {
+    tim3_page_t page;
+    const char *account;
+    tim3_id_t next; /* zeros: there is none */
+} history_t;
+
+/*  What a record is in the history of an account; false when it is nothing there.  */
+static bool as_entry (const tim3_transaction_t *record, const char *account, tim3_entry_t *entry)
+{
+    static const uint8_t kinds[] = {[TIM3_TX_KIND_MINT] = TIM3_ENTRY_KIND_MINT,
+                                    [TIM3_TX_KIND_REDEEM] = TIM3_ENTRY_KIND_REDEEM,
+                                    [TIM3_TX_KIND_TRANSFER] = TIM3_ENTRY_KIND_SENT,
+                                    [TIM3_TX_KIND_CONTROL] = 0};
+    bool own = strcmp (record->account, account) == 0;
+    if (!own && strcmp (record->to, account) != 0)
+        return false;
+    *entry = (tim3_entry_t){.tx = record->tx, .amount = record->amount, .time_us = record->time_us};
+    entry->number = own ? record->entry : record->to_entry;
+    entry->kind = own ? kinds[record->kind] : TIM3_ENTRY_KIND_RECEIVED;
+    entry->balance = own ? record->balance : record->to_balance;
+    strcpy (entry->other, own ? record->to : record->account);
+    return entry->number > 0;
+}
+
+static bool read_entry (tim3_env_t *env, history_t *history, const tim3_id_t *tx, tim3_transaction_t *record,
+                        tim3_entry_t *entry)
+{
+    if (tim3_id_is_zero (tx) || !read_record (env, tx, record) || !as_entry (record, history->account, entry))
+        return false;
+    history->next = entry->kind == TIM3_ENTRY_KIND_RECEIVED ? record->to_previous : record->previous;
+    return true;
+}
+
+/*  Begins with the newest, or behind the cursor, which is the tx of an entry. False when refused.  */
+static bool begin_history (tim3_env_t *env, history_t *history, const char *account, const char *cursor,
+                           uint64_t limit, size_t item_size)
+{
+    const tim3_key_t *at = tim3_page_key (&history->page);
+    tim3_transaction_t record;
+    tim3_account_t newest;
+    tim3_entry_t entry;
+    tim3_id_t tx;
+    history->account = account;
+    if (!tim3_page_begin (&history->page, env, cursor, limit, TIM3_TABLE_RECORD, NULL, item_size))
+        return false;
+    if (at->size == 0) {
+        read_account (env, account, &newest);
+        history->next = newest.last;
+        return true;
+    }
+    if (at->size == sizeof tx) {
+        tx = tim3_key_read_id (at, 0);
+        if (read_entry (env, history, &tx, &record, &entry))
+            return true;
+    }
+    tim3_page_refuse (env);
+    return false;
+}
+
+static bool next_entry (tim3_env_t *env, history_t *history, tim3_transaction_t *record, tim3_entry_t *entry)
+{
+    tim3_key_t place = tim3_key_id (&history->next);
+    if (read_entry (env, history, &history->next, record, entry))
+        return tim3_page_step (&history->page, &place);
+    tim3_page_finish (&history->page);
+    return false;
+}
+
 static void on_list_history (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_list_history_t *ask = body;
-    tim3_key_t prefix = tim3_key_text (ask->account);
     tim3_history_t reply = {0};
+    tim3_transaction_t record;
+    history_t history;
     tim3_entry_t entry;
-    tim3_page_t page;
     (void) state;
     if (!tim3_rule_account (env, NULL, ask->account)
-        || !tim3_page_begin (&page, env, ask->cursor, ask->limit, TIM3_TABLE_HISTORY, &prefix, sizeof entry))
+        || !begin_history (env, &history, ask->account, ask->cursor, ask->limit, sizeof entry))
         return;
-    if (ask->newest_first)
-        tim3_page_reverse (&page);
-    while (tim3_page_next (&page, &entry))
-        tim3_page_add (&page, &entry);
-    tim3_page_end (&page, &reply.items, reply.cursor);
+    while (next_entry (env, &history, &record, &entry))
+        tim3_page_add (&history.page, &entry);
+    tim3_page_end (&history.page, &reply.items, reply.cursor);
     tim3_env_reply (env, TIM3_MSG_HISTORY, &reply);
 }
 
@@ -729,66 +792,78 @@ static void on_get_record (void *state, tim3_env_t *env, const void *body)
         tim3_env_refuse (env, TIM3_NOT_FOUND, &ask->tx, NULL);
 }
 
-/*  Records of an account come from its history, then from its refusals: 'h' or 'f' in front of the cursor.  */
-static tim3_table_t record_source (const tim3_list_transactions_t *ask)
-{
-    if (ask->account[0] == '\0')
-        return TIM3_TABLE_RECORD;
-    bool failed = ask->cursor[0] ? ask->cursor[0] == 'f' : ask->status == TIM3_TX_STATUS_FAILED;
-    return failed ? TIM3_TABLE_FAILED_BY_ACCOUNT : TIM3_TABLE_HISTORY;
-}
-
-/*  Reads the next record of whichever source.  */
-static bool next_record (tim3_env_t *env, tim3_page_t *page, tim3_table_t source, const char *account,
-                         tim3_transaction_t *record)
-{
-    tim3_entry_t entry;
-    tim3_mark_t mark;
-    if (source == TIM3_TABLE_RECORD)
-        return tim3_page_next (page, record);
-    if (source == TIM3_TABLE_HISTORY)
-        return tim3_page_next (page, &entry) && read_record (env, &entry.tx, record);
-    if (!tim3_page_next (page, &mark))
-        return false;
-    tim3_id_t tx = tim3_key_read_id (tim3_page_key (page), strlen (account) + 1);
-    return read_record (env, &tx, record);
-}
-
-static void end_records (const tim3_page_t *page, tim3_table_t source, const tim3_list_transactions_t *ask,
-                         tim3_transactions_t *reply)
+static void answer_records (tim3_env_t *env, tim3_page_t *page, tim3_transactions_t *reply, char mark)
 {
     char cursor[TIM3_CURSOR_MAX + 1];
-    bool more_failed = source == TIM3_TABLE_HISTORY && ask->status == 0;
     tim3_page_end (page, &reply->items, cursor);
-    if (source == TIM3_TABLE_RECORD)
-        strcpy (reply->cursor, cursor);
+    if (cursor[0] && mark)
+        snprintf (reply->cursor, sizeof reply->cursor, "%c%.*s", mark, TIM3_CURSOR_MAX - 1, cursor);
     else if (cursor[0])
-        snprintf (reply->cursor, sizeof reply->cursor, "%c%.*s", source == TIM3_TABLE_HISTORY ? 'h' : 'f',
-                  TIM3_CURSOR_MAX - 1, cursor);
-    else if (more_failed)
-        strcpy (reply->cursor, "f");
+        strcpy (reply->cursor, cursor);
+    tim3_env_reply (env, TIM3_MSG_TRANSACTIONS, reply);
 }
 
-static void on_list_records (void *state, tim3_env_t *env, const void *body)
+static void list_all (tim3_env_t *env, const tim3_list_transactions_t *ask)
 {
-    const tim3_list_transactions_t *ask = body;
-    tim3_table_t source = record_source (ask);
-    tim3_key_t prefix = tim3_key_text (ask->account);
-    bool whole = source == TIM3_TABLE_RECORD;
-    const char *cursor = !whole && ask->cursor[0] ? ask->cursor + 1 : ask->cursor;
     tim3_transactions_t reply = {0};
     tim3_transaction_t record;
     tim3_page_t page;
-    (void) state;
-    if (!whole && !tim3_page_mark (env, ask->cursor, "hf"))
+    if (!tim3_page_begin (&page, env, ask->cursor, ask->limit, TIM3_TABLE_RECORD, NULL, sizeof record))
         return;
-    if (!tim3_page_begin (&page, env, cursor, ask->limit, source, whole ? NULL : &prefix, sizeof record))
-        return;
-    while (next_record (env, &page, source, ask->account, &record))
+    while (tim3_page_next (&page, &record))
         if (ask->status == 0 || record.status == ask->status)
             tim3_page_add (&page, &record);
-    end_records (&page, source, ask, &reply);
-    tim3_env_reply (env, TIM3_MSG_TRANSACTIONS, &reply);
+    answer_records (env, &page, &reply, '\0');
+}
+
+static void list_moves (tim3_env_t *env, const tim3_list_transactions_t *ask, const char *cursor)
+{
+    tim3_transactions_t reply = {0};
+    tim3_transaction_t record;
+    history_t history;
+    tim3_entry_t entry;
+    if (!begin_history (env, &history, ask->account, cursor, ask->limit, sizeof record))
+        return;
+    while (next_entry (env, &history, &record, &entry))
+        if (ask->status == 0 || record.status == ask->status)
+            tim3_page_add (&history.page, &record);
+    if (ask->status == 0)
+        strcpy (reply.cursor, "f"); /* the refusals follow, unless there is more here */
+    answer_records (env, &history.page, &reply, 'h');
+}
+
+static void list_failed (tim3_env_t *env, const tim3_list_transactions_t *ask, const char *cursor)
+{
+    tim3_key_t prefix = tim3_key_text (ask->account);
+    tim3_transactions_t reply = {0};
+    tim3_transaction_t record;
+    tim3_mark_t mark;
+    tim3_page_t page;
+    if (!tim3_page_begin (&page, env, cursor, ask->limit, TIM3_TABLE_FAILED_BY_ACCOUNT, &prefix, sizeof record))
+        return;
+    while (tim3_page_next (&page, &mark)) {
+        tim3_id_t tx = tim3_key_read_id (tim3_page_key (&page), prefix.size);
+        if (read_record (env, &tx, &record) && (ask->status == 0 || record.status == ask->status))
+            tim3_page_add (&page, &record);
+    }
+    answer_records (env, &page, &reply, 'f');
+}
+
+/*  Records of an account come from its history, then from its refusals: 'h' or 'f' in front of the cursor.  */
+static void on_list_records (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_list_transactions_t *ask = body;
+    bool failed = ask->cursor[0] ? ask->cursor[0] == 'f' : ask->status == TIM3_TX_STATUS_FAILED;
+    const char *cursor = ask->cursor[0] ? ask->cursor + 1 : ask->cursor;
+    (void) state;
+    if (ask->account[0] == '\0')
+        list_all (env, ask);
+    else if (!tim3_page_mark (env, ask->cursor, "hf"))
+        return;
+    else if (failed)
+        list_failed (env, ask, cursor);
+    else
+        list_moves (env, ask, cursor);
 }
 
 /*  ------------------------------------------------------------------------------------------------ sweep  */

@@ -30,6 +30,12 @@ static void bound_scans (tim3_page_t *self, uint32_t limit)
     self->limit = limit < most ? limit : most;
 }
 
+void tim3_page_refuse (tim3_env_t *env)
+{
+    tim3_env_refuse (env, TIM3_INVALID_FIELD, NULL,
+                     "cursor: not one of this list; use the cursor of the page before, or none to begin");
+}
+
 bool tim3_page_begin (tim3_page_t *self, tim3_env_t *env, const char *cursor, uint64_t limit,
                       tim3_table_t table, const tim3_key_t *prefix, size_t item_size)
 {
@@ -42,8 +48,7 @@ bool tim3_page_begin (tim3_page_t *self, tim3_env_t *env, const char *cursor, ui
     self->item_size = item_size;
     self->rows = tim3_env_rows (env);
     if (cursor[0] && !go_on (self, cursor)) {
-        tim3_env_refuse (env, TIM3_INVALID_FIELD, NULL,
-                         "cursor: not one of this list; use the cursor of the page before, or none to begin");
+        tim3_page_refuse (env);
         return false;
     }
     limit = limit == 0 ? TIM3_PAGE_LIMIT : limit;
@@ -55,24 +60,6 @@ bool tim3_page_begin (tim3_page_t *self, tim3_env_t *env, const char *cursor, ui
         return false;
     }
     return true;
-}
-
-void tim3_page_reverse (tim3_page_t *self)
-{
-    TIM3_ASSERT (self->count == 0);
-    self->reverse = true;
-    if (!self->inclusive)
-        return;
-    /* no key of the prefix is larger than the prefix filled up with the largest byte */
-    memset (self->at.data + self->at.size, 0xff, sizeof self->at.data - self->at.size);
-    self->at.size = sizeof self->at.data;
-}
-
-static tim3_seek_t direction (const tim3_page_t *self)
-{
-    if (self->reverse)
-        return self->inclusive ? TIM3_SEEK_LE : TIM3_SEEK_LT;
-    return self->inclusive ? TIM3_SEEK_GE : TIM3_SEEK_GT;
 }
 
 bool tim3_page_step (tim3_page_t *self, const tim3_key_t *place)
@@ -95,7 +82,7 @@ bool tim3_page_next (tim3_page_t *self, void *record)
 {
     tim3_key_t key = self->at;
     /* looked for even when the page is full: only so is it known whether there is another */
-    if (tim3_store_seek (self->store, self->table, direction (self), &key, record) &&
+    if (tim3_store_seek (self->store, self->table, self->inclusive ? TIM3_SEEK_GE : TIM3_SEEK_GT, &key, record) &&
         tim3_key_has_prefix (&key, &self->prefix))
         return tim3_page_step (self, &key);
     tim3_page_finish (self);

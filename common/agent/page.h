@@ -29,7 +29,6 @@ typedef struct {
     tim3_key_t prefix;
     tim3_key_t at;  /* last row looked at, or where to begin */
     bool inclusive; /* a row at that very key is still to come */
-    bool reverse;
     bool ended;
     uint32_t limit;
     uint32_t scans_left;
@@ -42,8 +41,8 @@ typedef struct {
 /*  prefix NULL means the whole table. When false is returned, the message at hand has been refused.  */
 bool tim3_page_begin (tim3_page_t *self, tim3_env_t *env, const char *cursor, uint64_t limit,
                       tim3_table_t table, const tim3_key_t *prefix, size_t item_size);
-/*  From the last key to the first. Before the first tim3_page_next.  */
-void tim3_page_reverse (tim3_page_t *self);
+/*  Refuses the message at hand because its cursor is none of this list's.  */
+void tim3_page_refuse (tim3_env_t *env);
 /*  Reads the next row into record, a struct of the table's shape. False when the page is done.  */
 bool tim3_page_next (tim3_page_t *self, void *record);
 /*  Key of the row that tim3_page_next has read; before, of where the page begins.  */

@@ -30,7 +30,6 @@
     T (15, LOCK_DUE_LIST, "lock_due_list", "lock_manager", deadline_list, "due_us, list number")           \
     T (20, ACCOUNT, "account", "token_manager", account, "account")                                        \
     T (21, RECORD, "record", "token_manager", transaction, "tx")                                           \
-    T (22, HISTORY, "history", "token_manager", entry, "account, entry number")                            \
     T (23, FAILED_BY_ACCOUNT, "failed_by_account", "token_manager", mark, "account, tx")                   \
     T (24, BURN_DUE, "burn_due", "token_manager", deadline, "due_us")                                      \
     T (25, LEDGER, "ledger", "token_manager", ledger, "\"ledger\"")                                        \

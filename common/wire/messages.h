@@ -156,7 +156,8 @@
     F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
     F (S, AMOUNT, balance, REQUIRED, 0, none, "balance")                                                     \
     F (S, BOOL, frozen, OPTIONAL, 0, none, "neither sends nor receives")                                     \
-    F (S, U64, entries, OPTIONAL, 0, none, "length of its history")
+    F (S, U64, entries, OPTIONAL, 0, none, "length of its history")                                          \
+    F (S, ID, last, RARE, 0, none, "newest transaction in its history")
 
 #define TIM3_FIELDS_transaction(F, S)                                                                        \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
@@ -174,7 +175,11 @@
     F (S, U64, due_us, OPTIONAL, 0, none, "when the sweep looks at it next, 0 when final")                   \
     F (S, U64, attempts, OPTIONAL, 0, none, "how often the sweep has pushed it")                             \
     F (S, ENUM, control, OPTIONAL, 0, control, "what a control transaction did")                              \
-    F (S, AMOUNT, to_balance, OPTIONAL, 0, none, "receiver's balance right after a transfer")
+    F (S, AMOUNT, to_balance, OPTIONAL, 0, none, "receiver's balance right after a transfer")                \
+    F (S, U64, entry, RARE, 0, none, "place in the account's history, from 1; the token manager tells it")   \
+    F (S, ID, previous, RARE, 0, none, "transaction before it there")                                        \
+    F (S, U64, to_entry, RARE, 0, none, "the same of a transfer's receiver")                                 \
+    F (S, ID, to_previous, RARE, 0, none, "the same of a transfer's receiver")
 
 #define TIM3_FIELDS_entry(F, S)                                                                              \
     F (S, U64, number, REQUIRED, 0, none, "place in the account's history, from 1")                          \
@@ -399,7 +404,7 @@
     F (S, STR, cursor, OPTIONAL, TIM3_CURSOR_MAX, none, "where to go on; empty to begin")                    \
     F (S, U64, limit, OPTIONAL, TIM3_PAGE_MAX, none, "most items; 0 for 100")
 #define TIM3_FIELDS_transactions(F, S)                                                                       \
-    F (S, LIST, items, REQUIRED, TIM3_PAGE_MAX, transaction, "transactions")                                 \
+    F (S, LIST, items, REQUIRED, TIM3_PAGE_MAX, transaction, "transactions; those that an account has made, newest first") \
     F (S, STR, cursor, REQUIRED, TIM3_CURSOR_MAX, none, "where to go on; empty at the end")
 
 #define TIM3_FIELDS_lock(F, S)                                                                               \
@@ -473,11 +478,10 @@
     F (S, U64, limit, OPTIONAL, TIM3_PAGE_MAX, none, "most items; 0 for 100")
 #define TIM3_FIELDS_list_history(F, S)                                                                       \
     F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
-    F (S, BOOL, newest_first, OPTIONAL, 0, none, "order")                                                    \
     F (S, STR, cursor, OPTIONAL, TIM3_CURSOR_MAX, none, "where to go on; empty to begin")                    \
     F (S, U64, limit, OPTIONAL, TIM3_PAGE_MAX, none, "most items; 0 for 100")
 #define TIM3_FIELDS_history(F, S)                                                                            \
-    F (S, LIST, items, REQUIRED, TIM3_PAGE_MAX, entry, "entries")                                            \
+    F (S, LIST, items, REQUIRED, TIM3_PAGE_MAX, entry, "entries, newest first")                              \
     F (S, STR, cursor, REQUIRED, TIM3_CURSOR_MAX, none, "where to go on; empty at the end")
 #define TIM3_FIELDS_balances(F, S)                                                                           \
     F (S, LIST, items, REQUIRED, TIM3_PAGE_MAX, account, "accounts in the order of their names")             \

@@ -153,7 +153,7 @@ class Run:
         histories = {account: [dict(number=item["number"], tx=item["tx"].hex(), kind=item["kind"],
                                     other=item.get("other", ""), amount=number(item["amount"]),
                                     balance=number(item["balance"]))
-                               for item in pages(queries, tokens, "ListHistory", dict(account=account))]
+                               for item in list(pages(queries, tokens, "ListHistory", dict(account=account)))[::-1]]
                      for account in balances}
         holdings = {item["account"]: number(item["available"])
                     for item in pages(queries, "mock_usda.USDA", "ListHoldings", {})}

@@ -355,7 +355,7 @@ class Load:
         for account, entries in self.histories_wanted().items():
             pages = self.cluster.pages(self.queries, "token_manager." + self.asset, "ListHistory",
                                        dict(account=account))
-            self.verify_history(account, entries, list(pages))
+            self.verify_history(account, entries, list(pages)[::-1])
 
     def verify_history(self, account, wanted, items):
         found = {}

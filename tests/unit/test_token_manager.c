@@ -588,7 +588,7 @@ START_TEST (test_store_full)
 {
     mint (1, "alice", 100);
     burn (2, "alice", 30);
-    ck_assert_uint_gt (bench_fill_up (full_batch), 20);
+    ck_assert_uint_gt (bench_fill_up (full_batch), 16);
     ck_assert_uint_eq (bench_count (), 9);
     ck_assert_uint_eq (bench_count_of (TIM3_MSG_ERROR), 1);
     ck_assert (ledger ().supply == 70 && balance ("alice") == 60 && balance ("carol") == 5);
@@ -697,42 +697,52 @@ END_TEST
 
 START_TEST (test_list_history)
 {
+    static const char *const cursors[] = {"00", "77777777777777777777777777777777", "00000000000000000000000000000000",
+                                          "2020202020202020202020202020202020",
+                                          "66666666666666666666666666666666"};
     tim3_list_history_t ask = {.account = "alice", .limit = 3};
-    uint64_t number = 0;
-    tim3_amount_t sum = 0;
+    uint64_t number;
+    tim3_amount_t sum;
     mint (1, "alice", 100);
+    mint (31, "bob", 100);
     for (uint8_t i = 2; i < 12; i++) {
         tim3_token_transfer_t move = moving (i, i % 2 ? "alice" : "bob", i % 2 ? "bob" : "alice", i);
         bench_send (TIM3_MSG_TOKEN_TRANSFER, &move);
+        move = moving ((uint8_t) (40 + i), "bob", "carol", 1); /* of bob's history, not of alice's */
+        bench_send (TIM3_MSG_TOKEN_TRANSFER, &move);
     }
+    tim3_lock_t too_much = burning (0x66, "alice", 5000);
+    bench_refused (TIM3_MSG_TOKEN_BURN, &too_much, TIM3_INSUFFICIENT_FUNDS);
     burn (20, "alice", 7);
+    number = account ("alice").entries;
+    sum = balance ("alice");
     do {
         const tim3_history_t *page = bench_ask (TIM3_MSG_LIST_HISTORY, &ask, TIM3_MSG_HISTORY);
         const tim3_entry_t *items = page->items.items;
         for (uint32_t i = 0; i < page->items.count; i++) {
             bool in = items[i].kind == TIM3_ENTRY_KIND_MINT || items[i].kind == TIM3_ENTRY_KIND_RECEIVED;
-            ck_assert_uint_eq (items[i].number, ++number);
-            sum = in ? sum + items[i].amount : sum - items[i].amount;
+            ck_assert_uint_eq (items[i].number, number--);
             ck_assert (items[i].balance == sum);
+            ck_assert_str_eq (items[i].other, items[i].kind == TIM3_ENTRY_KIND_SENT || items[i].kind == TIM3_ENTRY_KIND_RECEIVED ? "bob" : "");
+            sum = in ? sum - items[i].amount : sum + items[i].amount;
         }
         strcpy (ask.cursor, page->cursor);
     } while (ask.cursor[0]);
-    ck_assert (sum == balance ("alice"));
-    ck_assert_uint_eq (account ("alice").entries, number);
-    ask = (tim3_list_history_t){.account = "alice", .limit = 3, .newest_first = true};
-    do {
-        const tim3_history_t *page = bench_ask (TIM3_MSG_LIST_HISTORY, &ask, TIM3_MSG_HISTORY);
-        for (uint32_t i = 0; i < page->items.count; i++)
-            ck_assert_uint_eq (((const tim3_entry_t *) page->items.items)[i].number, number--);
-        strcpy (ask.cursor, page->cursor);
-    } while (ask.cursor[0]);
-    ck_assert_uint_eq (number, 0);
+    ck_assert (sum == 0 && number == 0);
     /* a cursor is of one list alone */
     ask = (tim3_list_history_t){.account = "alice", .limit = 1};
     const tim3_history_t *page = bench_ask (TIM3_MSG_LIST_HISTORY, &ask, TIM3_MSG_HISTORY);
     strcpy (ask.cursor, page->cursor);
     strcpy (ask.account, "bob");
     bench_refused (TIM3_MSG_LIST_HISTORY, &ask, TIM3_INVALID_FIELD);
+    strcpy (ask.account, "alice");
+    for (unsigned i = 0; i < sizeof cursors / sizeof cursors[0]; i++) {
+        strcpy (ask.cursor, cursors[i]);
+        bench_refused (TIM3_MSG_LIST_HISTORY, &ask, TIM3_INVALID_FIELD);
+    }
+    ask = (tim3_list_history_t){.account = "nobody"};
+    page = bench_ask (TIM3_MSG_LIST_HISTORY, &ask, TIM3_MSG_HISTORY);
+    ck_assert (page->items.count == 0 && page->cursor[0] == '\0');
 }
 END_TEST
 
