@@ -207,6 +207,8 @@ static const char s_events[] =
     "event's name, a point, and what stands between the points of `source`. In Python:\n"
     "\n"
     "```python\n"
+    "import msgpack\n"
+    "\n"
     "def events_of(run):\n"
     "    unpacker = msgpack.Unpacker()\n"
     "    unpacker.feed(run[\"events\"])\n"

@@ -210,7 +210,7 @@ static tim3_position_t read_position (const step_t *step, const char *account)
     tim3_key_t key = position_key (step->metrics.asset, account);
     if (!tim3_store_read (tim3_env_store (step->env), TIM3_TABLE_POSITION, &key, &position)) {
         memcpy (position.asset, step->metrics.asset, sizeof position.asset);
-        snprintf (position.account, sizeof position.account, "%s", account);
+        strcpy (position.account, account);
     }
     return position;
 }

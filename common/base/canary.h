@@ -33,7 +33,8 @@
     C (21, "release_counts_twice", "a released burn is taken out of what is locked at every asking")         \
     C (22, "unconfirmed_bounded", "what is not settled is thought to be no more than there is")              \
     C (23, "held_goes_on", "an agent that is held for a backup goes on all the same")                        \
-    C (24, "break_not_told", "a hold that ended by itself is not told to whoever makes the backup")
+    C (24, "break_not_told", "a hold that ended by itself is not told to whoever makes the backup")          \
+    C (25, "run_deleted_in_part", "a run of events is deleted once the first of them is acknowledged")
 
 #ifdef TIM3_CANARY
 #define TIM3_CANARY_IS(number) (TIM3_CANARY == (number))

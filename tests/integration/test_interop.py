@@ -153,7 +153,7 @@ class Reader:
 
     def __init__(self, client, topic="", start=1, credit=1000):
         self.client, self.topic, self.next = client, topic, start
-        self.events, self.log = [], None
+        self.events, self.runs, self.log = [], [], None
         self.renew(credit)
 
     def renew(self, credit):
@@ -164,6 +164,7 @@ class Reader:
         kind, body = self.client.answer(self.identity, timeout)
         assert kind == TYPES["Events"], body
         assert body["from"] == self.next and body["next"] >= self.next, body
+        self.runs += body["items"]
         body["items"] = events_of(body["items"])
         assert all(body["from"] <= item["offset"] < body["next"] for item in body["items"])
         assert self.log in (None, body["log"])
@@ -181,6 +182,19 @@ class Reader:
             except NoAnswer:
                 self.renew(1000)
         return self.events
+
+
+def test_the_document_tells_how_to_read_a_run():
+    snippet = re.search(r"```python\n(import msgpack\n\ndef events_of.*?)```", protocol(), re.S)[1]
+    told = {}
+    exec(snippet, told)
+    with quick() as cluster:
+        make_events(cluster.client())
+        reader = Reader(cluster.client())
+        reader.read_on(62)
+        found = [event for run in reader.runs for event in told["events_of"](run)]
+        assert found == [(event["offset"], event["seq"], event["type"], event["time_us"], list(event["body"].values()))
+                         for event in reader.events]
 
 
 def topics(events):

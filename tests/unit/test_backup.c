@@ -845,6 +845,29 @@ START_TEST (test_log_that_lacks_durable_events_is_found_out)
 }
 END_TEST
 
+/*  A row of its outbox was acknowledged in part: the next life tells what lies before the row, and sends the row again. That hides
+    nothing: a log that lacks what is no longer in the outbox is found out as before.  */
+START_TEST (test_less_may_be_acknowledged_after_a_restart)
+{
+    tim3_standing_t standing = standing_at (10);
+    ck_assert_int_eq (come (LEDGER, 1, standing), TIM3_OK);
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        ck_assert_int_eq (publish (seq), TIM3_OK);
+    standing.event_seq = 3;
+    standing.acked = 2;
+    ck_assert_int_eq (beat (1, standing), TIM3_OK);
+    restart_router ();
+    standing.acked = 0;
+    ck_assert_int_eq (come (LEDGER, 2, standing), TIM3_OK);
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        ck_assert_int_eq (publish (seq), TIM3_OK);
+    standing.acked = 3;
+    ck_assert_int_eq (beat (2, standing), TIM3_OK);
+    standing.event_seq = standing.acked = 4;
+    ck_assert_int_eq (come (LEDGER, 3, standing), TIM3_LOG_ROLLED_BACK);
+}
+END_TEST
+
 START_TEST (test_a_new_log_begins_behind_what_another_had)
 {
     tim3_standing_t standing = standing_at (10);
@@ -901,6 +924,7 @@ Suite *suite_backup (void)
           test_late_messages_of_one_life_are_not_refused, test_counts_are_written_in_time,
           test_fewer_events_than_the_log_has_are_refused, test_another_store_is_refused,
           test_stores_that_hold_no_money_may_go_back, test_log_that_lacks_durable_events_is_found_out,
+          test_less_may_be_acknowledged_after_a_restart,
           test_a_new_log_begins_behind_what_another_had);
     return suite;
 }
