@@ -81,6 +81,8 @@ typedef struct {
     uint64_t round_time_us;  /* and what time it was */
     tim3_buffer_t overloaded; /* the body that tells so, as encoded for requests of overloaded_type */
     uint64_t overloaded_type;
+    char recipient[TIM3_ADDRESS_MAX + 1]; /* the last one that was an address, for most are the same, */
+    tim3_address_t parsed;                /* and what it says */
     tim3_arena_t arena; /* holds the list */
     tim3_agents_t agents;
     bool agents_fresh; /* the list is new, routes are still of the old one */
@@ -207,8 +209,7 @@ static void refuse (broker_t *self, const tim3_client_id_t *from, const tim3_env
 static void encode_overloaded (broker_t *self, uint64_t type)
 {
     tim3_error_t error;
-    tim3_error_fill (&error, TIM3_OVERLOADED, "no more is taken now: the agent is starting, or has as much to do as it can answer "
-                     "soon; nothing was started, ask again after a pause");
+    tim3_error_fill (&error, TIM3_OVERLOADED, "as much is under way as can be answered soon; ask again after a pause");
     error.request = type;
     tim3_buffer_clear (&self->overloaded);
     tim3_encode_map (&self->overloaded, &tim3_shape_error, &error);
@@ -473,8 +474,20 @@ static void receive_answers (broker_t *self, unsigned link)
 
 /*  -------------------------------------------------------------------------------- requests of clients  */
 
-/*  Whether clients may send this, and to such an agent. Fills error and the parsed address.  */
-static bool admit (const tim3_envelope_t *envelope, tim3_address_t *to, tim3_error_t *error)
+/*  NULL when it is no address.  */
+static const tim3_address_t *parse_recipient (broker_t *self, const char *recipient)
+{
+    if (recipient[0] != '\0' && strcmp (recipient, self->recipient) == 0)
+        return &self->parsed;
+    self->recipient[0] = '\0'; /* none */
+    if (!tim3_address_parse (recipient, &self->parsed))
+        return NULL;
+    strcpy (self->recipient, recipient);
+    return &self->parsed;
+}
+
+/*  Whether clients may send this, and to such an agent. Fills error or the address, which is good until the next.  */
+static bool admit (broker_t *self, const tim3_envelope_t *envelope, const tim3_address_t **to, tim3_error_t *error)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
     if (!message || message->class != TIM3_CLASS_REQUEST)
@@ -483,12 +496,12 @@ static bool admit (const tim3_envelope_t *envelope, tim3_address_t *to, tim3_err
                          (unsigned long long) envelope->type);
     else if (!(message->from & TIM3_FROM_CLIENT))
         tim3_error_fill (error, TIM3_NOT_ALLOWED, "clients may not send %s", message->name);
-    else if (!tim3_address_parse (envelope->recipient, to))
+    else if (!(*to = parse_recipient (self, envelope->recipient)))
         tim3_error_fill (error, TIM3_INVALID_FIELD,
                          "recipient must be role, role.asset or role.asset.shard, as in coordinator.TIM3");
-    else if (!(message->to & 1u << to->role))
+    else if (!(message->to & 1u << (*to)->role))
         tim3_error_fill (error, TIM3_UNKNOWN_MESSAGE, "%s is no message for a %s", message->name,
-                         tim3_role_name (to->role));
+                         tim3_role_name ((*to)->role));
     else if (envelope->body_size > TIM3_FRAME_MAX - HEAD_MAX)
         tim3_error_fill (error, TIM3_TOO_LARGE, "the body is larger than %d bytes",
                          TIM3_FRAME_MAX - HEAD_MAX);
@@ -529,15 +542,15 @@ static void accept (broker_t *self, link_t *link, const tim3_client_id_t *from, 
 static void take_request (broker_t *self, const tim3_client_id_t *from, tim3_envelope_t *envelope)
 {
     tim3_hint_t hint = {envelope->account, from->bytes, from->size, is_ready, self};
-    tim3_address_t to;
+    const tim3_address_t *to;
     tim3_error_t error;
     unsigned link;
 
-    if (!admit (envelope, &to, &error)) {
+    if (!admit (self, envelope, &to, &error)) {
         refuse (self, from, envelope, &error);
         return;
     }
-    tim3_result_t result = tim3_routes_choose (&self->routes, &to, &hint, &link);
+    tim3_result_t result = tim3_routes_choose (&self->routes, to, &hint, &link);
     if (result == TIM3_OK)
         accept (self, self->links[link], from, envelope);
     else if (result == TIM3_OVERLOADED)
