@@ -22,7 +22,7 @@ COMMON  = $(wildcard common/*/*.c)
 CLIENT  = $(filter-out client/tim3ctl%.c,$(wildcard client/*.c))
 CTL     = $(wildcard client/tim3ctl*.c)
 obj     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-CORES   = router/core.c router/registry.c router/standings.c router/event_log.c router/subscribers.c router/routes.c \
+CORES   = router/core.c router/registry.c router/standings.c router/event_log.c router/subscribers.c router/routes.c router/in_flight.c \
           coordinator/core.c lock_manager/core.c token_manager/core.c state_manager/core.c mock_usda/core.c
 
 .PHONY: all

@@ -44,8 +44,10 @@ struct tim3_client {
     bool frame_open;
     const uint8_t *at;
     const uint8_t *end;
+    uint64_t received_us; /* when the frame was */
     uint32_t scan;
     uint64_t scanned_us;
+    uint64_t wall_us; /* wall clock less monotonic clock, as of the last scan */
     tim3_arena_t arena;
     void *body;
     tim3_answer_t answer;
@@ -66,6 +68,11 @@ static uint64_t clock_us (clockid_t clock)
 static uint64_t now_us (void)
 {
     return clock_us (CLOCK_MONOTONIC);
+}
+
+static void read_wall_clock (tim3_client_t *self, uint64_t now)
+{
+    self->wall_us = clock_us (CLOCK_REALTIME) - now;
 }
 
 /*  -------------------------------------------------------------------------------- making and ending  */
@@ -96,6 +103,7 @@ static tim3_client_t *client_new (const char *endpoint, void *context, bool owne
     self->timeout_us = 10000000;
     self->retry_us = 1000000;
     self->insist = true;
+    read_wall_clock (self, now_us ());
     tim3_requests_begin (&self->requests);
     self->body = tim3_alloc (tim3_body_size_max ());
     self->arena.data = tim3_alloc (ARENA_SIZE);
@@ -202,13 +210,27 @@ static void send_request (tim3_client_t *self, tim3_request_t *request)
     request->sends++;
 }
 
-static void write_request (tim3_request_t *request, const char *route, const char *account, const void *body)
+/*  What is longer than most is cut off.  */
+static void copy_text (char *to, const char *from, size_t most)
 {
-    tim3_envelope_t envelope = {
-        .type = request->type, .id = request->id, .time_us = clock_us (CLOCK_REALTIME)};
-    snprintf (envelope.sender, sizeof envelope.sender, "client");
-    snprintf (envelope.recipient, sizeof envelope.recipient, "%s", route);
-    snprintf (envelope.account, sizeof envelope.account, "%s", account);
+    size_t length = strnlen (from, most);
+    memcpy (to, from, length);
+    to[length] = '\0';
+}
+
+static void write_request (tim3_request_t *request, const char *route, const char *account, const void *body,
+                           uint64_t time_us)
+{
+    tim3_envelope_t envelope; /* the fields that are written, for zeroing all costs more than the rest */
+    envelope.type = request->type;
+    envelope.id = request->id;
+    envelope.time_us = time_us;
+    envelope.reply_to = 0;
+    envelope.trace = (tim3_id_t){0};
+    envelope.via_size = 0;
+    copy_text (envelope.sender, "client", TIM3_ADDRESS_MAX);
+    copy_text (envelope.recipient, route, TIM3_ADDRESS_MAX);
+    copy_text (envelope.account, account, TIM3_ACCOUNT_MAX);
     tim3_buffer_clear (&request->message);
     tim3_envelope_write (&request->message, &envelope, body);
 }
@@ -224,16 +246,24 @@ uint64_t tim3_client_submit (tim3_client_t *self, const char *route, const char 
     request->resend_wait_us = self->retry_us;
     request->refused_wait_us = REFUSED_WAIT_US;
     request->send_us = request->start_us + self->retry_us;
-    write_request (request, route, account, body);
+    write_request (request, route, account, body, self->wall_us + request->start_us);
+    tim3_requests_set_due (&self->requests, request);
     send_request (self, request);
     return request->id;
 }
 
+static void renew_later (tim3_client_t *self, tim3_request_t *request, uint64_t now)
+{
+    request->send_us = now + RENEW_US;
+    tim3_requests_set_due (&self->requests, request);
+}
+
 static void send_subscribe (tim3_client_t *self, tim3_request_t *request)
 {
-    write_request (request, "router.-", "", &request->subscribe);
+    uint64_t now = now_us ();
+    write_request (request, "router.-", "", &tim3_requests_rest (request)->subscribe, self->wall_us + now);
     send_request (self, request);
-    request->send_us = now_us () + RENEW_US;
+    renew_later (self, request, now);
 }
 
 static void send_again (tim3_client_t *self, tim3_request_t *request, uint64_t now)
@@ -247,6 +277,7 @@ static void send_again (tim3_client_t *self, tim3_request_t *request, uint64_t n
     request->resend_wait_us *= 2;
     if (request->resend_wait_us > RESEND_MOST_US)
         request->resend_wait_us = RESEND_MOST_US;
+    tim3_requests_set_due (&self->requests, request);
 }
 
 uint64_t tim3_client_subscribe (tim3_client_t *self, uint64_t from, const char *topic, uint64_t credit,
@@ -257,10 +288,11 @@ uint64_t tim3_client_subscribe (tim3_client_t *self, uint64_t from, const char *
     request->tag = tag;
     request->start_us = now_us ();
     request->refused_wait_us = REFUSED_WAIT_US;
-    request->subscribe.subscription = request->id;
-    request->subscribe.from = from ? from : 1;
-    request->subscribe.credit = credit;
-    snprintf (request->subscribe.topic, sizeof request->subscribe.topic, "%s", topic);
+    tim3_subscribe_t *subscribe = &tim3_requests_rest (request)->subscribe;
+    subscribe->subscription = request->id;
+    subscribe->from = from ? from : 1;
+    subscribe->credit = credit;
+    snprintf (subscribe->topic, sizeof subscribe->topic, "%s", topic);
     send_subscribe (self, request);
     return request->id;
 }
@@ -270,7 +302,7 @@ void tim3_client_unsubscribe (tim3_client_t *self, uint64_t handle)
     tim3_request_t *request = tim3_requests_find (&self->requests, handle);
     if (!request)
         return;
-    request->subscribe.credit = 0;
+    tim3_requests_rest (request)->subscribe.credit = 0;
     send_subscribe (self, request);
     flush (self);
     tim3_requests_end (&self->requests, request);
@@ -278,22 +310,23 @@ void tim3_client_unsubscribe (tim3_client_t *self, uint64_t handle)
 
 /*  ----------------------------------------------------------------------------------------- answers  */
 
-static const tim3_answer_t *fill_answer (tim3_client_t *self, const tim3_request_t *request, tim3_type_t type)
+static const tim3_answer_t *fill_answer (tim3_client_t *self, const tim3_request_t *request, tim3_type_t type,
+                                         uint64_t now)
 {
     self->answer = (tim3_answer_t){.handle = request->id,
                                    .tag = request->tag,
                                    .type = type,
                                    .body = self->body,
-                                   .took_us = now_us () - request->start_us,
+                                   .took_us = now - request->start_us,
                                    .sends = request->sends};
     if (type == TIM3_MSG_ERROR)
         self->answer.error = self->body;
     return &self->answer;
 }
 
-static const tim3_answer_t *finish (tim3_client_t *self, tim3_request_t *request, tim3_type_t type)
+static const tim3_answer_t *finish (tim3_client_t *self, tim3_request_t *request, tim3_type_t type, uint64_t now)
 {
-    const tim3_answer_t *answer = fill_answer (self, request, type);
+    const tim3_answer_t *answer = fill_answer (self, request, type, now);
     tim3_requests_end (&self->requests, request);
     return answer;
 }
@@ -302,30 +335,31 @@ static const tim3_answer_t *expire (tim3_client_t *self, tim3_request_t *request
 {
     tim3_error_t *error = self->body;
     if (request->refusals > 0 && request->refusals >= request->sends)
-        *error = request->refusal;
+        *error = request->rest->refusal;
     else
         tim3_error_fill (error, TIM3_NO_ANSWER, "no answer within %.1f s, sent %u times",
                          (double) (now - request->start_us) / 1e6, request->sends);
     error->request = request->type;
-    return finish (self, request, TIM3_MSG_ERROR);
+    return finish (self, request, TIM3_MSG_ERROR, now);
 }
 
 /*  Nothing was decided: the same request goes out again a little later.  */
-static void postpone (tim3_request_t *request, const tim3_error_t *error)
+static void postpone (tim3_client_t *self, tim3_request_t *request, const tim3_error_t *error)
 {
     request->refusals++;
-    request->refusal = *error;
+    tim3_requests_rest (request)->refusal = *error;
     request->send_us = now_us () + request->refused_wait_us;
     request->refused_wait_us *= 2;
     if (request->refused_wait_us > REFUSED_WAIT_MOST_US)
         request->refused_wait_us = REFUSED_WAIT_MOST_US;
+    tim3_requests_set_due (&self->requests, request);
 }
 
 /*  Only what has not been delivered counts: after a renewal the router may send some events twice, and those before from are not
     walked. False when nothing of it is new, or something before it is missing.  */
 static bool trim_events (const tim3_request_t *request, tim3_events_t *events)
 {
-    uint64_t wanted = request->subscribe.from;
+    uint64_t wanted = request->rest->subscribe.from;
     if (events->from > wanted || (events->from < wanted && events->next <= wanted))
         return false;
     events->from = wanted;
@@ -337,13 +371,13 @@ static const tim3_answer_t *take_events (tim3_client_t *self, tim3_request_t *re
     tim3_events_t *events = self->body;
     if (!trim_events (request, events))
         return NULL;
-    request->subscribe.from = events->next;
-    request->send_us = now_us () + RENEW_US;
+    request->rest->subscribe.from = events->next;
+    renew_later (self, request, self->received_us);
     request->refused_wait_us = REFUSED_WAIT_US;
     /* not before the router has stopped: it would begin anew, and send what is on its way again */
     if (events->credit == 0)
         send_subscribe (self, request);
-    return fill_answer (self, request, TIM3_MSG_EVENTS);
+    return fill_answer (self, request, TIM3_MSG_EVENTS, self->received_us);
 }
 
 static tim3_type_t decode_body (tim3_client_t *self, const tim3_envelope_t *envelope,
@@ -372,10 +406,10 @@ static const tim3_answer_t *take_envelope (tim3_client_t *self, const tim3_envel
     const tim3_error_t *error = self->body;
     if (type == TIM3_MSG_ERROR && self->insist &&
         tim3_result_advice ((unsigned) error->code) == TIM3_ADVICE_RETRY_SAME_ID) {
-        postpone (request, error);
+        postpone (self, request, error);
         return NULL;
     }
-    return type == TIM3_MSG_EVENTS ? take_events (self, request) : finish (self, request, type);
+    return type == TIM3_MSG_EVENTS ? take_events (self, request) : finish (self, request, type, self->received_us);
 }
 
 static const tim3_answer_t *next_in_frame (tim3_client_t *self)
@@ -399,6 +433,7 @@ static bool receive_frame (tim3_client_t *self)
         return false;
     }
     self->frame_open = true;
+    self->received_us = now_us ();
     self->at = zmq_msg_data (&self->frame);
     self->end = self->at + zmq_msg_size (&self->frame);
     return true;
@@ -406,9 +441,7 @@ static bool receive_frame (tim3_client_t *self)
 
 static const tim3_answer_t *next_received (tim3_client_t *self)
 {
-    const tim3_answer_t *answer = next_in_frame (self);
-    if (answer)
-        return answer;
+    const tim3_answer_t *answer;
     flush (self);
     while (receive_frame (self))
         if ((answer = next_in_frame (self)))
@@ -422,14 +455,15 @@ static const tim3_answer_t *next_expired (tim3_client_t *self, uint64_t now)
     if (self->scan == 0 && now - self->scanned_us < SCAN_US)
         return NULL;
     self->scanned_us = now;
+    read_wall_clock (self, now);
     while (self->scan < self->requests.count) {
-        tim3_request_t *request = self->requests.slots[self->scan++];
-        if (request->id == 0)
+        uint32_t slot = self->scan++;
+        if (now < self->requests.due_us[slot])
             continue;
+        tim3_request_t *request = self->requests.slots[slot];
         if (request->deadline_us && now >= request->deadline_us)
             return expire (self, request, now);
-        if (now >= request->send_us)
-            send_again (self, request, now);
+        send_again (self, request, now);
     }
     self->scan = 0;
     return NULL;
@@ -445,6 +479,9 @@ static bool wait_readable (tim3_client_t *self, uint64_t wait_us)
 
 static const tim3_answer_t *wait_answer (tim3_client_t *self, int timeout_ms)
 {
+    const tim3_answer_t *in_frame = next_in_frame (self);
+    if (in_frame)
+        return in_frame;
     uint64_t until = now_us () + (uint64_t) (timeout_ms > 0 ? timeout_ms : 0) * 1000;
     for (;;) {
         const tim3_answer_t *answer = next_received (self);

@@ -16,7 +16,8 @@
     - Every request is answered exactly once: by the agent's reply, by its refusal, or by an error that is
       made here. The library sends a request again, unchanged, until its deadline: when no answer came within
       the retry interval (which doubles up to 4 s), and when the answer was a result whose advice is
-      retry_same_id (overloaded, no_route, not_ready, storage_full). Since a request carries a permanent id of
+      retry_same_id (overloaded, no_route, not_ready, storage_full), after 50 ms, which double up to 1 s: so
+      clients back off by themselves while there is too much to do. Since a request carries a permanent id of
       its own (see messages.h), sending it again never does it twice.
     - At the deadline the error is TIM3_NO_ANSWER when any sending went unanswered, for then the outcome is
       unknown; and the last refusal itself when every sending was refused.

@@ -5,7 +5,6 @@
 
 #include <sodium.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SLOT_BITS 20
 #define SLOTS_MOST (1u << SLOT_BITS)
@@ -20,9 +19,11 @@ void tim3_requests_free (tim3_requests_t *self)
 {
     for (uint32_t i = 0; i < self->count; i++) {
         tim3_buffer_free (&self->slots[i]->message);
+        free (self->slots[i]->rest);
         free (self->slots[i]);
     }
     free (self->slots);
+    free (self->due_us);
     free (self->spare);
 }
 
@@ -32,10 +33,12 @@ static void grow (tim3_requests_t *self)
     uint32_t count = self->count ? self->count * 2 : 64;
     self->slots = realloc (self->slots, count * sizeof *self->slots);
     self->spare = realloc (self->spare, count * sizeof *self->spare);
-    TIM3_ASSERT (self->slots && self->spare);
+    self->due_us = realloc (self->due_us, count * sizeof *self->due_us);
+    TIM3_ASSERT (self->slots && self->spare && self->due_us);
     for (uint32_t i = count; i-- > self->count;) {
         self->slots[i] = tim3_alloc (sizeof *self->slots[i]);
         self->slots[i]->slot = i;
+        self->due_us[i] = UINT64_MAX;
         self->spare[self->spare_count++] = i;
     }
     self->count = count;
@@ -47,18 +50,29 @@ tim3_request_t *tim3_requests_take (tim3_requests_t *self)
         grow (self);
     tim3_request_t *request = self->slots[self->spare[--self->spare_count]];
     tim3_buffer_t kept = request->message;
-    uint32_t slot = request->slot;
     tim3_buffer_clear (&kept);
-    memset (request, 0, sizeof *request);
-    request->message = kept;
-    request->slot = slot;
-    request->id = ++self->sequence << SLOT_BITS | slot;
+    *request = (tim3_request_t){.slot = request->slot, .message = kept, .rest = request->rest};
+    request->id = ++self->sequence << SLOT_BITS | request->slot;
     return request;
+}
+
+void tim3_requests_set_due (tim3_requests_t *self, const tim3_request_t *request)
+{
+    bool sooner = request->deadline_us && request->deadline_us < request->send_us;
+    self->due_us[request->slot] = sooner ? request->deadline_us : request->send_us;
+}
+
+tim3_request_rest_t *tim3_requests_rest (tim3_request_t *request)
+{
+    if (!request->rest)
+        request->rest = tim3_alloc (sizeof *request->rest);
+    return request->rest;
 }
 
 void tim3_requests_end (tim3_requests_t *self, tim3_request_t *request)
 {
     request->id = 0;
+    self->due_us[request->slot] = UINT64_MAX;
     self->spare[self->spare_count++] = request->slot;
 }
 

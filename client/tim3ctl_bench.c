@@ -27,8 +27,8 @@
 #define FUNDING_TIMEOUT_MS 60000
 #define WARM_NUMBERS ((uint64_t) 1 << 40) /* operations of the warm-up are of other accounts */
 #define KINDS_MIXED 3
-#define NAP_US 200
-#define SERVE_MS 20 /* so often a client is served that nothing was signalled for: it may have to ask again */
+#define NAP_US 500
+#define SERVE_MS 50 /* so often a client is served that nothing was signalled for: it may have to ask again */
 #define ACCOUNTS_MAX 100000000
 
 typedef tim3ctl_bench_kind_t kind_t;
@@ -79,9 +79,13 @@ typedef struct {
     const phase_t *phase;
     uint64_t next;
     uint64_t due; /* operations that came due, at a rate */
+    unsigned turn; /* of the connection that begins what came due during a nap */
     uint64_t under_way;
     uint64_t start_us;
     uint64_t end_us;
+    uint64_t now_us;                        /* when answers were last looked for */
+    char coordinator[TIM3_ADDRESS_MAX + 1]; /* routes */
+    char collateral[TIM3_ADDRESS_MAX + 1];
 } bench_t;
 
 /*  ---------------------------------------------------------------------------------------- operations  */
@@ -96,8 +100,7 @@ static void name_account (const bench_t *self, uint64_t salt, char name[TIM3_ACC
     tim3ctl_draw_name (tim3ctl_draw_account (&self->draw, number_of (self), salt), name);
 }
 
-static void send_transfer (bench_t *self, tim3_client_t *client, const char *route, const char *request_id,
-                           void *tag)
+static void send_transfer (bench_t *self, tim3_client_t *client, const char *request_id, void *tag)
 {
     tim3_transfer_t body = {.amount = self->unit};
     name_account (self, 1, body.account);
@@ -105,7 +108,7 @@ static void send_transfer (bench_t *self, tim3_client_t *client, const char *rou
     for (uint64_t salt = 3; strcmp (body.to, body.account) == 0; salt++)
         name_account (self, salt, body.to);
     strcpy (body.request_id, request_id);
-    tim3_client_submit (client, route, body.account, TIM3_MSG_TRANSFER, &body, tag);
+    tim3_client_submit (client, self->coordinator, body.account, TIM3_MSG_TRANSFER, &body, tag);
 }
 
 static void send_mint (bench_t *self, tim3_client_t *client, kind_t kind, const char *request_id, void *tag)
@@ -118,8 +121,7 @@ static void send_mint (bench_t *self, tim3_client_t *client, kind_t kind, const 
         name_account (self, 1, body.account);
     }
     strcpy (body.request_id, request_id);
-    tim3_client_submit (client, tim3ctl_route (self->ctl, "coordinator"), body.account, s_kinds[kind].type,
-                        &body, tag);
+    tim3_client_submit (client, self->coordinator, body.account, s_kinds[kind].type, &body, tag);
 }
 
 static void send_faucet (bench_t *self, tim3_client_t *client, const char *request_id, void *tag)
@@ -127,8 +129,7 @@ static void send_faucet (bench_t *self, tim3_client_t *client, const char *reque
     tim3_faucet_t body = {.amount = FUNDS_TOKENS * self->unit * self->scale};
     tim3ctl_draw_name ((uint32_t) self->next, body.account);
     strcpy (body.request_id, request_id);
-    tim3_client_submit (client, tim3ctl_collateral_route (self->ctl), body.account, TIM3_MSG_FAUCET, &body,
-                        tag);
+    tim3_client_submit (client, self->collateral, body.account, TIM3_MSG_FAUCET, &body, tag);
 }
 
 static pending_t *take_pending (bench_t *self, kind_t kind, uint64_t late_us)
@@ -150,7 +151,7 @@ static void submit (bench_t *self, tim3_client_t *client, uint64_t late_us)
     if (kind == KIND (FAUCET))
         send_faucet (self, client, id, pending);
     else if (kind == KIND (TRANSFER))
-        send_transfer (self, client, tim3ctl_route (self->ctl, "coordinator"), id, pending);
+        send_transfer (self, client, id, pending);
     else
         send_mint (self, client, kind, id, pending);
     self->next++;
@@ -193,19 +194,21 @@ static void take_answer (bench_t *self, const tim3_answer_t *answer)
 
 static bool more (const bench_t *self)
 {
-    return self->next < self->phase->most && tim3ctl_now_us () < self->end_us && !tim3ctl_interrupted ();
+    return self->next < self->phase->most && self->now_us < self->end_us && !tim3ctl_interrupted ();
 }
 
+/*  A poll that finds nothing costs system calls, so none is made for what cannot come.  */
 static void take_answers (bench_t *self, tim3_client_t *client)
 {
     const tim3_answer_t *answer;
-    while ((answer = tim3_client_poll (client, 0)))
+    while (tim3_client_outstanding (client) > 0 && (answer = tim3_client_poll (client, 0)))
         take_answer (self, answer);
 }
 
 static void serve (bench_t *self, unsigned number)
 {
     tim3_client_t *client = self->clients[number];
+    self->now_us = tim3ctl_now_us ();
     take_answers (self, client);
     while (tim3_client_outstanding (client) < self->outstanding && more (self))
         submit (self, client, 0);
@@ -250,12 +253,13 @@ static void run_closed (bench_t *self)
     } while (self->under_way > 0 && !tim3ctl_interrupted ());
 }
 
-static void begin_due (bench_t *self, uint64_t now)
+static void begin_due (bench_t *self)
 {
+    uint64_t now = self->now_us;
     uint64_t rate = self->phase->rate;
     uint64_t due = (uint64_t) ((double) (now - self->start_us) * (double) rate / 1e6);
+    tim3_client_t *client = self->clients[self->turn++ % self->setting.clients];
     for (; self->due < due && more (self); self->due++) {
-        tim3_client_t *client = self->clients[self->due % self->setting.clients];
         uint64_t due_us = self->start_us + self->due * 1000000 / rate;
         if (tim3_client_outstanding (client) < self->outstanding)
             submit (self, client, now - due_us);
@@ -269,7 +273,8 @@ static void run_at_rate (bench_t *self)
 {
     const struct timespec nap = {.tv_nsec = NAP_US * 1000};
     do {
-        begin_due (self, tim3ctl_now_us ());
+        self->now_us = tim3ctl_now_us ();
+        begin_due (self);
         for (unsigned i = 0; i < self->setting.clients; i++)
             take_answers (self, self->clients[i]);
         clock_nanosleep (CLOCK_MONOTONIC, 0, &nap, NULL);
@@ -279,7 +284,7 @@ static void run_at_rate (bench_t *self)
 static void run_phase (bench_t *self, const phase_t *phase)
 {
     self->phase = phase;
-    self->start_us = tim3ctl_now_us ();
+    self->start_us = self->now_us = tim3ctl_now_us ();
     self->next = self->due = 0;
     self->end_us = phase->seconds ? self->start_us + phase->seconds * 1000000 : UINT64_MAX;
     for (unsigned i = 0; i < self->setting.clients; i++)
@@ -474,6 +479,8 @@ static int measure (bench_t *self, const char *workload)
 static int run (bench_t *self, const char *workload)
 {
     make_pending (self);
+    strcpy (self->coordinator, tim3ctl_route (self->ctl, "coordinator"));
+    strcpy (self->collateral, tim3ctl_collateral_route (self->ctl));
     self->watch = tim3_watch_open ();
     connect_all (self);
     int code = fund (self);

@@ -9,8 +9,8 @@
 #include "base/bytes.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SPREAD 2654435761u /* a prime greater than any number of accounts: a permutation of them */
 
@@ -67,6 +67,16 @@ uint32_t tim3ctl_draw_account (const tim3ctl_draw_t *self, uint64_t number, uint
 
 const char *tim3ctl_draw_name (uint32_t account, char name[TIM3CTL_DRAW_NAME_MAX])
 {
-    snprintf (name, TIM3CTL_DRAW_NAME_MAX, "bench-%u", account);
+    static const char prefix[] = "bench-";
+    char digits[10]; /* from the end */
+    size_t count = 0;
+    char *at = name + sizeof prefix - 1;
+    memcpy (name, prefix, sizeof prefix - 1);
+    do
+        digits[count++] = (char) ('0' + account % 10);
+    while (account /= 10);
+    while (count > 0)
+        *at++ = digits[--count];
+    *at = '\0';
     return name;
 }

@@ -25,6 +25,7 @@
 #include <uthash.h>
 
 #define WAITERS_MOST 100000
+#define SETTLES_HELD 2048
 #define FLIGHT_MOST_US 120000000 /* then whoever waits is told that the outcome is unknown */
 #define ASKS_MOST 4096
 #define ASK_MOST_US 10000000
@@ -68,9 +69,10 @@ typedef struct {
     flight_t *flights;
     ask_t *asks;
     tim3_waiters_t *waiters;
-    tim3_receipt_t settles[TIM3_SETTLES_MAX]; /* mint receipts of this batch that the lock manager is to have */
+    tim3_receipt_t settles[SETTLES_HELD]; /* mint receipts that the lock manager is to have */
     uint32_t settle_count;
     unsigned settle_shard; /* of its lock manager */
+    bool locks_asked;      /* in this batch */
     uint64_t completed;
     uint64_t failed;
     uint64_t resent;
@@ -185,16 +187,17 @@ static ask_fn *const s_asks[STATES] = {
     [LOCKING] = ask_lock, [MINTING] = ask_mint,     [REFUSING] = ask_record_refusal, [VOIDING] = ask_release,
     [BURNING] = ask_burn, [RELEASING] = ask_release, [MOVING] = ask_move};
 
-static void push (const self_t *self, tim3_env_t *env, flight_t *flight)
+static void push (self_t *self, tim3_env_t *env, flight_t *flight)
 {
     uint64_t wait = self->settings->retry_us << (flight->attempts < 4 ? flight->attempts : 4);
     flight->due_us = tim3_env_now (env) + wait;
     uint64_t id = s_asks[flight->stage](self, env, flight);
+    self->locks_asked = self->locks_asked || flight->stage == LOCKING;
     if (flight->first_id == 0)
         flight->first_id = id;
 }
 
-static void move (const self_t *self, tim3_env_t *env, flight_t *flight, stage_t next)
+static void move (self_t *self, tim3_env_t *env, flight_t *flight, stage_t next)
 {
     TIM3_ASSERT (s_moves[flight->stage] & 1u << next);
     flight->stage = next;
@@ -360,20 +363,23 @@ static void keep_outcome (flight_t *flight, const tim3_minted_t *answer)
     flight->record.time_us = answer->time_us;
 }
 
-/*  Locks are settled by courtesy; should that get lost, the lock manager's sweep finds out. So what comes in a batch can
-    leave together, and nobody looks at the answer.  */
+/*  Locks are settled by courtesy; should that get lost, the lock manager's sweep finds out. So nobody looks at the answer, and
+    nobody waits for it: it goes with the next locks that are asked for, in one frame, and into one commit of the lock
+    manager's. When none are, the tick sends it.  */
 static void send_settles (self_t *self, tim3_env_t *env)
 {
-    tim3_settle_all_t body = {.items = {self->settles, self->settle_count}};
-    if (self->settle_count > 0)
+    for (uint32_t sent = 0, count; sent < self->settle_count; sent += count) {
+        count = self->settle_count - sent < TIM3_SETTLES_MAX ? self->settle_count - sent : TIM3_SETTLES_MAX;
+        tim3_settle_all_t body = {.items = {self->settles + sent, count}};
         send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, self->settle_shard, TIM3_MSG_SETTLE_ALL, &body);
+    }
     self->settle_count = 0;
 }
 
 static void gather_settle (self_t *self, tim3_env_t *env, const flight_t *flight)
 {
     unsigned shard = tim3_account_shard (flight->record.account, self->settings->shards);
-    if (self->settle_count == TIM3_SETTLES_MAX || self->settle_shard != shard)
+    if (self->settle_count == SETTLES_HELD || self->settle_shard != shard)
         send_settles (self, env);
     self->settle_shard = shard;
     self->settles[self->settle_count++] = receipt_body (flight);
@@ -381,7 +387,10 @@ static void gather_settle (self_t *self, tim3_env_t *env, const flight_t *flight
 
 static void end_batch (void *state, tim3_env_t *env)
 {
-    send_settles (state, env);
+    self_t *self = state;
+    if (self->locks_asked)
+        send_settles (self, env);
+    self->locks_asked = false;
 }
 
 static void on_minted (void *state, tim3_env_t *env, const void *body)
@@ -706,6 +715,7 @@ static void check_asks (self_t *self, tim3_env_t *env)
 
 static void tick (void *state, tim3_env_t *env)
 {
+    send_settles (state, env);
     check_flights (state, env);
     check_asks (state, env);
 }

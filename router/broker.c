@@ -3,11 +3,16 @@
     One round: wait; take answers from agents; follow the registry; take requests from clients; send what was
     gathered. All that is for one agent, or one client, leaves as one frame as far as it fits the bound.
 
+    What is asked of coordinators is admitted up to a bound on how much of it may be unanswered (router/in_flight), so
+    that what is accepted is answered soon. The rest is told overloaded here, at once and at little cost: that is
+    when there is least to spare.
+
     Known limits: a client's routing id may have at most TIM3_VIA_MAX bytes, and its messages must have one
     part (a DEALER's; a REQ adds an empty one).
 */
 #include "broker.h"
 #include "clients.h"
+#include "in_flight.h"
 #include "routes.h"
 #include "sockets.h"
 #include "base/log.h"
@@ -17,6 +22,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -33,6 +39,11 @@
 #define LIST_SOONEST_US 50000
 #define LOG_EVERY_US 60000000
 
+/*  What has no answer after that will have none.  */
+#define UNANSWERED_US 5000000
+/*  How often that, and how fast answers come, is looked at.  */
+#define LOOK_EVERY_US 200000
+
 #define OWN_LINK 0 /* the link to the core in this process */
 
 static const char s_name[] = "router.-.0";
@@ -46,6 +57,9 @@ typedef struct {
     tim3_buffer_t frame; /* requests gathered for it */
     ready_t ready;       /* whether it takes messages, as of when it was last signalled or sent to */
     bool wanted;         /* the registry still lists its endpoint */
+    uint32_t taker;      /* its number among those that have requests in flight, for as long as it is there */
+    uint32_t most;       /* requests in flight, while routes are made; 0 where no coordinator is */
+    uint64_t incarnation; /* of the coordinator there */
 } link_t;
 
 typedef struct {
@@ -59,6 +73,16 @@ typedef struct {
     unsigned link_count;
     tim3_routes_t routes;
     tim3_clients_t clients;
+    tim3_in_flight_t in_flight;
+    uint32_t in_flight_most; /* for all coordinators of an asset */
+    uint64_t within_us;      /* in which what is accepted should be answered */
+    uint64_t looked_us;      /* when those in flight were last looked through */
+    uint64_t round_us;       /* when this round began, */
+    uint64_t round_time_us;  /* and what time it was */
+    tim3_buffer_t overloaded; /* the body that tells so, as encoded for requests of overloaded_type */
+    uint64_t overloaded_type;
+    char recipient[TIM3_ADDRESS_MAX + 1]; /* the last one that was an address, for most are the same, */
+    tim3_address_t parsed;                /* and what it says */
     tim3_arena_t arena; /* holds the list */
     tim3_agents_t agents;
     bool agents_fresh; /* the list is new, routes are still of the old one */
@@ -153,34 +177,61 @@ static atomic_ullong *counter_of (broker_t *self, tim3_result_t code)
     }
 }
 
+static uint64_t type_in_error (const tim3_envelope_t *asked)
+{
+    return asked->type <= UINT16_MAX ? asked->type : 0;
+}
+
+static void address_error (broker_t *self, const tim3_envelope_t *asked, tim3_envelope_t *envelope)
+{
+    envelope->type = TIM3_MSG_ERROR;
+    envelope->id = self->next_id++;
+    strcpy (envelope->sender, s_name);
+    strcpy (envelope->recipient, "client");
+    envelope->time_us = self->round_time_us;
+    envelope->reply_to = asked->id;
+    envelope->trace = asked->trace;
+    envelope->account[0] = '\0';
+    envelope->via_size = 0;
+}
+
 /*  Answers a client's message with an error.  */
 static void refuse (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *asked,
                     tim3_error_t *error)
 {
-    tim3_envelope_t envelope = {
-        .type = TIM3_MSG_ERROR,
-        .id = self->next_id++,
-        .sender = "router.-.0",
-        .recipient = "client",
-        .time_us = microseconds (CLOCK_REALTIME),
-        .reply_to = asked->id,
-        .trace = asked->trace,
-    };
-    error->request = asked->type <= UINT16_MAX ? asked->type : 0;
+    tim3_envelope_t envelope;
+    address_error (self, asked, &envelope);
+    error->request = type_in_error (asked);
     count (counter_of (self, (tim3_result_t) error->code));
     tim3_envelope_write (tim3_clients_open (&self->clients, from->bytes, from->size), &envelope, error);
 }
 
-/*  --------------------------------------------------------------------------------------- to the agents  */
-
-static void refuse_overloaded (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *asked)
+static void encode_overloaded (broker_t *self, uint64_t type)
 {
     tim3_error_t error;
-    tim3_error_fill (&error, TIM3_OVERLOADED,
-                     "%s takes no messages now: it is starting or its queue is full; ask again",
-                     asked->recipient);
-    refuse (self, from, asked, &error);
+    tim3_error_fill (&error, TIM3_OVERLOADED, "as much is under way as can be answered soon; ask again after a pause");
+    error.request = type;
+    tim3_buffer_clear (&self->overloaded);
+    tim3_encode_map (&self->overloaded, &tim3_shape_error, &error);
+    self->overloaded_type = type;
 }
+
+/*  There may be more of these than of all else, while there is no time for them: the body is copied, as requests mostly
+    are of one type.  */
+static void refuse_overloaded (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *asked)
+{
+    tim3_envelope_t envelope;
+    uint64_t type = type_in_error (asked);
+    if (self->overloaded.size == 0 || self->overloaded_type != type)
+        encode_overloaded (self, type);
+    address_error (self, asked, &envelope);
+    envelope.body = self->overloaded.data;
+    envelope.body_size = self->overloaded.size;
+    count (&self->counters.overloaded);
+    tim3_envelope_write_raw (tim3_clients_open (&self->clients, from->bytes, from->size), &envelope);
+}
+
+/*  --------------------------------------------------------------------------------------- to the agents  */
 
 /*  The frame could not be sent: everyone in it is told.  */
 static void bounce (broker_t *self, const tim3_buffer_t *frame)
@@ -194,6 +245,7 @@ static void bounce (broker_t *self, const tim3_buffer_t *frame)
             continue; /* the broker's own question, which it asks again anyway */
         memcpy (from.bytes, envelope.via, envelope.via_size);
         from.size = envelope.via_size;
+        tim3_in_flight_remove (&self->in_flight, from.bytes, from.size, envelope.id, self->round_us);
         refuse_overloaded (self, &from, &envelope);
     }
 }
@@ -244,7 +296,7 @@ static void pass_on (broker_t *self, link_t *link, const tim3_client_id_t *from,
 
 /*  ------------------------------------------------------------------------------------------- registry  */
 
-static void ask_for_list (broker_t *self, uint64_t now_us)
+static void ask_for_list (broker_t *self)
 {
     link_t *link = self->links[OWN_LINK];
     tim3_envelope_t envelope = {
@@ -252,10 +304,10 @@ static void ask_for_list (broker_t *self, uint64_t now_us)
         .id = self->next_id++,
         .sender = "router.-.0",
         .recipient = "router.-.0",
-        .time_us = microseconds (CLOCK_REALTIME),
+        .time_us = self->round_time_us,
     };
     tim3_envelope_write (&link->frame, &envelope, "");
-    self->listed_us = now_us;
+    self->listed_us = self->round_us;
 }
 
 static void take_list (broker_t *self, const tim3_envelope_t *envelope)
@@ -266,6 +318,17 @@ static void take_list (broker_t *self, const tim3_envelope_t *envelope)
                                           &self->agents, &self->arena, &fault) == 0;
 }
 
+static uint32_t free_taker (const broker_t *self)
+{
+    bool used[TIM3_IN_FLIGHT_TAKERS] = {false};
+    uint32_t taker = 0;
+    for (unsigned i = 0; i < self->link_count; i++)
+        used[self->links[i]->taker] = true;
+    while (used[taker])
+        taker++;
+    return taker;
+}
+
 static unsigned link_to (broker_t *self, const char *endpoint)
 {
     for (unsigned i = 0; i < self->link_count; i++)
@@ -274,6 +337,7 @@ static unsigned link_to (broker_t *self, const char *endpoint)
     TIM3_ASSERT (self->link_count < LINKS_MAX);
     link_t *link = tim3_alloc (sizeof *link);
     strncpy (link->endpoint, endpoint, sizeof link->endpoint - 1);
+    link->taker = free_taker (self);
     connect_link (self, link);
     self->links[self->link_count] = link;
     return self->link_count++;
@@ -282,6 +346,8 @@ static unsigned link_to (broker_t *self, const char *endpoint)
 static void close_link (broker_t *self, link_t *link)
 {
     void *socket = link->watched.socket;
+    tim3_in_flight_forget (&self->in_flight, link->taker);
+    tim3_in_flight_allow (&self->in_flight, link->taker, 0);
     tim3_watch_drop (self->watch, &link->watched);
     zmq_close (socket);
     tim3_buffer_free (&link->frame);
@@ -306,6 +372,32 @@ static void close_unwanted (broker_t *self, const tim3_agent_t *agents)
     self->link_count = kept;
 }
 
+/*  What a coordinator had that is not there any more, or is another process now, is never answered.  */
+static void forget_gone (broker_t *self, link_t *link, const tim3_agent_t *agent)
+{
+    if (agent->role != TIM3_ROLE_COORDINATOR)
+        return;
+    if (!agent->alive || link->incarnation != agent->incarnation)
+        tim3_in_flight_forget (&self->in_flight, link->taker);
+    link->incarnation = agent->incarnation;
+}
+
+/*  What one asset's coordinators may have in flight is shared out evenly among those that take requests.  */
+static void share_out (broker_t *self)
+{
+    for (unsigned i = 0; i < self->link_count; i++)
+        self->links[i]->most = 0;
+    for (unsigned i = 0; i < self->routes.count; i++) {
+        const tim3_route_t *route = &self->routes.items[i];
+        if (route->address.role != TIM3_ROLE_COORDINATOR)
+            continue;
+        uint32_t share = self->in_flight_most / tim3_routes_takers (&self->routes, i);
+        self->links[route->link]->most += share > 0 ? share : 1;
+    }
+    for (unsigned i = 0; i < self->link_count; i++)
+        tim3_in_flight_allow (&self->in_flight, self->links[i]->taker, self->links[i]->most);
+}
+
 /*  Makes links and routes what the list says. The own core is reached whatever the list says.  */
 static void follow_list (broker_t *self)
 {
@@ -320,9 +412,12 @@ static void follow_list (broker_t *self)
     tim3_routes_clear (&self->routes);
     tim3_routes_add (&self->routes, s_name, true, OWN_LINK);
     for (uint32_t i = 0; i < self->agents.items.count; i++)
-        if (agents[i].role != TIM3_ROLE_ROUTER)
-            tim3_routes_add (&self->routes, agents[i].name, agents[i].alive,
-                             link_to (self, agents[i].endpoint));
+        if (agents[i].role != TIM3_ROLE_ROUTER) {
+            unsigned link = link_to (self, agents[i].endpoint);
+            tim3_routes_add (&self->routes, agents[i].name, agents[i].alive, link);
+            forget_gone (self, self->links[link], &agents[i]);
+        }
+    share_out (self);
 }
 
 /*  ---------------------------------------------------------------------------------- answers of agents  */
@@ -336,6 +431,8 @@ static void take_answer (broker_t *self, unsigned link, tim3_envelope_t *envelop
     }
     if (envelope->via_size > 0) {
         tim3_buffer_t *frame = tim3_clients_open (&self->clients, envelope->via, envelope->via_size);
+        tim3_in_flight_remove (&self->in_flight, envelope->via, envelope->via_size, envelope->reply_to,
+                               self->round_us);
         envelope->via_size = 0;
         tim3_envelope_write_raw (frame, envelope);
         count (&self->counters.answers);
@@ -377,8 +474,20 @@ static void receive_answers (broker_t *self, unsigned link)
 
 /*  -------------------------------------------------------------------------------- requests of clients  */
 
-/*  Whether clients may send this, and to such an agent. Fills error and the parsed address.  */
-static bool admit (const tim3_envelope_t *envelope, tim3_address_t *to, tim3_error_t *error)
+/*  NULL when it is no address.  */
+static const tim3_address_t *parse_recipient (broker_t *self, const char *recipient)
+{
+    if (recipient[0] != '\0' && strcmp (recipient, self->recipient) == 0)
+        return &self->parsed;
+    self->recipient[0] = '\0'; /* none */
+    if (!tim3_address_parse (recipient, &self->parsed))
+        return NULL;
+    strcpy (self->recipient, recipient);
+    return &self->parsed;
+}
+
+/*  Whether clients may send this, and to such an agent. Fills error or the address, which is good until the next.  */
+static bool admit (broker_t *self, const tim3_envelope_t *envelope, const tim3_address_t **to, tim3_error_t *error)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
     if (!message || message->class != TIM3_CLASS_REQUEST)
@@ -387,12 +496,12 @@ static bool admit (const tim3_envelope_t *envelope, tim3_address_t *to, tim3_err
                          (unsigned long long) envelope->type);
     else if (!(message->from & TIM3_FROM_CLIENT))
         tim3_error_fill (error, TIM3_NOT_ALLOWED, "clients may not send %s", message->name);
-    else if (!tim3_address_parse (envelope->recipient, to))
+    else if (!(*to = parse_recipient (self, envelope->recipient)))
         tim3_error_fill (error, TIM3_INVALID_FIELD,
                          "recipient must be role, role.asset or role.asset.shard, as in coordinator.TIM3");
-    else if (!(message->to & 1u << to->role))
+    else if (!(message->to & 1u << (*to)->role))
         tim3_error_fill (error, TIM3_UNKNOWN_MESSAGE, "%s is no message for a %s", message->name,
-                         tim3_role_name (to->role));
+                         tim3_role_name ((*to)->role));
     else if (envelope->body_size > TIM3_FRAME_MAX - HEAD_MAX)
         tim3_error_fill (error, TIM3_TOO_LARGE, "the body is larger than %d bytes",
                          TIM3_FRAME_MAX - HEAD_MAX);
@@ -403,29 +512,47 @@ static bool admit (const tim3_envelope_t *envelope, tim3_address_t *to, tim3_err
 
 static void refuse_no_route (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *asked)
 {
-    uint64_t now_us = microseconds (CLOCK_MONOTONIC);
     tim3_error_t error;
     tim3_error_fill (&error, TIM3_NO_ROUTE,
                      "no agent is there for %s: start it, or name an asset that it serves", asked->recipient);
     refuse (self, from, asked, &error);
-    if (now_us >= self->listed_us + LIST_SOONEST_US)
-        ask_for_list (self, now_us);
+    if (self->round_us >= self->listed_us + LIST_SOONEST_US)
+        ask_for_list (self);
+}
+
+/*  Requests for coordinators alone, not what any agent may be asked.  */
+static bool is_counted (uint64_t type)
+{
+    return tim3_message (type)->to == TIM3_FROM_COORDINATOR;
+}
+
+/*  Passes on what may be in flight, so that it is answered soon.  */
+static void accept (broker_t *self, link_t *link, const tim3_client_id_t *from, tim3_envelope_t *envelope)
+{
+    if (!is_counted (envelope->type)) {
+        pass_on (self, link, from, envelope);
+    } else if (tim3_in_flight_full (&self->in_flight, link->taker)) {
+        refuse_overloaded (self, from, envelope);
+    } else {
+        tim3_in_flight_add (&self->in_flight, from->bytes, from->size, envelope->id, link->taker, self->round_us);
+        pass_on (self, link, from, envelope);
+    }
 }
 
 static void take_request (broker_t *self, const tim3_client_id_t *from, tim3_envelope_t *envelope)
 {
     tim3_hint_t hint = {envelope->account, from->bytes, from->size, is_ready, self};
-    tim3_address_t to;
+    const tim3_address_t *to;
     tim3_error_t error;
     unsigned link;
 
-    if (!admit (envelope, &to, &error)) {
+    if (!admit (self, envelope, &to, &error)) {
         refuse (self, from, envelope, &error);
         return;
     }
-    tim3_result_t result = tim3_routes_choose (&self->routes, &to, &hint, &link);
+    tim3_result_t result = tim3_routes_choose (&self->routes, to, &hint, &link);
     if (result == TIM3_OK)
-        pass_on (self, self->links[link], from, envelope);
+        accept (self, self->links[link], from, envelope);
     else if (result == TIM3_OVERLOADED)
         refuse_overloaded (self, from, envelope);
     else
@@ -531,16 +658,27 @@ static bool something_waits (const broker_t *self)
     return waits;
 }
 
+static void begin_round (broker_t *self)
+{
+    self->round_us = microseconds (CLOCK_MONOTONIC);
+    self->round_time_us = microseconds (CLOCK_REALTIME);
+    if (self->round_us >= self->listed_us + LIST_EVERY_US)
+        ask_for_list (self);
+    if (self->round_us < self->looked_us + LOOK_EVERY_US)
+        return;
+    tim3_in_flight_expire (&self->in_flight, self->round_us, UNANSWERED_US);
+    tim3_in_flight_adapt (&self->in_flight, self->round_us - self->looked_us, self->within_us);
+    self->looked_us = self->round_us;
+}
+
 static void *run (void *argument)
 {
     broker_t *self = argument;
     self->stop.look = false;
     while (!self->stop.look) {
-        uint64_t now_us = microseconds (CLOCK_MONOTONIC);
-        if (now_us >= self->listed_us + LIST_EVERY_US)
-            ask_for_list (self, now_us);
+        begin_round (self);
         run_round (self);
-        log_drops (self, now_us);
+        log_drops (self, self->round_us);
         int wait = something_waits (self) ? 0 : LIST_EVERY_US / 1000;
         if (tim3_watch_wait (self->watch, wait) != 0 && errno != EINTR)
             tim3_fatal (TIM3_EXIT_RETRY, "the front cannot wait for messages: %s", strerror (errno));
@@ -571,6 +709,9 @@ void *tim3_broker_new (const tim3_place_t *place)
 
     self->next_id = 1;
     self->queue_messages = (int) tim3_config_u64 (place->config, "router", "queue_messages", NULL);
+    self->in_flight_most = (uint32_t) tim3_config_u64 (place->config, "router", "in_flight", NULL);
+    self->within_us = tim3_config_u64 (place->config, "router", "answer_within_ms", NULL) * 1000;
+    randombytes_buf (&self->in_flight.secret, sizeof self->in_flight.secret);
     self->arena = (tim3_arena_t){tim3_alloc (list_size), list_size, 0};
     self->watch = tim3_watch_open ();
     self->context = zmq_ctx_new ();
@@ -598,6 +739,8 @@ void tim3_broker_destroy (void **self)
     zmq_ctx_term (broker->context);
     close (broker->stop.file);
     close (broker->watch);
+    tim3_in_flight_clear (&broker->in_flight);
+    tim3_buffer_free (&broker->overloaded);
     free (broker->arena.data);
     free (broker);
     *self = NULL;

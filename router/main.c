@@ -4,7 +4,7 @@
 #include "core.h"
 
 /*  Events may be that late. Without it, each would cost a sync, on the disk of those that the mints wait for.  */
-#define PACE_US 5000
+#define PACE_US 10000
 
 int main (int argc, char **argv)
 {

@@ -54,6 +54,21 @@ void tim3_routes_add (tim3_routes_t *self, const char *name, bool alive, unsigne
         group->shards = (unsigned) address.shard + 1;
 }
 
+unsigned tim3_routes_takers (const tim3_routes_t *self, unsigned route)
+{
+    const tim3_route_t *at = &self->items[route];
+    unsigned takers = 0;
+    for (unsigned i = 0; i < self->count; i++) {
+        const tim3_route_t *other = &self->items[i];
+        if (!same_group (&other->address, &at->address))
+            continue;
+        takers += other->alive;
+        if (other->alive && other->beside_ledgers)
+            return 1;
+    }
+    return takers > 0 ? takers : 1;
+}
+
 /*  NULL when there is none, or when the asset is left out and there are several.  */
 static const tim3_route_group_t *find_group (const tim3_routes_t *self, const tim3_address_t *to)
 {

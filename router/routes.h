@@ -40,6 +40,9 @@ void tim3_routes_clear (tim3_routes_t *self);
  */
 void tim3_routes_add (tim3_routes_t *self, const char *name, bool alive, unsigned link);
 
+/*  Among how many agents the requests for a route's role and asset are divided, that one included; at least 1.  */
+unsigned tim3_routes_takers (const tim3_routes_t *self, unsigned route);
+
 /*  What the choice among several goes by.  */
 typedef struct {
     const char *account; /* "" when the sender gave none */

@@ -39,6 +39,10 @@
     K ("router", "front", TEXT, 0, 200, "", "endpoint for clients; empty for DATA/run/front.sock")          \
     K ("router", "queue_messages", U64, 16, 1000000, "2000",                                                \
        "most messages waiting for one agent or client; more are told overloaded")                           \
+    K ("router", "in_flight", U64, 1, 1000000, "8192",                                                      \
+       "most requests unanswered by all coordinators of an asset; more are told overloaded at once")        \
+    K ("router", "answer_within_ms", U64, 1, 60000, "250",                                                  \
+       "time in which they should be answered: while they are not, fewer are accepted")                      \
     K ("coordinator", "in_flight", U64, 1, 1000000, "8192",                                                 \
        "most transactions under way in one coordinator; more are told overloaded")                          \
     K ("collateral", "name", TEXT, 1, 16, "USDA", "name of the collateral token")                           \

@@ -11,7 +11,7 @@ import time
 import harness
 from harness import Cluster, poll
 from load import Load
-from tim3_wire import TYPES, amount
+from tim3_wire import TYPES, NoAnswer, amount
 
 KILLS = int(os.environ.get("TIM3_KILLS", "20"))
 SEED = int(os.environ.get("TIM3_SEED", "1"))
@@ -184,6 +184,56 @@ def test_frozen_ledgers():
             process.send_signal(signal.SIGCONT)
         load.advance(50)
         load.finish()
+
+
+def mints_at_once(client, count, name):
+    """Asks for so many, without waiting: what is told of each, by its id."""
+    sent = [client.envelope("coordinator.TIM3", "Mint", dict(account="alice", amount=amount(1), request_id=f"{name}-{i}"),
+                            "alice") for i in range(count)]
+    client.socket.send(b"".join(data for _, data in sent))
+    return [identity for identity, _ in sent]
+
+
+def told(client, identities, timeout):
+    """How many have been told what until nothing more is told for so long."""
+    tally = {}
+    for identity in identities:
+        try:
+            kind, body = client.answer(identity, timeout)
+        except NoAnswer:
+            continue
+        name = body["name"] if kind == TYPES["Error"] else "answered"
+        tally[name] = tally.get(name, 0) + 1
+        identities = [other for other in identities if other != identity]
+    return tally, identities
+
+
+def test_what_is_in_flight_ends_with_its_coordinator():
+    """The router lets 64 requests wait for an answer. Answers that come late, or never because their coordinator was killed,
+    must not keep it from accepting others for ever."""
+    bound, many = 64, 100
+    with Cluster(sections=dict(router=dict(in_flight=bound)), settings=dict(heartbeat_ms=3000), coordinators=1) as cluster:
+        client = cluster.client()
+        client.faucet("alice", 10 ** 18, "f1")
+        client.mint("alice", 1, "m1")
+        for how in (signal.SIGCONT, signal.SIGKILL):
+            process = cluster.process("coordinator.TIM3.0")
+            process.send_signal(signal.SIGSTOP)
+            begun, asked = time.monotonic(), mints_at_once(client, many, how.name)
+            poll(lambda: not client.receive(0.3), what="refusals to end")
+            tally, waiting = told(client, asked, 0)
+            assert tally == dict(overloaded=many - bound) and len(waiting) == bound, tally
+            if how == signal.SIGCONT:
+                process.send_signal(how)
+                assert told(client, waiting, 10) == (dict(answered=bound), [])
+            else:
+                cluster.restart("coordinator.TIM3.0")
+            client.mint("alice", 1, f"{how.name}-afterwards")
+            assert time.monotonic() - begun < 4.5, "it took as long as requests need to be given up by their age"
+            tally, _ = told(client, mints_at_once(client, bound, f"{how.name}-again"), 10)
+            assert tally == dict(answered=bound), tally
+        assert client.balance("alice") >= 1 + bound * 3 + 2
+        cluster.audit()
 
 
 if __name__ == "__main__":

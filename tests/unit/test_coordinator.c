@@ -179,6 +179,15 @@ static void check_failed (uint64_t request, tim3_result_t code, tim3_amount_t av
 
 /*  -------------------------------------------------------------------------------------------- happy paths  */
 
+/*  One mint's receipt, with that number.  */
+static void check_settle (uint8_t number)
+{
+    const tim3_settle_all_t *settle = bench_sent (TIM3_MSG_SETTLE_ALL);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_SETTLE_ALL), 1);
+    ck_assert_uint_eq (settle->items.count, 1);
+    check_token (&((const tim3_receipt_t *) settle->items.items)->receipt, number);
+}
+
 START_TEST (test_mint)
 {
     start_mint ("r1");
@@ -191,10 +200,7 @@ START_TEST (test_mint)
     const tim3_receipt_t *mint = passed_on (TIM3_MSG_TOKEN_MINT, "token_manager.TIM3.0");
     check_token (&mint->receipt, 1);
     minted (TIM3_MSG_MINTED, "r1");
-    ck_assert_uint_eq (bench_count (), 2);
-    const tim3_settle_all_t *settle = bench_sent (TIM3_MSG_SETTLE_ALL);
-    ck_assert_uint_eq (settle->items.count, 1);
-    check_token (&((const tim3_receipt_t *) settle->items.items)->receipt, 4);
+    ck_assert_uint_eq (bench_count (), 1);
     const tim3_transaction_t *answer = completed (TIM3_TX_KIND_MINT);
     ck_assert (answer->balance == 8 && answer->supply == 90 && answer->amount == 5);
     ck_assert_uint_eq (answer->time_us, 77);
@@ -202,6 +208,27 @@ START_TEST (test_mint)
     ck_assert_uint_eq (bench_metric ("completed"), 1);
     ck_assert_uint_eq (bench_metric ("in_flight"), 0);
     ck_assert_uint_eq (bench_metric ("waiting"), 0);
+    bench_pass (1);
+    check_settle (4);
+}
+END_TEST
+
+/*  The lock manager is told together with the next lock that is asked of it, and not again at the tick.  */
+START_TEST (test_settles_go_with_the_next_lock)
+{
+    start_mint ("r1");
+    locked ("r1");
+    minted (TIM3_MSG_MINTED, "r1");
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_SETTLE_ALL), 0);
+    start_mint ("r2");
+    ck_assert_str_eq (bench_nth (TIM3_MSG_LOCK, 0)->to, "lock_manager.TIM3.0");
+    check_settle (4);
+    bench_pass (1);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_SETTLE_ALL), 0);
+    locked ("r2");
+    minted (TIM3_MSG_MINTED, "r2");
+    bench_pass (1);
+    check_settle (4);
 }
 END_TEST
 
@@ -226,6 +253,8 @@ START_TEST (test_settles_of_a_batch)
     }
     ck_assert_int_eq (bench_commit (), 0);
     ck_assert_uint_eq (bench_count_of (TIM3_MSG_TRANSACTION), MINTS);
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_SETTLE_ALL), 0);
+    bench_pass (1);
     ck_assert_uint_eq (bench_count_of (TIM3_MSG_SETTLE_ALL), 2);
     const tim3_settle_all_t *first = bench_nth (TIM3_MSG_SETTLE_ALL, 0)->body;
     const tim3_settle_all_t *second = bench_nth (TIM3_MSG_SETTLE_ALL, 1)->body;
@@ -766,6 +795,7 @@ Suite *suite_coordinator (void)
     tcase_set_timeout (tcase, 60);
     tcase_add_checked_fixture (tcase, setup, teardown);
     tcase_add_test (tcase, test_mint);
+    tcase_add_test (tcase, test_settles_go_with_the_next_lock);
     tcase_add_test (tcase, test_settles_of_a_batch);
     tcase_add_test (tcase, test_mint_with_a_refused_lock);
     tcase_add_test (tcase, test_mint_that_is_voided);

@@ -6,7 +6,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define KNOWN "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
 #define KNOWN_SECONDS 1645557742u
@@ -190,6 +192,30 @@ START_TEST (every_random_bit_varies)
 }
 END_TEST
 
+/*  Random bytes that were asked for in advance must not serve parent and child alike.  */
+START_TEST (ids_after_a_fork_differ)
+{
+    tim3_request_ids_t ids = {0};
+    id_text_t parents;
+    id_text_t childs = "";
+    int pipes[2];
+    tim3_request_ids_next (&ids, parents);
+    ck_assert_int_eq (pipe (pipes), 0);
+    pid_t child = fork ();
+    tim3_request_ids_next (&ids, parents);
+    if (child == 0) {
+        ssize_t ignored = write (pipes[1], parents, sizeof parents);
+        (void) ignored;
+        _exit (0);
+    }
+    ck_assert_int_eq (read (pipes[0], childs, sizeof childs), sizeof childs);
+    waitpid (child, NULL, 0);
+    close (pipes[0]);
+    close (pipes[1]);
+    ck_assert_str_ne (parents + strlen ("017f22e2-79b0-7cc3-"), childs + strlen ("017f22e2-79b0-7cc3-"));
+}
+END_TEST
+
 Suite *suite_ids (void)
 {
     Suite *suite = suite_create ("ids");
@@ -204,6 +230,7 @@ Suite *suite_ids (void)
     tcase_add_test (tc, a_new_id_tells_this_second);
     tcase_add_test (tc, ids_of_two_makers_differ);
     tcase_add_test (tc, every_random_bit_varies);
+    tcase_add_test (tc, ids_after_a_fork_differ);
     suite_add_tcase (suite, tc);
     return suite;
 }

@@ -6,6 +6,7 @@
 #include "agent/host.h"
 #include "base/log.h"
 #include "../../router/core.h"
+#include "../../router/in_flight.h"
 #include "../../router/registry.h"
 #include "../../router/routes.h"
 #include "../../router/subscribers.h"
@@ -921,6 +922,145 @@ static void add_subscriptions (TCase *tests)
     tcase_add_test (tests, test_turns_go_round);
 }
 
+/*  ------------------------------------------------------------------------------------------ in flight  */
+
+static tim3_in_flight_t s_flights;
+static uint64_t s_flights_ms;
+
+static void flight_add (uint64_t id, uint32_t taker, uint64_t now_ms)
+{
+    tim3_in_flight_add (&s_flights, (const uint8_t *) "client", 6, id, taker, now_ms * 1000);
+}
+
+static void flight_remove (uint64_t id)
+{
+    tim3_in_flight_remove (&s_flights, (const uint8_t *) "client", 6, id, s_flights_ms * 1000);
+}
+
+START_TEST (test_in_flight_ends_with_the_answer)
+{
+    flight_remove (1); /* nothing is there yet */
+    flight_add (1, 3, 0);
+    flight_add (2, 3, 0);
+    flight_add (2, 3, 0); /* asked again: still one */
+    ck_assert_uint_eq (s_flights.takers[3].count, 2);
+    flight_add (2, 4, 0); /* asked again, and passed on to another */
+    ck_assert_uint_eq (s_flights.takers[3].count, 1);
+    ck_assert_uint_eq (s_flights.takers[4].count, 1);
+    tim3_in_flight_remove (&s_flights, (const uint8_t *) "others", 6, 1, 0);
+    flight_remove (3);
+    ck_assert_uint_eq (s_flights.count, 2);
+    flight_remove (2);
+    flight_remove (2); /* a second answer */
+    ck_assert_uint_eq (s_flights.takers[4].count, 0);
+    flight_remove (1);
+    ck_assert_uint_eq (s_flights.count, 0);
+    tim3_in_flight_clear (&s_flights);
+}
+END_TEST
+
+START_TEST (test_in_flight_ends_with_the_taker_or_with_age)
+{
+    for (uint64_t i = 0; i < 5000; i++)
+        flight_add (i, (uint32_t) (i % 5), i);
+    tim3_in_flight_forget (&s_flights, 2);
+    ck_assert_uint_eq (s_flights.takers[2].count, 0);
+    ck_assert_uint_eq (s_flights.count, 4000);
+    for (int i = 0; i < 3; i++)
+        tim3_in_flight_expire (&s_flights, 6000000, 2000000);
+    ck_assert_uint_eq (s_flights.count, 800); /* those from 4,000 ms on */
+    for (uint64_t i = 0; i < 5000; i++)
+        flight_remove (i);
+    ck_assert_uint_eq (s_flights.count, 0);
+    for (unsigned i = 0; i < 5; i++)
+        ck_assert_uint_eq (s_flights.takers[i].count, 0);
+    tim3_in_flight_clear (&s_flights);
+}
+END_TEST
+
+/*  Against a model: which of a few ids are in it, and who has them.  */
+START_TEST (test_in_flight_as_a_model_has_it)
+{
+    int model[1500];
+    uint32_t counts[4] = {0};
+    for (unsigned i = 0; i < 1500; i++)
+        model[i] = -1;
+    srand (7);
+    for (unsigned step = 0; step < 200000; step++) {
+        unsigned id = (unsigned) rand () % 1500;
+        if (model[id] >= 0)
+            counts[model[id]]--;
+        if (rand () % 2) {
+            model[id] = rand () % 4;
+            counts[model[id]]++;
+            flight_add (id, (uint32_t) model[id], step);
+        } else {
+            model[id] = -1;
+            flight_remove (id);
+        }
+        for (unsigned i = 0; i < 4; i++)
+            ck_assert_uint_eq (s_flights.takers[i].count, counts[i]);
+        ck_assert_uint_eq (s_flights.count, counts[0] + counts[1] + counts[2] + counts[3]);
+    }
+    tim3_in_flight_clear (&s_flights);
+}
+END_TEST
+
+/*  A window of 200 ms in which so many are asked for, and answered that much later.  */
+static uint32_t limit_after (uint32_t count, uint64_t took_ms)
+{
+    for (uint64_t i = 0; i < count; i++)
+        flight_add (i, 1, s_flights_ms);
+    s_flights_ms += took_ms;
+    for (uint64_t i = 0; i < count; i++)
+        flight_remove (i);
+    tim3_in_flight_adapt (&s_flights, 200000, 100000);
+    return s_flights.takers[1].limit;
+}
+
+START_TEST (test_fewer_are_accepted_while_answers_take_long)
+{
+    uint32_t limit;
+    ck_assert (tim3_in_flight_full (&s_flights, 1)); /* what has no limit gets nothing */
+    tim3_in_flight_allow (&s_flights, 1, 8000);
+    ck_assert (!tim3_in_flight_full (&s_flights, 1));
+    ck_assert_uint_eq (limit_after (8000, 100), 8000); /* in time */
+    ck_assert_uint_eq (limit_after (4000, 101), 5000); /* halfway to 20,000 a second, for 100 ms */
+    for (int i = 0; i < 20; i++)
+        limit = limit_after (4000, 500);
+    ck_assert_uint_ge (limit, 2000);
+    ck_assert_uint_le (limit, 2001);
+    ck_assert_uint_eq (limit_after (0, 0), limit + limit / 4 + 1); /* nobody asks any more */
+    tim3_in_flight_allow (&s_flights, 1, 16000);
+    ck_assert_uint_lt (s_flights.takers[1].limit, 3000); /* another most says nothing of its speed */
+    for (int i = 0; i < 20; i++)
+        limit = limit_after (4000, 20);
+    ck_assert_uint_eq (limit, 16000);
+    for (int i = 0; i < 20; i++)
+        limit = limit_after (20, 5000);
+    ck_assert_uint_eq (limit, 64); /* and never none */
+    tim3_in_flight_allow (&s_flights, 1, 1);
+    ck_assert_uint_eq (s_flights.takers[1].limit, 1);
+    tim3_in_flight_allow (&s_flights, 1, 0);
+    ck_assert (tim3_in_flight_full (&s_flights, 1));
+    tim3_in_flight_clear (&s_flights);
+}
+END_TEST
+
+START_TEST (test_takers_share_what_may_be_in_flight)
+{
+    setup_routes ();
+    ck_assert_uint_eq (tim3_routes_takers (&s_routes, 2), 3); /* coordinators of TIM3 */
+    ck_assert_uint_eq (tim3_routes_takers (&s_routes, 5), 1);
+    s_routes.items[2].alive = false;
+    ck_assert_uint_eq (tim3_routes_takers (&s_routes, 2), 2);
+    s_routes.items[3].beside_ledgers = true;
+    ck_assert_uint_eq (tim3_routes_takers (&s_routes, 1), 1);
+    s_routes.items[1].alive = s_routes.items[3].alive = false;
+    ck_assert_uint_eq (tim3_routes_takers (&s_routes, 1), 1);
+}
+END_TEST
+
 Suite *suite_router (void)
 {
     Suite *suite = suite_create ("router");
@@ -933,5 +1073,10 @@ Suite *suite_router (void)
     tcase_add_test (routes, test_the_coordinator_beside_the_ledgers_is_preferred);
     tcase_add_test (routes, test_full_is_told_from_absent);
     tcase_add_test (routes, test_ledgers_are_chosen_by_slot);
+    tcase_add_test (routes, test_in_flight_ends_with_the_answer);
+    tcase_add_test (routes, test_in_flight_ends_with_the_taker_or_with_age);
+    tcase_add_test (routes, test_in_flight_as_a_model_has_it);
+    tcase_add_test (routes, test_fewer_are_accepted_while_answers_take_long);
+    tcase_add_test (routes, test_takers_share_what_may_be_in_flight);
     return suite;
 }
