@@ -428,6 +428,15 @@ static bool rest (void *context, uint64_t done, uint64_t all, uint64_t worked_us
     return !atomic_load (&self->stop);
 }
 
+/*  Between the zeros of a segment: as long as it took to write some, so that others' syncs get through.  */
+static bool rest_a_little (void *context, uint64_t worked_us)
+{
+    const tiers_t *self = context;
+    if (!atomic_load (&self->stop) && !atomic_load (&self->hurry))
+        usleep (worked_us < NAP_US ? (useconds_t) worked_us : NAP_US);
+    return !atomic_load (&self->stop);
+}
+
 static tim3_store_error_t write_checkpoint (tiers_t *self)
 {
     uint64_t pages = self->options.checkpoint_bytes / TIM3_STORE_PAGE / PARTS;
@@ -475,7 +484,7 @@ static void *work (void *context)
         }
         self->prepare = false;
         pthread_mutex_unlock (&self->lock);
-        tim3_journal_prepare (self->journal);
+        tim3_journal_prepare (self->journal, rest_a_little, self);
         if (!asked) {
             pthread_mutex_lock (&self->lock);
             continue;
@@ -484,7 +493,7 @@ static void *work (void *context)
         if (outcome == TIM3_STORE_OK)
             trim (self, &self->goal);
         /* the owner has taken the first one meanwhile; it will not have to wait for the next */
-        tim3_journal_prepare (self->journal);
+        tim3_journal_prepare (self->journal, rest_a_little, self);
         pthread_mutex_lock (&self->lock);
         self->outcome = outcome;
         self->work = WORK_DONE;
