@@ -41,7 +41,7 @@
 #define REST_TIMES 20        /* a rest is at most so many times as long as the work before it, ... */
 #define REST_MOST_US 1000000 /* ... and so long */
 #define NAP_US 4000
-#define GAP_LEAST 4 /* marks that were walked over, to be worth remembering */
+#define GAP_LEAST 4  /* marks that were walked over, to be worth remembering */
 #define SPARE_MOST 4 /* times as much memory as a stretch of the journal has bytes */
 
 typedef enum { WORK_NONE, WORK_ASKED, WORK_DONE } work_t;
@@ -193,8 +193,8 @@ static bool is_backwards (tim3_seek_t how)
     return how == TIM3_SEEK_LE || how == TIM3_SEEK_LT;
 }
 
-static void seek_memory (tim3_memtable_t *table, tim3_table_t number, tim3_seek_t how,
-                         const tim3_key_t *key, candidate_t *candidate)
+static void seek_memory (tim3_memtable_t *table, tim3_table_t number, tim3_seek_t how, const tim3_key_t *key,
+                         candidate_t *candidate)
 {
     place_t place;
     tim3_memrow_t row;
