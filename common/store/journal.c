@@ -40,7 +40,6 @@
 #define STAGE (1024 * 1024)
 #define SEGMENT_IN_HASTE (2 * 1024 * 1024)
 #define ZEROS (256 * 1024)
-#define REST_MOST_US 10000
 
 typedef struct {
     uint32_t magic;
@@ -386,26 +385,30 @@ static bool write_all (int file, const void *data, size_t size, uint64_t at)
     return written == (ssize_t) size;
 }
 
-/*  As long as the time since then, but not for long: whoever shares the disk gets through.  */
-static void rest (const struct timespec *begun)
+/*  Whoever makes a file at leisure, or is in a hurry (NULL).  */
+typedef struct {
+    tim3_journal_rest_fn *rest;
+    void *context;
+} leisure_t;
+
+static uint64_t clock_us (void)
 {
     struct timespec now;
     clock_gettime (CLOCK_MONOTONIC, &now);
-    int64_t worked_us = (now.tv_sec - begun->tv_sec) * 1000000 + (now.tv_nsec - begun->tv_nsec) / 1000;
-    if (worked_us > 0)
-        usleep (worked_us < REST_MOST_US ? (useconds_t) worked_us : REST_MOST_US);
+    return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
 }
 
-static bool write_zeros (int file, uint64_t size, bool rests)
+static bool write_zeros (int file, uint64_t size, const leisure_t *leisure)
 {
     bool good = true;
-    struct timespec begun;
     uint8_t *zeros = alloc_blocks (ZEROS);
     for (uint64_t at = 0; at < size && good; at += ZEROS) {
-        clock_gettime (CLOCK_MONOTONIC, &begun);
+        uint64_t begun = clock_us ();
         good = write_all (file, zeros, size - at < ZEROS ? size - at : ZEROS, at);
-        if (rests && good)
-            rest (&begun);
+        if (good && leisure && !leisure->rest (leisure->context, clock_us () - begun)) {
+            errno = EINTR;
+            good = false;
+        }
     }
     int error = errno;
     free (zeros);
@@ -414,12 +417,12 @@ static bool write_zeros (int file, uint64_t size, bool rests)
 }
 
 /*  A file of zeros whose every byte has its place on the disk; -1 when that is not to be had, with errno set.  */
-static int make_file (int directory, const char *name, uint64_t size, bool rests)
+static int make_file (int directory, const char *name, uint64_t size, const leisure_t *leisure)
 {
     int file = open_file (directory, name, O_CREAT | O_TRUNC);
     if (file < 0)
         return -1;
-    if (write_zeros (file, size, rests))
+    if (write_zeros (file, size, leisure))
         return file;
     int error = errno;
     close (file);
@@ -435,12 +438,13 @@ bool tim3_journal_wants_next (tim3_journal_t *self)
     return wants;
 }
 
-void tim3_journal_prepare (tim3_journal_t *self)
+void tim3_journal_prepare (tim3_journal_t *self, tim3_journal_rest_fn *rest, void *context)
 {
+    leisure_t leisure = {rest, context};
     uint64_t size = atomic_load (&self->next_size);
     if (atomic_load (&self->next_ready))
         return;
-    int file = make_file (self->directory, PREPARED_FILE, size, true);
+    int file = make_file (self->directory, PREPARED_FILE, size, &leisure);
     if (file < 0)
         return; /* the one that needs it tries for itself, and tells */
     close (file);
@@ -474,7 +478,7 @@ static int take_file (tim3_journal_t *self, uint64_t least, const char **name, u
     *size = atomic_load (&self->next_size);
     *size = *size < SEGMENT_IN_HASTE ? *size : SEGMENT_IN_HASTE;
     *size = *size > least ? *size : whole_blocks (least);
-    return make_file (self->directory, *name, *size, false);
+    return make_file (self->directory, *name, *size, NULL);
 }
 
 /*  On the disk before the file has its name: a segment whose head is not good was damaged, and not begun.  */

@@ -59,9 +59,11 @@ uint64_t tim3_journal_room (const tim3_journal_t *self);
 /*  Lets the next record begin a new segment.  */
 void tim3_journal_turn (tim3_journal_t *self);
 
-/*  Makes the file that the next segment will be, if it is not there: may be called by another thread, which then takes the time, and
-    rests in between.  */
-void tim3_journal_prepare (tim3_journal_t *self);
+/*  Called now and then, with how long that took since the last time; may take its time. False to stop here.  */
+typedef bool (tim3_journal_rest_fn) (void *context, uint64_t worked_us);
+
+/*  Makes the file that the next segment will be, if it is not there: may be called by another thread, which then takes the time.  */
+void tim3_journal_prepare (tim3_journal_t *self, tim3_journal_rest_fn *rest, void *context);
 /*  True once after a segment was begun and the file of the next one is not there.  */
 bool tim3_journal_wants_next (tim3_journal_t *self);
 

@@ -44,8 +44,8 @@ typedef struct {
     MDB_txn *txn;       /* NULL between batches */
     MDB_cursor *cursor; /* of txn, once something was sought */
     MDB_dbi dbi;
-    bool dirty; /* something was put or deleted in txn */
-    bool looked;    /* in txn: key and value below are the first at or after the last one looked for */
+    bool dirty;       /* something was put or deleted in txn */
+    bool looked;      /* in txn: key and value below are the first at or after the last one looked for */
     MDB_val near_key; /* of size 0: there is none */
     MDB_val near_value;
     bool read_only;

@@ -41,7 +41,7 @@
 #define REST_TIMES 20        /* a rest is at most so many times as long as the work before it, ... */
 #define REST_MOST_US 1000000 /* ... and so long */
 #define NAP_US 4000
-#define GAP_LEAST 4 /* marks that were walked over, to be worth remembering */
+#define GAP_LEAST 4  /* marks that were walked over, to be worth remembering */
 #define SPARE_MOST 4 /* times as much memory as a stretch of the journal has bytes */
 
 typedef enum { WORK_NONE, WORK_ASKED, WORK_DONE } work_t;
@@ -193,8 +193,8 @@ static bool is_backwards (tim3_seek_t how)
     return how == TIM3_SEEK_LE || how == TIM3_SEEK_LT;
 }
 
-static void seek_memory (tim3_memtable_t *table, tim3_table_t number, tim3_seek_t how,
-                         const tim3_key_t *key, candidate_t *candidate)
+static void seek_memory (tim3_memtable_t *table, tim3_table_t number, tim3_seek_t how, const tim3_key_t *key,
+                         candidate_t *candidate)
 {
     place_t place;
     tim3_memrow_t row;
@@ -428,6 +428,15 @@ static bool rest (void *context, uint64_t done, uint64_t all, uint64_t worked_us
     return !atomic_load (&self->stop);
 }
 
+/*  Between the zeros of a segment: as long as it took to write some, so that others' syncs get through.  */
+static bool rest_a_little (void *context, uint64_t worked_us)
+{
+    const tiers_t *self = context;
+    if (!atomic_load (&self->stop) && !atomic_load (&self->hurry))
+        usleep (worked_us < NAP_US ? (useconds_t) worked_us : NAP_US);
+    return !atomic_load (&self->stop);
+}
+
 static tim3_store_error_t write_checkpoint (tiers_t *self)
 {
     uint64_t pages = self->options.checkpoint_bytes / TIM3_STORE_PAGE / PARTS;
@@ -475,7 +484,7 @@ static void *work (void *context)
         }
         self->prepare = false;
         pthread_mutex_unlock (&self->lock);
-        tim3_journal_prepare (self->journal);
+        tim3_journal_prepare (self->journal, rest_a_little, self);
         if (!asked) {
             pthread_mutex_lock (&self->lock);
             continue;
@@ -484,7 +493,7 @@ static void *work (void *context)
         if (outcome == TIM3_STORE_OK)
             trim (self, &self->goal);
         /* the owner has taken the first one meanwhile; it will not have to wait for the next */
-        tim3_journal_prepare (self->journal);
+        tim3_journal_prepare (self->journal, rest_a_little, self);
         pthread_mutex_lock (&self->lock);
         self->outcome = outcome;
         self->work = WORK_DONE;

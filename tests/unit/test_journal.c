@@ -247,6 +247,13 @@ static bool take_nothing (void *context, uint64_t number, const uint8_t *payload
     return false;
 }
 
+static bool rest_until (void *context, uint64_t worked_us)
+{
+    unsigned *left = context;
+    (void) worked_us;
+    return (*left)-- > 0;
+}
+
 /*  A commit waits for a segment that nobody has made beforehand.  */
 START_TEST (test_segments_made_in_haste_are_small)
 {
@@ -265,7 +272,12 @@ START_TEST (test_segments_made_in_haste_are_small)
     for (size_t i = 0; i < count; i++)
         ck_assert_uint_le (segments[i].bytes, 2 << 20);
     ck_assert (tim3_journal_wants_next (journal) && !tim3_journal_wants_next (journal));
-    tim3_journal_prepare (journal);
+    unsigned left = 3; /* and stops in the middle */
+    tim3_journal_prepare (journal, rest_until, &left);
+    ck_assert (!folder_has (s_copy, "journal.next") && !folder_has (s_copy, "journal.prepared"));
+    left = 1000;
+    tim3_journal_prepare (journal, rest_until, &left);
+    ck_assert (folder_has (s_copy, "journal.next"));
     for (unsigned i = 0; i < 7; i++)
         ck_assert_int_eq (tim3_journal_append (journal, record, sizeof record), TIM3_STORE_OK);
     free (segments);

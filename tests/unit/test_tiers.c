@@ -1386,8 +1386,9 @@ Suite *suite_tiers (void)
     CASE ("notes", test_notes_come_back_in_order);
     CASE ("switch", test_switching_loses_nothing, test_switching_can_be_killed_at_any_call,
           test_working_can_be_killed_at_any_call, test_a_copy_is_adopted_with_its_journal);
-    CASE ("full", test_the_next_segment_is_there_in_time, test_no_room_for_a_segment, test_no_room_at_any_call, test_no_room_in_the_map,
-          test_checkpoint_again_when_there_is_room, test_no_refusal_after_a_retry, test_memory_is_bounded);
+    CASE ("full", test_the_next_segment_is_there_in_time, test_no_room_for_a_segment,
+          test_no_room_at_any_call, test_no_room_in_the_map, test_checkpoint_again_when_there_is_room,
+          test_no_refusal_after_a_retry, test_memory_is_bounded);
     CASE ("broken disk", test_failing_syncs, test_failing_commit, test_failing_name);
     return suite;
 }
