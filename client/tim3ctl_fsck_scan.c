@@ -274,6 +274,20 @@ static void check_hidden_table (tim3_fsck_t *self, tim3_fsck_store_t *store, uns
     store->store = sight;
 }
 
+/*  Each agent has its events behind its role: what is behind none of those that share the store would be published by nobody.  */
+static void check_parts (tim3_fsck_t *self, tim3_fsck_store_t *store)
+{
+    tim3_store_t *sight = store->store;
+    tim3_fsck_place_t at = {store, TIM3_TABLE_OUTBOX, tim3_key_empty ()};
+    const uint8_t *value;
+    size_t size;
+    store->store = store->shared;
+    while (advance (self, &at, &value, &size))
+        if (at.key.data[0] != TIM3_ROLE_LOCK_MANAGER && at.key.data[0] != TIM3_ROLE_TOKEN_MANAGER)
+            tim3_fsck_problem (self, &at, "the row belongs to none of the agents that share the store");
+    store->store = sight;
+}
+
 void tim3_fsck_shapes (tim3_fsck_t *self, tim3_fsck_store_t *store)
 {
     void *record = tim3_alloc (record_size_max ());
@@ -282,6 +296,8 @@ void tim3_fsck_shapes (tim3_fsck_t *self, tim3_fsck_store_t *store)
             check_hidden_table (self, store, number, record);
         else
             check_table (self, store, number, record);
+    if (store->closes_shared)
+        check_parts (self, store);
     free (record);
 }
 

@@ -326,7 +326,6 @@ static void on_lock (void *state, tim3_env_t *env, const void *body)
     tim3_lock_item_t item;
     tim3_lock_totals_t totals;
     tim3_amount_t collateral;
-    tim3_return_t to = tim3_env_return (env);
 
     if (!check_fields (env, &ask->tx, ask->account, ask->amount))
         return;
@@ -341,9 +340,10 @@ static void on_lock (void *state, tim3_env_t *env, const void *body)
     }
     if (!same_request (&item, ask->account, ask->amount))
         tim3_env_refuse (env, TIM3_ID_REUSED, &ask->tx, NULL);
-    else if (item.state != TIM3_LOCK_STATE_REQUESTED || TIM3_CANARY_IS (13))
+    else if (item.state != TIM3_LOCK_STATE_REQUESTED || TIM3_CANARY_IS (13)) {
+        tim3_return_t to = tim3_env_return (env);
         answer_lock (self, env, &to, &item);
-    else {
+    } else {
         wait (self, env, &item.tx);
         ask_vault (self, env, &item, true);
     }

@@ -390,6 +390,19 @@ def test_strange_rows_are_found():
         must_find(data, "account ab, tx " + "11" * 16 + ": there is no failed record of that account under that tx")
 
 
+@needs("merged", "each agent has a store of its own")
+def test_rows_that_nobody_sees_are_found():
+    """In a shared store each agent has its events behind its role; here some are behind another's."""
+    def raw(data, *arguments):
+        done = run(Cluster.exe("tim3-poke"), folder(data, TOKENS), *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+    with Copy(TOKENS) as data:
+        key = raw(data, "list", "outbox").splitlines()[-1].split(" ")[1]
+        raw(data, "outbox", key, "copy", "07" + key[2:])
+        must_find(data, " outbox, ", "belongs to none of the agents that share the store")
+
+
 def test_the_index_of_what_is_unfinished():
     """Each record that is not final has one place there, and each deadline its lists."""
     def tail(tx, table=10):
