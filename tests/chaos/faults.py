@@ -108,7 +108,9 @@ def told(run):
 
 
 def refuse(run, before):
-    wait_for(lambda: run.alive() and told(run) > before, run.patience, "a change to be refused with storage_full")
+    """Agents go on in room that they had before, and in what a checkpoint gives back; of those batches that find none only some
+    have in them what a caller asked. So it can take minutes until somebody is told."""
+    wait_for(lambda: run.alive() and told(run) > before, 4 * run.patience, "a change to be refused with storage_full")
 
 
 def check_reads(run):
