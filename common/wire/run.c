@@ -3,6 +3,7 @@
 #include "wire/writer.h"
 #include "base/log.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,10 +66,34 @@ bool tim3_run_open (const tim3_raw_t *events, tim3_reader_t *reader)
     return true;
 }
 
+/*  What stands in front of nearly every body: an array of three, a type of one byte, a time of eight, and less than 256 bytes.  */
+#define USUAL_HEAD 14
+
+static bool is_usual (const uint8_t *at)
+{
+    return at[0] == 0x93 && at[1] == 0xcc && at[3] == 0xcf && at[12] == 0xc4;
+}
+
+static bool next_usual (tim3_reader_t *reader, tim3_event_t *event)
+{
+    const uint8_t *at = reader->at;
+    uint64_t time_us;
+    memcpy (&time_us, at + 4, sizeof time_us);
+    event->type = at[2];
+    event->time_us = be64toh (time_us);
+    event->body = (tim3_raw_t){at + USUAL_HEAD, at[13]};
+    if (tim3_read_left (reader) < USUAL_HEAD + (size_t) at[13])
+        return false;
+    reader->at += USUAL_HEAD + at[13];
+    return true;
+}
+
 bool tim3_run_next (tim3_reader_t *reader, tim3_event_t *event)
 {
     uint32_t count;
     event->start = reader->at;
+    if (tim3_read_left (reader) >= USUAL_HEAD && is_usual (reader->at))
+        return next_usual (reader, event);
     return tim3_read_array (reader, &count) && count == 3 && tim3_read_u64 (reader, &event->type) &&
            tim3_read_u64 (reader, &event->time_us) &&
            tim3_read_bin (reader, &event->body.data, &event->body.size);

@@ -67,7 +67,7 @@ def test_same_build_decides_the_same():
 def test_from_the_middle():
     """With the files gone that lead back furthest, it begins at a later checkpoint: the core has no memory then."""
     with Cluster(settings=dict(checkpoint_mb=1)) as cluster:
-        worked(cluster, 8000)
+        worked(cluster, 20000)
         stop(cluster)
         tried = [address for address in LEDGERS if len(files(cluster, address, "undo-")) >= 2]
         assert len(tried) >= 3, tried
