@@ -90,6 +90,11 @@ static inline uint8_t *tim3_put_map (uint8_t *at, size_t count)
     return count <= UINT16_MAX ? tim3_put_tagged (at, 0xde, 2, count) : tim3_put_tagged (at, 0xdf, 4, count);
 }
 
+/*  A text with its head, from an array of bound + 1 bytes. It may write up to TIM3_PUT_TEXT (bound) bytes, some of them behind the
+    place that it returns.  */
+#define TIM3_PUT_TEXT(bound) (5 + (bound) + 8)
+uint8_t *tim3_put_text (uint8_t *at, const char *text, size_t bound);
+
 /*  The contents. The size is that of the head before.  */
 static inline uint8_t *tim3_put_bytes (uint8_t *at, const void *data, size_t size)
 {
