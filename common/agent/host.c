@@ -96,6 +96,7 @@ struct tim3_host {
     tim3_host_counters_t counters;
     bool alive; /* its first batch has begun */
     bool noted; /* that the batch has begun */
+    bool taken; /* body is that of the message at hand already */
 };
 
 /*  ------------------------------------------------------------------------------------------- causes
@@ -156,12 +157,17 @@ static tim3_buffer_t *open_frame (tim3_host_t *self, char kind, const void *name
 static void head (const tim3_env_t *env, tim3_envelope_t *envelope, tim3_type_t type, const char *recipient)
 {
     tim3_host_t *self = env->host;
-    memset (envelope, 0, sizeof *envelope);
+    size_t length = strnlen (recipient, TIM3_ADDRESS_MAX);
     envelope->type = type;
     envelope->id = self->next_id++;
+    memcpy (envelope->sender, env->unit->name, sizeof envelope->sender);
+    memcpy (envelope->recipient, recipient, length);
+    envelope->recipient[length] = '\0';
     envelope->time_us = self->now_us;
-    strcpy (envelope->sender, env->unit->name);
-    memcpy (envelope->recipient, recipient, strnlen (recipient, TIM3_ADDRESS_MAX));
+    envelope->reply_to = 0;
+    memset (&envelope->trace, 0, sizeof envelope->trace);
+    envelope->account[0] = '\0';
+    envelope->via_size = 0;
     self->counters.messages_out++;
 }
 
@@ -219,7 +225,7 @@ void tim3_env_reply_to (tim3_env_t *env, const tim3_return_t *to, tim3_type_t ty
     envelope.reply_to = to->id;
     envelope.trace = to->trace;
     envelope.via_size = to->via_size;
-    memcpy (envelope.via, to->via, to->via_size);
+    memcpy (envelope.via, to->via, sizeof envelope.via);
     if (is_local_peer (self, to->peer, to->peer_size))
         say_locally (env, to->peer[1], true, &envelope, body);
     else
@@ -241,25 +247,35 @@ uint64_t tim3_env_send (tim3_env_t *env, const char *address, tim3_type_t type, 
     return envelope.id;
 }
 
+/*  What is not told is not filled, for this is done for every message.  */
+static void fill_return (const tim3_env_t *env, tim3_return_t *to)
+{
+    const tim3_envelope_t *message = env->message;
+    to->peer_size = 0;
+    to->via_size = 0;
+    if (!message || env->origin->answer)
+        return;
+    memcpy (to->peer, env->origin->peer, env->origin->peer_size);
+    to->peer_size = (uint8_t) env->origin->peer_size;
+    memcpy (to->via, message->via, sizeof to->via);
+    to->via_size = message->via_size;
+    to->type = (uint16_t) message->type;
+    to->id = message->id;
+    to->trace = message->trace;
+    memcpy (to->sender, message->sender, sizeof to->sender);
+}
+
 tim3_return_t tim3_env_return (const tim3_env_t *env)
 {
     tim3_return_t to = {0};
-    if (!env->message || env->origin->answer)
-        return to;
-    memcpy (to.peer, env->origin->peer, env->origin->peer_size);
-    to.peer_size = (uint8_t) env->origin->peer_size;
-    memcpy (to.via, env->message->via, env->message->via_size);
-    to.via_size = env->message->via_size;
-    to.type = (uint16_t) env->message->type;
-    to.id = env->message->id;
-    to.trace = env->message->trace;
-    memcpy (to.sender, env->message->sender, sizeof to.sender);
+    fill_return (env, &to);
     return to;
 }
 
 void tim3_env_reply (tim3_env_t *env, tim3_type_t type, const void *body)
 {
-    tim3_return_t to = tim3_env_return (env);
+    tim3_return_t to;
+    fill_return (env, &to);
     tim3_env_reply_to (env, &to, type, body);
 }
 
@@ -593,22 +609,29 @@ static void remember_tx (tim3_host_t *self, const tim3_envelope_t *envelope)
     memcpy (&asked->tx, (const uint8_t *) self->body + field->offset, sizeof asked->tx);
 }
 
+/*  0 when the body is good; else it has been counted and answered.  */
+static int decode (tim3_host_t *self, const tim3_envelope_t *envelope, const tim3_message_t *message)
+{
+    tim3_fault_t fault;
+    self->arena.used = 0;
+    if (tim3_decode_map (envelope->body, envelope->body_size, message->shape, self->body, &self->arena,
+                         &fault) == 0)
+        return 0;
+    self->counters.malformed++;
+    if (!self->env.origin->answer)
+        tim3_env_refuse (&self->env, fault.code, NULL, "%s: field \"%s\"", tim3_result_text (fault.code),
+                         fault.field);
+    return -1;
+}
+
 static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
-    tim3_fault_t fault;
 
     if (!admit (self, envelope, message) || must_wait (self, envelope))
         return;
-    self->arena.used = 0;
-    if (tim3_decode_map (envelope->body, envelope->body_size, message->shape, self->body, &self->arena,
-                         &fault)) {
-        self->counters.malformed++;
-        if (!self->env.origin->answer)
-            tim3_env_refuse (&self->env, fault.code, NULL, "%s: field \"%s\"", tim3_result_text (fault.code),
-                             fault.field);
+    if (!self->taken && decode (self, envelope, message))
         return;
-    }
     remember_tx (self, envelope);
     if (tim3_store_error (self->store))
         return; /* the whole batch will be refused */
@@ -629,8 +652,10 @@ static void remember (tim3_host_t *self)
         return;
     if (is_local (self))
         return; /* forgotten together with who asked */
-    asked_t asked = {.to = tim3_env_return (&self->env)};
-    tim3_buffer_append (&self->asked, &asked, sizeof asked);
+    asked_t *asked = (asked_t *) (void *) tim3_buffer_room (&self->asked, sizeof *asked);
+    fill_return (&self->env, &asked->to);
+    memset (&asked->tx, 0, sizeof asked->tx);
+    tim3_buffer_filled (&self->asked, (uint8_t *) (asked + 1));
 }
 
 /*  The rest of a frame is not looked at; who sent it is told with the first envelope that was not taken.  */
@@ -666,11 +691,33 @@ static void note_frame (tim3_host_t *self, const uint8_t *data, size_t size)
 /*  The core that a message is for, by role: the first one stands for what no other one is.  */
 static unit_t *unit_for (tim3_host_t *self, const char *recipient)
 {
+    if (self->unit_count == 1)
+        return &self->units[0];
     size_t length = strcspn (recipient, ".");
     for (unsigned i = 1; i < self->unit_count; i++)
         if (strncmp (self->units[i].role, recipient, length) == 0 && self->units[i].role[length] == '\0')
             return &self->units[i];
     return &self->units[0];
+}
+
+/*  Takes the next envelope of a frame, and its body too if that is as most are: then its end is known without passing over it first.
+    Whether the message may come, and what is wrong with another body, is looked at in the order that dispatch has.  */
+static int read_envelope (tim3_host_t *self, const uint8_t **at, const uint8_t *end, tim3_envelope_t *envelope,
+                          tim3_fault_t *fault)
+{
+    int more = tim3_envelope_begin (*at, end, envelope, fault);
+    const tim3_message_t *message = more > 0 ? tim3_message (envelope->type) : NULL;
+    self->arena.used = 0;
+    const uint8_t *next =
+        message ? tim3_take_map (envelope->body, end, message->shape, self->body, &self->arena) : NULL;
+    self->taken = next != NULL;
+    if (more <= 0)
+        return more;
+    if (!next)
+        return tim3_envelope_end (at, end, envelope, fault);
+    envelope->body_size = (size_t) (next - envelope->body);
+    *at = next;
+    return 1;
 }
 
 /*  Each envelope of a frame to the core that it is for. One core alone has its frames noted as they came; with
@@ -681,7 +728,7 @@ static int take_envelopes (tim3_host_t *self, const uint8_t **at, const uint8_t 
     int more = 0;
     for (int i = 0; i < TIM3_ENVELOPES_MAX; i++) {
         const uint8_t *begin = *at;
-        more = tim3_envelope_read (at, end, envelope, fault);
+        more = read_envelope (self, at, end, envelope, fault);
         if (more <= 0)
             return more;
         self->counters.messages_in++;

@@ -111,9 +111,29 @@ TIM3_STRAIGHT bool tim3_field_is_empty (tim3_kind_t kind, const void *member)
 
 /*  ------------------------------------------------------------------------------------------ decoding  */
 
+TIM3_STRAIGHT bool tim3_field_same_piece (const uint8_t *a, const char *b, size_t piece)
+{
+    uint64_t pieces[2] = {0, 0};
+    memcpy (&pieces[0], a, piece);
+    memcpy (&pieces[1], b, piece);
+    return pieces[0] == pieces[1];
+}
+
+/*  Whether the bytes of a name are there: as pieces of a size that a register has, which may overlap. Compilers call memcmp for most
+    lengths.  */
+TIM3_STRAIGHT bool tim3_field_same (const uint8_t *at, const char *name, size_t length)
+{
+    const size_t piece = length >= 8 ? 8 : length >= 4 ? 4 : length >= 2 ? 2 : 1;
+    const size_t last = length - piece;
+    return tim3_field_same_piece (at, name, piece) &&
+           (length <= 16 || tim3_field_same_piece (at + 8, name + 8, 8)) &&
+           (last == 0 || tim3_field_same_piece (at + last, name + last, piece));
+}
+
 TIM3_STRAIGHT bool tim3_field_has_name (const uint8_t *at, const uint8_t *end, const char *name, size_t length)
 {
-    return (size_t) (end - at) > length && *at == (0xa0 | length) && memcmp (at + 1, name, length) == 0;
+    _Static_assert (TIM3_FIELD_NAME_MAX <= 24, "three pieces of eight");
+    return (size_t) (end - at) > length && *at == (0xa0 | length) && tim3_field_same (at + 1, name, length);
 }
 
 /*  How many fields a map has, or values an array.  */

@@ -153,14 +153,21 @@ static void encode_empty_array (tim3_buffer_t *buffer, const uint8_t *object)
     tim3_buffer_filled (buffer, tim3_put_array (tim3_buffer_room (buffer, TIM3_PUT_MOST), 0));
 }
 
-static const uint8_t *take_empty (const uint8_t *at, const uint8_t *end, uint8_t *object, tim3_arena_t *arena)
+static const uint8_t *take_empty_map (const uint8_t *at, const uint8_t *end, uint8_t *object, tim3_arena_t *arena)
 {
-    (void) at, (void) end, (void) object, (void) arena;
-    return NULL;
+    (void) object, (void) arena;
+    return at < end && *at == 0x80 ? at + 1 : NULL;
+}
+
+static const uint8_t *take_empty_array (const uint8_t *at, const uint8_t *end, uint8_t *object,
+                                        tim3_arena_t *arena)
+{
+    (void) object, (void) arena;
+    return at < end && *at == 0x90 ? at + 1 : NULL;
 }
 
 const tim3_shape_t tim3_shape_empty = {
-    "empty", NULL, 0, 0, {encode_empty_map, encode_empty_array, take_empty, take_empty}};
+    "empty", NULL, 0, 0, {encode_empty_map, encode_empty_array, take_empty_map, take_empty_array}};
 
 const tim3_value_t tim3_role_values[] = {
 #define X(NAME, name, text) {TIM3_ROLE_##NAME, name},

@@ -142,7 +142,8 @@ static const uint8_t s_sizes[256] = {
     /* small negative numbers */
     SIXTEEN (1), SIXTEEN (1)};
 
-/*  Bytes of texts, bytes and extensions that tell their length behind the tag; 0 of all others.  */
+/*  Bytes of texts, bytes and extensions that tell their length behind the tag; 0 of all others, and more than there are of one
+    whose length is not there.  */
 static uint64_t told_size (const uint8_t *at, size_t bytes)
 {
     uint8_t tag = *at;
@@ -153,8 +154,26 @@ static uint64_t told_size (const uint8_t *at, size_t bytes)
         return 0;
     unsigned size = 1u << (bin ? tag - 0xc4 : str ? tag - 0xd9 : tag - 0xc7);
     if (bytes < 1 + size)
-        return 0;
+        return UINT64_MAX;
     return 1 + size + (ext ? 1 : 0) + big_endian (at + 1, size);
+}
+
+/*  Passes over values as long as they hold no others, and says how many are left. NULL when one is not whole.  */
+static const uint8_t *skip_plain (const uint8_t *at, const uint8_t *end, uint64_t *pending)
+{
+    uint64_t count = *pending;
+    for (; count > 0 && at < end; count--) {
+        uint64_t size = s_sizes[*at];
+        if (size == 0)
+            size = *at == 0xc4 && end - at > 1 ? 2u + at[1] : told_size (at, (size_t) (end - at));
+        if (size == 0)
+            break;
+        if ((size_t) (end - at) < size)
+            return NULL;
+        at += size;
+    }
+    *pending = count;
+    return at;
 }
 
 /*  How many values a map or an array holds; its head is passed over.  */
@@ -168,39 +187,30 @@ static bool open_container (tim3_reader_t *self, uint64_t *values)
     return true;
 }
 
-bool tim3_read_skip (tim3_reader_t *self)
+bool tim3_read_skip_within (tim3_reader_t *self, unsigned depth_most)
 {
-    uint64_t waiting[TIM3_READER_DEPTH_MAX]; /* values still to pass when those around are done, by depth */
+    uint64_t waiting[TIM3_READER_DEPTH_MAX]; /* values to pass when what is open is done, by depth */
     unsigned depth = 0;
     uint64_t pending = 1;
     tim3_reader_t reader = *self;
 
     for (;;) {
-        for (; pending > 0; pending--) {
-            size_t bytes = left (&reader);
-            if (bytes == 0)
-                return false;
-            uint64_t size = s_sizes[*reader.at];
-            if (size == 0)
-                size = told_size (reader.at, bytes);
-            if (size == 0)
-                break;
-            if (bytes < size)
-                return false;
-            reader.at += size;
-        }
-        if (pending > 0) {
-            if (depth == TIM3_READER_DEPTH_MAX)
-                return false;
-            waiting[depth++] = pending - 1;
-            if (!open_container (&reader, &pending))
-                return false;
-        } else if (depth > 0) {
-            pending = waiting[--depth];
-        } else
+        reader.at = skip_plain (reader.at, reader.end, &pending);
+        if (!reader.at)
+            return false;
+        if (pending == 0 && depth == 0)
             break;
+        if (pending == 0) {
+            pending = waiting[--depth];
+            continue;
+        }
+        if (depth == depth_most)
+            return false;
+        waiting[depth++] = pending - 1;
+        if (!open_container (&reader, &pending))
+            return false;
     }
-    *self = reader;
+    self->at = reader.at;
     return true;
 }
 

@@ -26,8 +26,13 @@ bool tim3_read_long_bin (tim3_reader_t *self, const uint8_t **data, uint32_t *si
 bool tim3_read_bool (tim3_reader_t *self, bool *value);
 bool tim3_read_array (tim3_reader_t *self, uint32_t *count);
 bool tim3_read_map (tim3_reader_t *self, uint32_t *count);
-/*  Passes over one value of any kind, at most TIM3_READER_DEPTH_MAX deep.  */
-bool tim3_read_skip (tim3_reader_t *self);
+/*  Passes over one value of any kind, at most so deep: depth is no more than TIM3_READER_DEPTH_MAX.  */
+bool tim3_read_skip_within (tim3_reader_t *self, unsigned depth);
+
+static inline bool tim3_read_skip (tim3_reader_t *self)
+{
+    return tim3_read_skip_within (self, TIM3_READER_DEPTH_MAX);
+}
 
 static inline size_t tim3_read_left (const tim3_reader_t *self)
 {

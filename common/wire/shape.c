@@ -73,7 +73,9 @@ const uint8_t *tim3_take_list (const uint8_t *at, const uint8_t *end, const tim3
 const uint8_t *tim3_take_raw (const uint8_t *at, const uint8_t *end, tim3_raw_t *raw, uint32_t bound)
 {
     tim3_reader_t reader = {at, end};
-    if (!tim3_read_skip (&reader) || reader.at - at > (ptrdiff_t) bound)
+    /* no deeper than whoever passes over the whole message allows, see tim3_take_map */
+    if (!tim3_read_skip_within (&reader, TIM3_READER_DEPTH_MAX - TIM3_RAW_DEPTH) ||
+        reader.at - at > (ptrdiff_t) bound)
         return NULL;
     *raw = (tim3_raw_t){at, (uint32_t) (reader.at - at)};
     return reader.at;

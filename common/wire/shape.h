@@ -29,6 +29,8 @@
 #include "base/bytes.h"
 #include "base/result.h"
 
+#include <string.h>
+
 typedef enum {
     TIM3_KIND_U64,
     TIM3_KIND_BOOL,
@@ -57,6 +59,12 @@ typedef struct {
 } tim3_value_t;
 
 typedef struct tim3_shape tim3_shape_t;
+
+/*  A raw value lies at most this deep in a message: in a map, in a list of maps.  */
+#define TIM3_RAW_DEPTH 3
+
+/*  A name fits into the first byte of a MessagePack text, and into three registers.  */
+#define TIM3_FIELD_NAME_MAX 24
 
 typedef struct {
     const char *name;
@@ -114,6 +122,15 @@ void tim3_encode_raw (tim3_buffer_t *buffer, const tim3_raw_t *raw);
 const uint8_t *tim3_take_list (const uint8_t *at, const uint8_t *end, const tim3_shape_t *record, tim3_list_t *list,
                                uint32_t bound, tim3_arena_t *arena, bool map);
 const uint8_t *tim3_take_raw (const uint8_t *at, const uint8_t *end, tim3_raw_t *raw, uint32_t bound);
+
+/*  Fills object from the map at at, if it is as this encoder writes it, and returns its end; NULL if it is anything else: tim3_decode_map
+    then says whether it is right. What is taken is also one value as tim3_read_skip knows it, with the same end.  */
+static inline const uint8_t *tim3_take_map (const uint8_t *at, const uint8_t *end, const tim3_shape_t *shape,
+                                            void *object, tim3_arena_t *arena)
+{
+    memset (object, 0, shape->size);
+    return shape->straight.take_map (at, end, object, arena);
+}
 
 /*  What is wrong with an input: the result, and the field it is about ("" when about the whole).  */
 typedef struct {

@@ -2,6 +2,15 @@
 #include "wire/writer.h"
 #include "base/log.h"
 
+uint8_t *tim3_put_long_u64 (uint8_t *at, uint64_t number)
+{
+    if (number > UINT32_MAX) /* times */
+        return tim3_put_tagged (at, 0xcf, 8, number);
+    if (number <= UINT8_MAX)
+        return tim3_put_tagged (at, 0xcc, 1, number);
+    return number <= UINT16_MAX ? tim3_put_tagged (at, 0xcd, 2, number) : tim3_put_tagged (at, 0xce, 4, number);
+}
+
 /*  The first byte of eight that is zero, 8 when none is.  */
 static unsigned first_zero (uint64_t eight)
 {

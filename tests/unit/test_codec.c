@@ -672,6 +672,9 @@ START_TEST (test_shapes_are_sound)
     for (unsigned i = 0; i < shape->count; i++) {
         const tim3_field_t *field = &shape->fields[i];
         ck_assert_uint_eq (field->name_length, strlen (field->name));
+        ck_assert_uint_le (field->name_length, TIM3_FIELD_NAME_MAX);
+        ck_assert (!field->rare || field->kind == TIM3_KIND_U64 || field->kind == TIM3_KIND_ID ||
+                   field->kind == TIM3_KIND_STR);
         ck_assert_uint_lt (field->offset, shape->size);
         ck_assert_uint_gt (strlen (field->text), 0);
         ck_assert (field->kind != TIM3_KIND_STR || field->bound > 0);
