@@ -64,9 +64,9 @@ typedef struct {
 const tim3_table_row_t *tim3_table_at (unsigned position);
 const tim3_table_row_t *tim3_table (tim3_table_t table);
 
-/*  Version of the tables: of their layout, and of what their keys are made from. A store of another version is migrated at opening,
+/*  Version of the tables: of their layout, and of what their keys and the receipts in them are made from. A store of another version is migrated at opening,
     or refused.  */
-#define TIM3_SCHEMA_VERSION 2
+#define TIM3_SCHEMA_VERSION 3
 
 /*  ------------------------------------------------------------------------------------------- keys
     Ordered byte strings, built part by part: texts end with a NUL so that one is no prefix of another,
