@@ -96,7 +96,8 @@ struct tim3_host {
     tim3_host_counters_t counters;
     bool alive; /* its first batch has begun */
     bool noted; /* that the batch has begun */
-    bool taken; /* body is that of the message at hand already */
+    const tim3_message_t *message; /* what the message at hand is; NULL: not known */
+    bool taken;                    /* body is its body already */
 };
 
 /*  ------------------------------------------------------------------------------------------- causes
@@ -550,8 +551,9 @@ static tim3_result_t check_request (tim3_host_t *self, const tim3_envelope_t *en
 }
 
 /*  Whether the message may come this way; if not, it has been answered or counted.  */
-static bool admit (tim3_host_t *self, const tim3_envelope_t *envelope, const tim3_message_t *message)
+static bool admit (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
+    const tim3_message_t *message = self->message;
     if (self->env.origin->answer) {
         if (message && message->class == TIM3_CLASS_REPLY)
             return true;
@@ -610,11 +612,11 @@ static void remember_tx (tim3_host_t *self, const tim3_envelope_t *envelope)
 }
 
 /*  0 when the body is good; else it has been counted and answered.  */
-static int decode (tim3_host_t *self, const tim3_envelope_t *envelope, const tim3_message_t *message)
+static int decode (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
     tim3_fault_t fault;
     self->arena.used = 0;
-    if (tim3_decode_map (envelope->body, envelope->body_size, message->shape, self->body, &self->arena,
+    if (tim3_decode_map (envelope->body, envelope->body_size, self->message->shape, self->body, &self->arena,
                          &fault) == 0)
         return 0;
     self->counters.malformed++;
@@ -626,11 +628,9 @@ static int decode (tim3_host_t *self, const tim3_envelope_t *envelope, const tim
 
 static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
-    const tim3_message_t *message = tim3_message (envelope->type);
-
-    if (!admit (self, envelope, message) || must_wait (self, envelope))
+    if (!admit (self, envelope) || must_wait (self, envelope))
         return;
-    if (!self->taken && decode (self, envelope, message))
+    if (!self->taken && decode (self, envelope))
         return;
     remember_tx (self, envelope);
     if (tim3_store_error (self->store))
@@ -647,7 +647,7 @@ static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 /*  Only requests: an answer that came the wrong way is never answered, not even when the store is full.  */
 static void remember (tim3_host_t *self)
 {
-    const tim3_message_t *message = tim3_message (self->env.message->type);
+    const tim3_message_t *message = self->message;
     if (self->env.origin->answer || (message && message->class != TIM3_CLASS_REQUEST))
         return;
     if (is_local (self))
@@ -706,13 +706,14 @@ static int read_envelope (tim3_host_t *self, const uint8_t **at, const uint8_t *
                           tim3_fault_t *fault)
 {
     int more = tim3_envelope_begin (*at, end, envelope, fault);
-    const tim3_message_t *message = more > 0 ? tim3_message (envelope->type) : NULL;
-    self->arena.used = 0;
-    const uint8_t *next =
-        message ? tim3_take_map (envelope->body, end, message->shape, self->body, &self->arena) : NULL;
-    self->taken = next != NULL;
+    const uint8_t *next = NULL;
     if (more <= 0)
         return more;
+    self->message = tim3_message (envelope->type);
+    self->arena.used = 0;
+    if (self->message)
+        next = tim3_take_map (envelope->body, end, self->message->shape, self->body, &self->arena);
+    self->taken = next != NULL;
     if (!next)
         return tim3_envelope_end (at, end, envelope, fault);
     envelope->body_size = (size_t) (next - envelope->body);

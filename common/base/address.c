@@ -40,19 +40,15 @@ tim3_role_t tim3_role_parse (const char *name)
     return TIM3_ROLE_NONE;
 }
 
-static bool is_plain (char c)
-{
-    unsigned letter = ((unsigned char) c | 32u) - 'a';
-    unsigned digit = (unsigned char) c - (unsigned) '0';
-    return letter < 26 || digit < 10;
-}
+/*  Letters and digits.  */
+static const bool s_plain[256] = {['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true};
 
 /*  Letters, digits and some others.  */
 static bool all_of (const char *text, size_t least, size_t most, const char *also)
 {
     size_t length = 0;
     for (; text[length]; length++)
-        if (length == most || (!is_plain (text[length]) && !strchr (also, text[length])))
+        if (length == most || (!s_plain[(unsigned char) text[length]] && !strchr (also, text[length])))
             return false;
     return length >= least;
 }
@@ -106,13 +102,11 @@ bool tim3_request_id_seconds (const char *request_id, uint32_t *seconds)
 
 bool tim3_request_id_valid (const char *request_id)
 {
-    size_t length = strlen (request_id);
-    if (length < 1 || length > TIM3_REQUEST_ID_MAX)
-        return false;
-    for (; *request_id; request_id++)
-        if (*request_id <= ' ' || *request_id > '~')
+    size_t length = 0;
+    for (; request_id[length]; length++)
+        if (length == TIM3_REQUEST_ID_MAX || request_id[length] <= ' ' || request_id[length] > '~')
             return false;
-    return true;
+    return length > 0;
 }
 
 static bool parse_shard (const char *text, int *shard)

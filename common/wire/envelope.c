@@ -74,12 +74,6 @@ static bool read_text (tim3_reader_t *reader, char *text, size_t most)
 {
     const char *data;
     uint32_t size;
-    const uint8_t *next = tim3_take_text (reader->at, reader->end, text, most);
-    if (next) {
-        reader->at = next;
-        return true;
-    }
-    text[0] = '\0';
     if (!tim3_read_str (reader, &data, &size) || size > most || !tim3_is_text (data, size))
         return false;
     memcpy (text, data, size);
@@ -178,6 +172,57 @@ static void clear (tim3_envelope_t *envelope)
     envelope->body_size = 0;
 }
 
+static const uint8_t *take_trace (const uint8_t *at, const uint8_t *end, tim3_id_t *trace)
+{
+    return at < end && *at == 0xc0 ? at + 1 : tim3_take_fixed (at, end, trace, sizeof *trace);
+}
+
+/*  The size and what follows.  */
+static const uint8_t *take_via (const uint8_t *at, const uint8_t *end, tim3_envelope_t *envelope)
+{
+    size_t size = *at++;
+    if (size > sizeof envelope->via || (size_t) (end - at) < size)
+        return NULL;
+    memcpy (envelope->via, at, size);
+    envelope->via_size = (uint8_t) size;
+    return at + size;
+}
+
+/*  As the encoder here writes it: the account first.  */
+static const uint8_t *take_metadata (const uint8_t *at, const uint8_t *end, tim3_envelope_t *envelope)
+{
+    static const char account[] = "\xa7" "account";
+    static const char via[] = "\xa3via\xc4";
+    if (at == end || (*at & 0xf0) != 0x80)
+        return NULL;
+    unsigned count = *at++ & 15u;
+    if (count > 0 && (size_t) (end - at) >= sizeof account && memcmp (at, account, sizeof account - 1) == 0) {
+        at = tim3_take_text (at + sizeof account - 1, end, envelope->account, TIM3_ACCOUNT_MAX);
+        count--;
+    }
+    if (at && count > 0 && (size_t) (end - at) >= sizeof via && memcmp (at, via, sizeof via - 1) == 0) {
+        at = take_via (at + sizeof via - 1, end, envelope);
+        count--;
+    }
+    return count == 0 ? at : NULL;
+}
+
+/*  The ten places as agents write them, up to the body, which is returned; NULL when anything is another way, be it right or
+    not.  */
+static const uint8_t *take_places (const uint8_t *at, const uint8_t *end, tim3_envelope_t *envelope)
+{
+    if (*at++ != (0x90 | PLACES))
+        return NULL;
+    bool taken = (at = tim3_take_u64 (at, end, &envelope->version)) && (at = tim3_take_u64 (at, end, &envelope->type)) &&
+                 (at = tim3_take_u64 (at, end, &envelope->id)) &&
+                 (at = tim3_take_text (at, end, envelope->sender, TIM3_ADDRESS_MAX)) &&
+                 (at = tim3_take_text (at, end, envelope->recipient, TIM3_ADDRESS_MAX)) &&
+                 (at = tim3_take_u64 (at, end, &envelope->time_us)) &&
+                 (at = tim3_take_u64 (at, end, &envelope->reply_to)) &&
+                 (at = take_trace (at, end, &envelope->trace)) && (at = take_metadata (at, end, envelope));
+    return taken && envelope->version == TIM3_PROTOCOL_VERSION && envelope->id != 0 ? at : NULL;
+}
+
 int tim3_envelope_begin (const uint8_t *at, const uint8_t *end, tim3_envelope_t *envelope, tim3_fault_t *fault)
 {
     tim3_reader_t reader = {at, end};
@@ -185,6 +230,10 @@ int tim3_envelope_begin (const uint8_t *at, const uint8_t *end, tim3_envelope_t 
 
     if (at == end)
         return 0;
+    clear (envelope);
+    envelope->body = take_places (at, end, envelope);
+    if (envelope->body)
+        return 1;
     clear (envelope);
     if (!tim3_read_array (&reader, &count) || count != PLACES)
         return refuse (fault, TIM3_MALFORMED, "envelope");

@@ -259,11 +259,11 @@ static unsigned take_sequence (const uint8_t *data, size_t left_over)
     return code < least || code > 0x10ffff || surrogate ? 0 : size;
 }
 
-/*  Whether eight bytes are all from 1 to 127.  */
-static bool is_plain (uint64_t eight)
+/*  Not 0 when one of eight bytes is not from 1 to 127.  */
+static uint64_t odd_bits (uint64_t eight)
 {
     static const uint64_t ones = UINT64_MAX / 255;
-    return ((eight | (eight - ones)) & (ones << 7)) == 0;
+    return (eight | (eight - ones)) & (ones << 7);
 }
 
 static uint64_t load_eight (const void *bytes)
@@ -277,7 +277,7 @@ bool tim3_is_text (const char *data, size_t size)
 {
     const uint8_t *bytes = (const uint8_t *) data;
     for (size_t i = 0; i < size;) {
-        if (size - i >= 8 && is_plain (load_eight (bytes + i))) {
+        if (size - i >= 8 && odd_bits (load_eight (bytes + i)) == 0) {
             i += 8;
             continue;
         }
@@ -293,28 +293,35 @@ bool tim3_is_text (const char *data, size_t size)
     return true;
 }
 
-/*  Copies eight bytes and says whether they are plain.  */
-static bool copy_eight (char *to, const char *from)
+/*  Copies eight bytes and says whether one is odd.  */
+static uint64_t copy_eight (char *to, const char *from)
 {
     uint64_t eight = load_eight (from);
     memcpy (to, &eight, sizeof eight);
-    return is_plain (eight);
+    return odd_bits (eight);
 }
 
 /*  Copies a text and says whether it is all plain. The last eight bytes may overlap those before.  */
 static bool copy_plain (char *to, const char *from, size_t size)
 {
-    bool plain = true;
+    uint64_t odd = 0;
     if (size < 8) {
         for (size_t i = 0; i < size; i++) {
             to[i] = from[i];
-            plain &= (signed char) from[i] > 0;
+            odd |= (signed char) from[i] <= 0;
         }
-        return plain;
+        return odd == 0;
     }
-    for (size_t i = 0; i + 8 < size; i += 8)
-        plain &= copy_eight (to + i, from + i);
-    return copy_eight (to + size - 8, from + size - 8) && plain;
+    odd = copy_eight (to, from);
+    for (size_t i = 8; i + 8 < size; i += 8)
+        odd |= copy_eight (to + i, from + i);
+    return (odd | copy_eight (to + size - 8, from + size - 8)) == 0;
+}
+
+/*  Where a text ends, that is not plain; NULL when it is none. Not inline, for what is plain would have to make room for it.  */
+static __attribute__ ((noinline)) const uint8_t *check_text (const char *text, size_t size)
+{
+    return tim3_is_text (text, size) ? (const uint8_t *) text + size : NULL;
 }
 
 const uint8_t *tim3_take_text (const uint8_t *at, const uint8_t *end, char *text, size_t bound)
@@ -332,8 +339,7 @@ const uint8_t *tim3_take_text (const uint8_t *at, const uint8_t *end, char *text
     if (size > bound || bytes < head + size)
         return NULL;
     const char *from = (const char *) at + head;
-    if (!copy_plain (text, from, size) && !tim3_is_text (from, size))
-        return NULL;
+    bool plain = copy_plain (text, from, size);
     text[size] = '\0';
-    return at + head + size;
+    return plain ? at + head + size : check_text (from, size);
 }
