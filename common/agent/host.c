@@ -81,7 +81,7 @@ struct tim3_host {
     uint64_t started_us;
     uint64_t next_id;
     tim3_outbox_t *outbox;
-    tim3_buffer_t local; /* what cores here have said to each other: local_t and an envelope each */
+    tim3_buffer_t local; /* what cores here have said to each other: local_t and what it tells of, each */
     tim3_buffer_t delivering;
     size_t handed_out;
     tim3_frame_t frame;
@@ -159,6 +159,7 @@ static void head (const tim3_env_t *env, tim3_envelope_t *envelope, tim3_type_t 
 {
     tim3_host_t *self = env->host;
     size_t length = strnlen (recipient, TIM3_ADDRESS_MAX);
+    envelope->version = TIM3_PROTOCOL_VERSION;
     envelope->type = type;
     envelope->id = self->next_id++;
     memcpy (envelope->sender, env->unit->name, sizeof envelope->sender);
@@ -169,14 +170,18 @@ static void head (const tim3_env_t *env, tim3_envelope_t *envelope, tim3_type_t 
     memset (&envelope->trace, 0, sizeof envelope->trace);
     envelope->account[0] = '\0';
     envelope->via_size = 0;
+    envelope->body = NULL;
+    envelope->body_size = 0;
     self->counters.messages_out++;
 }
 
-/*  In front of each envelope between cores of this host.  */
+/*  In front of each message between cores of this host. A body that is flat follows as it is, for it need not be decoded again, and
+    is noted, if whom it is for keeps something, as a frame: so there are the struct of the envelope and that of the body, or a
+    frame, or both.  */
 typedef struct {
-    uint32_t size;
+    uint32_t frame_size;
+    uint32_t body_size; /* 0: only a frame follows */
     uint8_t from;
-    uint8_t to;
     bool answer;
 } local_t;
 
@@ -204,15 +209,22 @@ static unit_t *local_unit (tim3_host_t *self, const char *address)
     return NULL;
 }
 
-static void say_locally (tim3_env_t *env, unsigned to, bool answer, const tim3_envelope_t *envelope,
+static void say_locally (tim3_env_t *env, const unit_t *to, bool answer, const tim3_envelope_t *envelope,
                          const void *body)
 {
     tim3_host_t *self = env->host;
+    const tim3_shape_t *shape = tim3_message (envelope->type)->shape;
     size_t at = self->local.size;
-    local_t item = {0, (uint8_t) (env->unit - self->units), (uint8_t) to, answer};
+    local_t item = {0, shape->flat ? shape->size : 0, (uint8_t) (env->unit - self->units), answer};
     tim3_buffer_append (&self->local, &item, sizeof item);
-    tim3_envelope_write (&self->local, envelope, body);
-    item.size = (uint32_t) (self->local.size - at - sizeof item);
+    if (item.body_size > 0) {
+        tim3_buffer_append (&self->local, envelope, sizeof *envelope);
+        tim3_buffer_append (&self->local, body, item.body_size);
+    }
+    size_t frame = self->local.size;
+    if (item.body_size == 0 || !to->core->keeps_nothing)
+        tim3_envelope_write (&self->local, envelope, body);
+    item.frame_size = (uint32_t) (self->local.size - frame);
     memcpy (self->local.data + at, &item, sizeof item);
 }
 
@@ -228,7 +240,7 @@ void tim3_env_reply_to (tim3_env_t *env, const tim3_return_t *to, tim3_type_t ty
     envelope.via_size = to->via_size;
     memcpy (envelope.via, to->via, sizeof envelope.via);
     if (is_local_peer (self, to->peer, to->peer_size))
-        say_locally (env, to->peer[1], true, &envelope, body);
+        say_locally (env, &self->units[to->peer[1]], true, &envelope, body);
     else
         tim3_envelope_write (open_frame (self, 'P', to->peer, to->peer_size), &envelope, body);
 }
@@ -242,7 +254,7 @@ uint64_t tim3_env_send (tim3_env_t *env, const char *address, tim3_type_t type, 
     if (env->message)
         envelope.trace = env->message->trace;
     if (here)
-        say_locally (env, (unsigned) (here - self->units), false, &envelope, body);
+        say_locally (env, here, false, &envelope, body);
     else
         tim3_envelope_write (open_frame (self, 'A', address, strlen (address)), &envelope, body);
     return envelope.id;
@@ -721,8 +733,18 @@ static int read_envelope (tim3_host_t *self, const uint8_t **at, const uint8_t *
     return 1;
 }
 
-/*  Each envelope of a frame to the core that it is for. One core alone has its frames noted as they came; with
-    several, only what is for those that keep something.  */
+/*  An envelope to the core that it is for. One core alone has its frames noted as they came; with several, only what is
+    for those that keep something.  */
+static void take_envelope (tim3_host_t *self, const tim3_envelope_t *envelope, const uint8_t *data, size_t size)
+{
+    self->counters.messages_in++;
+    self->env.unit = unit_for (self, envelope->recipient);
+    if (self->unit_count > 1 && !self->env.unit->core->keeps_nothing)
+        note_frame (self, data, size);
+    remember (self);
+    dispatch (self, envelope);
+}
+
 static int take_envelopes (tim3_host_t *self, const uint8_t **at, const uint8_t *end,
                            tim3_envelope_t *envelope, tim3_fault_t *fault)
 {
@@ -732,12 +754,7 @@ static int take_envelopes (tim3_host_t *self, const uint8_t **at, const uint8_t 
         more = read_envelope (self, at, end, envelope, fault);
         if (more <= 0)
             return more;
-        self->counters.messages_in++;
-        self->env.unit = unit_for (self, envelope->recipient);
-        if (self->unit_count > 1 && !self->env.unit->core->keeps_nothing)
-            note_frame (self, begin, (size_t) (*at - begin));
-        remember (self);
-        dispatch (self, envelope);
+        take_envelope (self, envelope, begin, (size_t) (*at - begin));
     }
     return more;
 }
@@ -767,39 +784,57 @@ void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8
     self->env.origin = NULL;
 }
 
-static void hand_over (tim3_host_t *self, const local_t *item, const uint8_t *data)
+/*  A message whose body is there as it is; its frame, if there is one, is what is noted.  */
+static void hand_over_struct (tim3_host_t *self, const local_t *item, const uint8_t *data, tim3_envelope_t *envelope)
 {
-    const uint8_t *at = data;
-    uint8_t peer[LOCAL_PEER_SIZE] = {0, item->from};
-    const char *name = self->units[item->from].name;
+    memcpy (envelope, data, sizeof *envelope);
+    memcpy (self->body, data + sizeof *envelope, item->body_size);
+    self->arena.used = 0;
+    self->message = tim3_message (envelope->type);
+    self->taken = true;
+    take_envelope (self, envelope, data + sizeof *envelope + item->body_size, item->frame_size);
+}
+
+/*  Returns where the next one begins.  */
+static const uint8_t *hand_over (tim3_host_t *self, const uint8_t *at)
+{
+    local_t item;
+    memcpy (&item, at, sizeof item);
+    at += sizeof item;
+    uint8_t peer[LOCAL_PEER_SIZE] = {0, item.from};
+    const char *name = self->units[item.from].name;
     tim3_origin_t origin = {false, peer, sizeof peer};
     tim3_envelope_t envelope;
     tim3_fault_t fault;
 
-    if (item->answer)
+    if (item.answer)
         origin = (tim3_origin_t){true, (const uint8_t *) name, strlen (name)};
     self->env.origin = &origin;
     self->env.message = &envelope;
-    TIM3_ASSERT (take_envelopes (self, &at, data + item->size, &envelope, &fault) == 0);
+    const uint8_t *end = at + item.frame_size;
+    if (item.body_size > 0) {
+        end += sizeof envelope + item.body_size;
+        hand_over_struct (self, &item, at, &envelope);
+    } else
+        TIM3_ASSERT (take_envelopes (self, &at, end, &envelope, &fault) == 0);
     self->env.message = NULL;
     self->env.origin = NULL;
+    return end;
 }
 
 /*  What cores have said to each other, and what they say to that, until all is said: no core answers answers for
     ever, and each round is a step of one of them further.  */
 static void deliver (tim3_host_t *self)
 {
-    local_t item;
     for (unsigned round = 0; self->local.size > 0; round++) {
         TIM3_ASSERT (round < ROUNDS_MOST);
         tim3_buffer_t said = self->local;
         self->local = self->delivering;
         self->delivering = said;
         tim3_buffer_clear (&self->local);
-        for (size_t at = 0; at < said.size && !self->options.runs_again; at += sizeof item + item.size) {
-            memcpy (&item, said.data + at, sizeof item);
-            hand_over (self, &item, said.data + at + sizeof item);
-        }
+        const uint8_t *end = said.data + (self->options.runs_again ? 0 : said.size);
+        for (const uint8_t *at = said.data; at < end;)
+            at = hand_over (self, at);
     }
 }
 

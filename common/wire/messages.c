@@ -131,11 +131,23 @@ enum { BITS_role = 0 TIM3_ROLES (X) };
         return at;                                                                                           \
     }
 
+/*  Lists and raw values lead out of their struct.  */
+#define LEADS_U64 0
+#define LEADS_BOOL 0
+#define LEADS_AMOUNT 0
+#define LEADS_ID 0
+#define LEADS_MAC 0
+#define LEADS_STR 0
+#define LEADS_ENUM 0
+#define LEADS_LIST 1
+#define LEADS_RAW 1
+#define COUNT_LEADING(S, KIND, member, need, bound, type, text) +LEADS_##KIND
+
 #define SHAPE(name)                                                                   \
     static const tim3_field_t s_fields_##name[] = {TIM3_FIELDS_##name (FIELD, name)}; \
     const tim3_shape_t tim3_shape_##name = {                                          \
         #name, s_fields_##name, sizeof s_fields_##name / sizeof s_fields_##name[0],   \
-        sizeof (tim3_##name##_t), {encode_map_##name, encode_array_##name, take_map_##name, take_array_##name}};
+        sizeof (tim3_##name##_t), (0 TIM3_FIELDS_##name (COUNT_LEADING, name)) == 0, {encode_map_##name, encode_array_##name, take_map_##name, take_array_##name}};
 TIM3_RECORDS (CODEC)
 TIM3_BODIES (CODEC)
 TIM3_RECORDS (SHAPE)
@@ -167,7 +179,7 @@ static const uint8_t *take_empty_array (const uint8_t *at, const uint8_t *end, u
 }
 
 const tim3_shape_t tim3_shape_empty = {
-    "empty", NULL, 0, 0, {encode_empty_map, encode_empty_array, take_empty_map, take_empty_array}};
+    "empty", NULL, 0, 0, true, {encode_empty_map, encode_empty_array, take_empty_map, take_empty_array}};
 
 const tim3_value_t tim3_role_values[] = {
 #define X(NAME, name, text) {TIM3_ROLE_##NAME, name},

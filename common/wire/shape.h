@@ -102,6 +102,7 @@ struct tim3_shape {
     const tim3_field_t *fields;
     uint16_t count; /* at most 32 */
     uint16_t size;  /* of the struct */
+    bool flat;      /* a copy of the struct is all of it: no list, no raw value */
     tim3_straight_t straight;
 };
 
