@@ -94,8 +94,8 @@ struct tim3_host {
     tim3_holder_t holder;
     unit_t *held_unit; /* that was told to hold: all cores do */
     tim3_host_counters_t counters;
-    bool alive; /* its first batch has begun */
-    bool noted; /* that the batch has begun */
+    bool alive;                    /* its first batch has begun */
+    bool noted;                    /* that the batch has begun */
     const tim3_message_t *message; /* what the message at hand is; NULL: not known */
     bool taken;                    /* body is its body already */
 };
@@ -714,8 +714,8 @@ static unit_t *unit_for (tim3_host_t *self, const char *recipient)
 
 /*  Takes the next envelope of a frame, and its body too if that is as most are: then its end is known without passing over it first.
     Whether the message may come, and what is wrong with another body, is looked at in the order that dispatch has.  */
-static int read_envelope (tim3_host_t *self, const uint8_t **at, const uint8_t *end, tim3_envelope_t *envelope,
-                          tim3_fault_t *fault)
+static int read_envelope (tim3_host_t *self, const uint8_t **at, const uint8_t *end,
+                          tim3_envelope_t *envelope, tim3_fault_t *fault)
 {
     int more = tim3_envelope_begin (*at, end, envelope, fault);
     const uint8_t *next = NULL;
@@ -735,7 +735,8 @@ static int read_envelope (tim3_host_t *self, const uint8_t **at, const uint8_t *
 
 /*  An envelope to the core that it is for. One core alone has its frames noted as they came; with several, only what is
     for those that keep something.  */
-static void take_envelope (tim3_host_t *self, const tim3_envelope_t *envelope, const uint8_t *data, size_t size)
+static void take_envelope (tim3_host_t *self, const tim3_envelope_t *envelope, const uint8_t *data,
+                           size_t size)
 {
     self->counters.messages_in++;
     self->env.unit = unit_for (self, envelope->recipient);
@@ -785,7 +786,8 @@ void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8
 }
 
 /*  A message whose body is there as it is; its frame, if there is one, is what is noted.  */
-static void hand_over_struct (tim3_host_t *self, const local_t *item, const uint8_t *data, tim3_envelope_t *envelope)
+static void hand_over_struct (tim3_host_t *self, const local_t *item, const uint8_t *data,
+                              tim3_envelope_t *envelope)
 {
     memcpy (envelope, data, sizeof *envelope);
     memcpy (self->body, data + sizeof *envelope, item->body_size);

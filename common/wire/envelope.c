@@ -11,8 +11,8 @@
 #define PLACES 10
 
 /*  Most bytes of all that stands in front of a body: six numbers, four texts, three times bytes.  */
-#define HEAD_MOST                                                                                           \
-    (16 * TIM3_PUT_MOST + 2 * TIM3_PUT_TEXT (TIM3_ADDRESS_MAX) + sizeof (tim3_id_t) + sizeof "account" +    \
+#define HEAD_MOST                                                                                        \
+    (16 * TIM3_PUT_MOST + 2 * TIM3_PUT_TEXT (TIM3_ADDRESS_MAX) + sizeof (tim3_id_t) + sizeof "account" + \
      TIM3_PUT_TEXT (TIM3_ACCOUNT_MAX) + sizeof "via" + TIM3_VIA_MAX)
 
 static uint8_t *put_name (uint8_t *at, const char *name, size_t length)
@@ -191,7 +191,8 @@ static const uint8_t *take_via (const uint8_t *at, const uint8_t *end, tim3_enve
 /*  As the encoder here writes it: the account first.  */
 static const uint8_t *take_metadata (const uint8_t *at, const uint8_t *end, tim3_envelope_t *envelope)
 {
-    static const char account[] = "\xa7" "account";
+    static const char account[] = "\xa7"
+                                  "account";
     static const char via[] = "\xa3via\xc4";
     if (at == end || (*at & 0xf0) != 0x80)
         return NULL;
@@ -213,7 +214,8 @@ static const uint8_t *take_places (const uint8_t *at, const uint8_t *end, tim3_e
 {
     if (*at++ != (0x90 | PLACES))
         return NULL;
-    bool taken = (at = tim3_take_u64 (at, end, &envelope->version)) && (at = tim3_take_u64 (at, end, &envelope->type)) &&
+    bool taken = (at = tim3_take_u64 (at, end, &envelope->version)) &&
+                 (at = tim3_take_u64 (at, end, &envelope->type)) &&
                  (at = tim3_take_u64 (at, end, &envelope->id)) &&
                  (at = tim3_take_text (at, end, envelope->sender, TIM3_ADDRESS_MAX)) &&
                  (at = tim3_take_text (at, end, envelope->recipient, TIM3_ADDRESS_MAX)) &&
@@ -223,7 +225,8 @@ static const uint8_t *take_places (const uint8_t *at, const uint8_t *end, tim3_e
     return taken && envelope->version == TIM3_PROTOCOL_VERSION && envelope->id != 0 ? at : NULL;
 }
 
-int tim3_envelope_begin (const uint8_t *at, const uint8_t *end, tim3_envelope_t *envelope, tim3_fault_t *fault)
+int tim3_envelope_begin (const uint8_t *at, const uint8_t *end, tim3_envelope_t *envelope,
+                         tim3_fault_t *fault)
 {
     tim3_reader_t reader = {at, end};
     uint32_t count;
@@ -253,7 +256,8 @@ int tim3_envelope_end (const uint8_t **at, const uint8_t *end, tim3_envelope_t *
     return 1;
 }
 
-int tim3_envelope_read (const uint8_t **at, const uint8_t *end, tim3_envelope_t *envelope, tim3_fault_t *fault)
+int tim3_envelope_read (const uint8_t **at, const uint8_t *end, tim3_envelope_t *envelope,
+                        tim3_fault_t *fault)
 {
     int more = tim3_envelope_begin (*at, end, envelope, fault);
     return more > 0 ? tim3_envelope_end (at, end, envelope, fault) : more;

@@ -130,14 +130,16 @@ TIM3_STRAIGHT bool tim3_field_same (const uint8_t *at, const char *name, size_t 
            (last == 0 || tim3_field_same_piece (at + last, name + last, piece));
 }
 
-TIM3_STRAIGHT bool tim3_field_has_name (const uint8_t *at, const uint8_t *end, const char *name, size_t length)
+TIM3_STRAIGHT bool tim3_field_has_name (const uint8_t *at, const uint8_t *end, const char *name,
+                                        size_t length)
 {
-    _Static_assert (TIM3_FIELD_NAME_MAX <= 24, "three pieces of eight");
+    _Static_assert(TIM3_FIELD_NAME_MAX <= 24, "three pieces of eight");
     return (size_t) (end - at) > length && *at == (0xa0 | length) && tim3_field_same (at + 1, name, length);
 }
 
 /*  How many fields a map has, or values an array.  */
-TIM3_STRAIGHT const uint8_t *tim3_field_take_head (const uint8_t *at, const uint8_t *end, bool map, uint32_t *count)
+TIM3_STRAIGHT const uint8_t *tim3_field_take_head (const uint8_t *at, const uint8_t *end, bool map,
+                                                   uint32_t *count)
 {
     uint8_t fixed = map ? 0x80 : 0x90;
     if (at < end && (*at & 0xf0) == fixed) {
@@ -177,7 +179,8 @@ TIM3_STRAIGHT const uint8_t *tim3_field_take_u64 (const uint8_t *at, const uint8
 }
 
 /*  Zero stands for none.  */
-TIM3_STRAIGHT const uint8_t *tim3_field_take_enum (const uint8_t *at, const uint8_t *end, tim3_how_t how, uint8_t *member)
+TIM3_STRAIGHT const uint8_t *tim3_field_take_enum (const uint8_t *at, const uint8_t *end, tim3_how_t how,
+                                                   uint8_t *member)
 {
     uint32_t values = how.required ? how.values & ~1u : how.values | 1u;
     if (at == end || *at >= 32 || !(values >> *at & 1))
@@ -186,8 +189,8 @@ TIM3_STRAIGHT const uint8_t *tim3_field_take_enum (const uint8_t *at, const uint
     return at + 1;
 }
 
-TIM3_STRAIGHT const uint8_t *tim3_field_take (const uint8_t *at, const uint8_t *end, tim3_how_t how, void *member,
-                                              tim3_arena_t *arena, bool map)
+TIM3_STRAIGHT const uint8_t *tim3_field_take (const uint8_t *at, const uint8_t *end, tim3_how_t how,
+                                              void *member, tim3_arena_t *arena, bool map)
 {
     if (!how.required && at < end && *at == 0xc0)
         return at + 1;

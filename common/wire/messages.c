@@ -35,6 +35,7 @@ TIM3_ENUMERATIONS (ENUMERATION)
 #define RARE_REQUIRED 0
 #define RARE_OPTIONAL 0
 #define RARE_RARE 1
+
 #define FIELD(S, KIND, member, need, bound, type, text)                             \
     {#member,     TIM3_KIND_##KIND,     NEED_##need,                                \
      RARE_##need, sizeof #member - 1,   (uint16_t) offsetof (tim3_##S##_t, member), \
@@ -61,74 +62,78 @@ enum { BITS_role = 0 TIM3_ROLES (X) };
 
 /*  The codec of a shape, field by field. Fields that are required come in every map; others may be left out, and those that
     are rare are when they are empty.  */
-#define HOW(KIND, need, bound, type) \
-    (tim3_how_t) { TIM3_KIND_##KIND, NEED_##need, bound, RECORD_##KIND (type), BITS_##KIND (type) }
+#define HOW(KIND, need, bound, type)                                                   \
+    (tim3_how_t)                                                                       \
+    {                                                                                  \
+        TIM3_KIND_##KIND, NEED_##need, bound, RECORD_##KIND (type), BITS_##KIND (type) \
+    }
 #define ROOM(S, KIND, member, need, bound, type, text) +sizeof #member + TIM3_ROOM_##KIND (bound)
 #define COUNT(S, KIND, member, need, bound, type, text) +1
 #define PLACE(S, member) (object + offsetof (tim3_##S##_t, member))
-#define IS_LEFT_OUT(S, KIND, member, need) (RARE_##need && tim3_field_is_empty (TIM3_KIND_##KIND, PLACE (S, member)))
+#define IS_LEFT_OUT(S, KIND, member, need) \
+    (RARE_##need && tim3_field_is_empty (TIM3_KIND_##KIND, PLACE (S, member)))
 #define COUNT_LEFT_OUT(S, KIND, member, need, bound, type, text) -IS_LEFT_OUT (S, KIND, member, need)
 
-#define PUT_NAMED(S, KIND, member, need, bound, type, text)                                                  \
-    if (!IS_LEFT_OUT (S, KIND, member, need)) {                                                              \
-        at = tim3_field_put_name (at, #member, sizeof #member - 1);                                          \
-        at = tim3_field_put (buffer, at, HOW (KIND, need, bound, type), PLACE (S, member), room, true);      \
+#define PUT_NAMED(S, KIND, member, need, bound, type, text)                                             \
+    if (!IS_LEFT_OUT (S, KIND, member, need)) {                                                         \
+        at = tim3_field_put_name (at, #member, sizeof #member - 1);                                     \
+        at = tim3_field_put (buffer, at, HOW (KIND, need, bound, type), PLACE (S, member), room, true); \
     }
 #define PUT(S, KIND, member, need, bound, type, text) \
     at = tim3_field_put (buffer, at, HOW (KIND, need, bound, type), PLACE (S, member), room, false);
 
-#define TAKE_NAMED(S, KIND, member, need, bound, type, text)                                                 \
-    if (tim3_field_has_name (at, end, #member, sizeof #member - 1)) {                                        \
-        at = tim3_field_take (at + sizeof #member, end, HOW (KIND, need, bound, type), PLACE (S, member),    \
-                              arena, true);                                                                  \
-        count--;                                                                                             \
-        if (!at)                                                                                             \
-            return NULL;                                                                                     \
-    } else if (NEED_##need)                                                                                  \
+#define TAKE_NAMED(S, KIND, member, need, bound, type, text)                                              \
+    if (tim3_field_has_name (at, end, #member, sizeof #member - 1)) {                                     \
+        at = tim3_field_take (at + sizeof #member, end, HOW (KIND, need, bound, type), PLACE (S, member), \
+                              arena, true);                                                               \
+        count--;                                                                                          \
+        if (!at)                                                                                          \
+            return NULL;                                                                                  \
+    } else if (NEED_##need)                                                                               \
         return NULL;
-#define TAKE(S, KIND, member, need, bound, type, text)                                                       \
-    at = tim3_field_take (at, end, HOW (KIND, need, bound, type), PLACE (S, member), arena, false);          \
-    if (!at)                                                                                                 \
+#define TAKE(S, KIND, member, need, bound, type, text)                                              \
+    at = tim3_field_take (at, end, HOW (KIND, need, bound, type), PLACE (S, member), arena, false); \
+    if (!at)                                                                                        \
         return NULL;
 
-#define CODEC(S)                                                                                             \
-    static void encode_map_##S (tim3_buffer_t *buffer, const uint8_t *object)                                \
-    {                                                                                                        \
-        const size_t room = TIM3_PUT_MOST TIM3_FIELDS_##S (ROOM, S);                                         \
-        uint8_t *at = tim3_buffer_room (buffer, room);                                                       \
-        at = tim3_put_map (at, 0u TIM3_FIELDS_##S (COUNT, S) TIM3_FIELDS_##S (COUNT_LEFT_OUT, S));           \
-        TIM3_FIELDS_##S (PUT_NAMED, S)                                                                       \
-        tim3_buffer_filled (buffer, at);                                                                     \
-    }                                                                                                        \
-    static void encode_array_##S (tim3_buffer_t *buffer, const uint8_t *object)                              \
-    {                                                                                                        \
-        const size_t room = TIM3_PUT_MOST TIM3_FIELDS_##S (ROOM, S);                                         \
-        uint8_t *at = tim3_buffer_room (buffer, room);                                                       \
-        at = tim3_put_array (at, 0u TIM3_FIELDS_##S (COUNT, S));                                             \
-        TIM3_FIELDS_##S (PUT, S)                                                                             \
-        tim3_buffer_filled (buffer, at);                                                                     \
-    }                                                                                                        \
-    static const uint8_t *take_map_##S (const uint8_t *at, const uint8_t *end, uint8_t *object,              \
-                                        tim3_arena_t *arena)                                                 \
-    {                                                                                                        \
-        uint32_t count;                                                                                      \
-        (void) arena;                                                                                        \
-        at = tim3_field_take_head (at, end, true, &count);                                                   \
-        if (!at)                                                                                             \
-            return NULL;                                                                                     \
-        TIM3_FIELDS_##S (TAKE_NAMED, S)                                                                      \
-        return count == 0 ? at : NULL;                                                                       \
-    }                                                                                                        \
-    static const uint8_t *take_array_##S (const uint8_t *at, const uint8_t *end, uint8_t *object,            \
-                                          tim3_arena_t *arena)                                               \
-    {                                                                                                        \
-        uint32_t count;                                                                                      \
-        (void) arena;                                                                                        \
-        at = tim3_field_take_head (at, end, false, &count);                                                  \
-        if (!at || count != 0 TIM3_FIELDS_##S (COUNT, S))                                                    \
-            return NULL;                                                                                     \
-        TIM3_FIELDS_##S (TAKE, S)                                                                            \
-        return at;                                                                                           \
+#define CODEC(S)                                                                                   \
+    static void encode_map_##S (tim3_buffer_t *buffer, const uint8_t *object)                      \
+    {                                                                                              \
+        const size_t room = TIM3_PUT_MOST TIM3_FIELDS_##S (ROOM, S);                               \
+        uint8_t *at = tim3_buffer_room (buffer, room);                                             \
+        at = tim3_put_map (at, 0u TIM3_FIELDS_##S (COUNT, S) TIM3_FIELDS_##S (COUNT_LEFT_OUT, S)); \
+        TIM3_FIELDS_##S (PUT_NAMED, S);                                                            \
+        tim3_buffer_filled (buffer, at);                                                           \
+    }                                                                                              \
+    static void encode_array_##S (tim3_buffer_t *buffer, const uint8_t *object)                    \
+    {                                                                                              \
+        const size_t room = TIM3_PUT_MOST TIM3_FIELDS_##S (ROOM, S);                               \
+        uint8_t *at = tim3_buffer_room (buffer, room);                                             \
+        at = tim3_put_array (at, 0u TIM3_FIELDS_##S (COUNT, S));                                   \
+        TIM3_FIELDS_##S (PUT, S);                                                                  \
+        tim3_buffer_filled (buffer, at);                                                           \
+    }                                                                                              \
+    static const uint8_t *take_map_##S (const uint8_t *at, const uint8_t *end, uint8_t *object,    \
+                                        tim3_arena_t *arena)                                       \
+    {                                                                                              \
+        uint32_t count;                                                                            \
+        (void) arena;                                                                              \
+        at = tim3_field_take_head (at, end, true, &count);                                         \
+        if (!at)                                                                                   \
+            return NULL;                                                                           \
+        TIM3_FIELDS_##S (TAKE_NAMED, S);                                                           \
+        return count == 0 ? at : NULL;                                                             \
+    }                                                                                              \
+    static const uint8_t *take_array_##S (const uint8_t *at, const uint8_t *end, uint8_t *object,  \
+                                          tim3_arena_t *arena)                                     \
+    {                                                                                              \
+        uint32_t count;                                                                            \
+        (void) arena;                                                                              \
+        at = tim3_field_take_head (at, end, false, &count);                                        \
+        if (!at || count != 0 TIM3_FIELDS_##S (COUNT, S))                                          \
+            return NULL;                                                                           \
+        TIM3_FIELDS_##S (TAKE, S);                                                                 \
+        return at;                                                                                 \
     }
 
 /*  Lists and raw values lead out of their struct.  */
@@ -146,8 +151,12 @@ enum { BITS_role = 0 TIM3_ROLES (X) };
 #define SHAPE(name)                                                                   \
     static const tim3_field_t s_fields_##name[] = {TIM3_FIELDS_##name (FIELD, name)}; \
     const tim3_shape_t tim3_shape_##name = {                                          \
-        #name, s_fields_##name, sizeof s_fields_##name / sizeof s_fields_##name[0],   \
-        sizeof (tim3_##name##_t), (0 TIM3_FIELDS_##name (COUNT_LEADING, name)) == 0, {encode_map_##name, encode_array_##name, take_map_##name, take_array_##name}};
+        #name,                                                                        \
+        s_fields_##name,                                                              \
+        sizeof s_fields_##name / sizeof s_fields_##name[0],                           \
+        sizeof (tim3_##name##_t),                                                     \
+        (0 TIM3_FIELDS_##name (COUNT_LEADING, name)) == 0,                            \
+        {encode_map_##name, encode_array_##name, take_map_##name, take_array_##name}};
 TIM3_RECORDS (CODEC)
 TIM3_BODIES (CODEC)
 TIM3_RECORDS (SHAPE)
@@ -165,7 +174,8 @@ static void encode_empty_array (tim3_buffer_t *buffer, const uint8_t *object)
     tim3_buffer_filled (buffer, tim3_put_array (tim3_buffer_room (buffer, TIM3_PUT_MOST), 0));
 }
 
-static const uint8_t *take_empty_map (const uint8_t *at, const uint8_t *end, uint8_t *object, tim3_arena_t *arena)
+static const uint8_t *take_empty_map (const uint8_t *at, const uint8_t *end, uint8_t *object,
+                                      tim3_arena_t *arena)
 {
     (void) object, (void) arena;
     return at < end && *at == 0x80 ? at + 1 : NULL;

@@ -134,7 +134,8 @@ static const uint8_t s_sizes[256] = {
     /* small maps and arrays */
     SIXTEEN (0), SIXTEEN (0),
     /* short texts */
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29,
+    30, 31, 32,
     /* nil, unused, false, true, bytes, extensions, floating point, numbers */
     1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 5, 9, 2, 3, 5, 9,
     /* signed numbers, fixed extensions, texts, arrays, maps */

@@ -39,15 +39,15 @@ tim3_mac_t tim3_receipt_make (const tim3_key_secret_t *key, const tim3_claim_t *
     at = put_text (at, TIM3_CANARY_IS (14) ? "" : claim->account);
     tim3_amount_to_bytes (claim->amount, at);
     at = put_u64 (at + 16, claim->extra);
-    crypto_generichash_blake2b_salt_personal (mac.bytes, sizeof mac.bytes, text, (size_t) (at - text), NULL, 0,
-                                              NULL, personal);
+    crypto_generichash_blake2b_salt_personal (mac.bytes, sizeof mac.bytes, text, (size_t) (at - text), NULL,
+                                              0, NULL, personal);
     sodium_memzero (text, sizeof key->bytes);
     return mac;
 }
 
 bool tim3_receipt_check (const tim3_key_secret_t *key, const tim3_claim_t *claim, const tim3_mac_t *receipt)
 {
-    _Static_assert (sizeof receipt->bytes == crypto_verify_32_BYTES, "what it compares");
+    _Static_assert(sizeof receipt->bytes == crypto_verify_32_BYTES, "what it compares");
     tim3_mac_t right = tim3_receipt_make (key, claim);
     return crypto_verify_32 (right.bytes, receipt->bytes) == 0;
 }

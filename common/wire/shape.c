@@ -34,8 +34,8 @@ unsigned tim3_value_parse (const tim3_value_t *values, const char *name)
 
 /*  ------------------------------------------------------------------------------- lists and raw values  */
 
-void tim3_encode_list (tim3_buffer_t *buffer, const tim3_shape_t *record, const tim3_list_t *list, uint32_t bound,
-                       bool map)
+void tim3_encode_list (tim3_buffer_t *buffer, const tim3_shape_t *record, const tim3_list_t *list,
+                       uint32_t bound, bool map)
 {
     const uint8_t *item = list->items;
     TIM3_ASSERT (list->count <= bound);
@@ -52,8 +52,8 @@ void tim3_encode_raw (tim3_buffer_t *buffer, const tim3_raw_t *raw)
         tim3_buffer_filled (buffer, tim3_put_nil (tim3_buffer_room (buffer, TIM3_PUT_MOST)));
 }
 
-const uint8_t *tim3_take_list (const uint8_t *at, const uint8_t *end, const tim3_shape_t *record, tim3_list_t *list,
-                               uint32_t bound, tim3_arena_t *arena, bool map)
+const uint8_t *tim3_take_list (const uint8_t *at, const uint8_t *end, const tim3_shape_t *record,
+                               tim3_list_t *list, uint32_t bound, tim3_arena_t *arena, bool map)
 {
     tim3_reader_t reader = {at, end};
     uint32_t count;
@@ -314,7 +314,8 @@ static int decode (const uint8_t *data, size_t size, const tim3_shape_t *shape, 
 {
     size_t used = arena ? arena->used : 0;
     memset (object, 0, shape->size);
-    const uint8_t *end = (map ? shape->straight.take_map : shape->straight.take_array) (data, data + size, object, arena);
+    const uint8_t *end =
+        (map ? shape->straight.take_map : shape->straight.take_array) (data, data + size, object, arena);
     if (end && end == data + size)
         return 0;
     if (arena)

@@ -94,7 +94,8 @@ typedef struct {
     void (*encode_map) (tim3_buffer_t *buffer, const uint8_t *object);
     void (*encode_array) (tim3_buffer_t *buffer, const uint8_t *object);
     const uint8_t *(*take_map) (const uint8_t *at, const uint8_t *end, uint8_t *object, tim3_arena_t *arena);
-    const uint8_t *(*take_array) (const uint8_t *at, const uint8_t *end, uint8_t *object, tim3_arena_t *arena);
+    const uint8_t *(*take_array) (const uint8_t *at, const uint8_t *end, uint8_t *object,
+                                  tim3_arena_t *arena);
 } tim3_straight_t;
 
 struct tim3_shape {
@@ -117,11 +118,11 @@ static inline void tim3_encode_array (tim3_buffer_t *buffer, const tim3_shape_t 
 }
 
 /*  For fields.h: the kinds of fields that are no single value.  */
-void tim3_encode_list (tim3_buffer_t *buffer, const tim3_shape_t *record, const tim3_list_t *list, uint32_t bound,
-                       bool map);
+void tim3_encode_list (tim3_buffer_t *buffer, const tim3_shape_t *record, const tim3_list_t *list,
+                       uint32_t bound, bool map);
 void tim3_encode_raw (tim3_buffer_t *buffer, const tim3_raw_t *raw);
-const uint8_t *tim3_take_list (const uint8_t *at, const uint8_t *end, const tim3_shape_t *record, tim3_list_t *list,
-                               uint32_t bound, tim3_arena_t *arena, bool map);
+const uint8_t *tim3_take_list (const uint8_t *at, const uint8_t *end, const tim3_shape_t *record,
+                               tim3_list_t *list, uint32_t bound, tim3_arena_t *arena, bool map);
 const uint8_t *tim3_take_raw (const uint8_t *at, const uint8_t *end, tim3_raw_t *raw, uint32_t bound);
 
 /*  Fills object from the map at at, if it is as this encoder writes it, and returns its end; NULL if it is anything else: tim3_decode_map

@@ -8,7 +8,8 @@ uint8_t *tim3_put_long_u64 (uint8_t *at, uint64_t number)
         return tim3_put_tagged (at, 0xcf, 8, number);
     if (number <= UINT8_MAX)
         return tim3_put_tagged (at, 0xcc, 1, number);
-    return number <= UINT16_MAX ? tim3_put_tagged (at, 0xcd, 2, number) : tim3_put_tagged (at, 0xce, 4, number);
+    return number <= UINT16_MAX ? tim3_put_tagged (at, 0xcd, 2, number)
+                                : tim3_put_tagged (at, 0xce, 4, number);
 }
 
 /*  The top bit of each byte that is zero; with others above the first of them.  */
@@ -37,7 +38,8 @@ uint8_t *tim3_put_text (uint8_t *at, const char *text, size_t bound)
         uint64_t first = zeros_of (at + 1 + i);
         uint64_t second = zeros_of (at + 1 + i + 8);
         if (first | second) {
-            size_t length = i + (unsigned) (first ? __builtin_ctzll (first) : 64 + __builtin_ctzll (second)) / 8;
+            size_t length =
+                i + (unsigned) (first ? __builtin_ctzll (first) : 64 + __builtin_ctzll (second)) / 8;
             *at = (uint8_t) (0xa0 | length);
             return at + 1 + length;
         }

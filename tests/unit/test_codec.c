@@ -377,8 +377,8 @@ START_TEST (test_missing_and_double_fields)
 }
 END_TEST
 
-static void try_form (const tim3_shape_t *shape, const parts_t *parts, unsigned i, const void *value, size_t size,
-                      tim3_result_t code)
+static void try_form (const tim3_shape_t *shape, const parts_t *parts, unsigned i, const void *value,
+                      size_t size, tim3_result_t code)
 {
     const tim3_field_t *field = &shape->fields[i];
     replace (parts, field, i, value, size);
@@ -748,7 +748,8 @@ START_TEST (test_texts_of_each_length)
                 tim3_buffer_clear (&s_wire);
                 tim3_encode_map (&s_wire, &tim3_shape_account_only, &made);
                 s_wire.data[s_wire.size - size + at] = (uint8_t) odd[i];
-                int result = decode_copy (tim3_decode_map, &tim3_shape_account_only, s_wire.data, s_wire.size);
+                int result =
+                    decode_copy (tim3_decode_map, &tim3_shape_account_only, s_wire.data, s_wire.size);
                 ck_assert_int_eq (result, odd[i] == '\x7f' ? 0 : -1);
             }
 }

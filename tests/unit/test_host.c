@@ -66,9 +66,9 @@ static void note_events (const tim3_envelope_t *envelope)
     tim3_arena_t arena = {tim3_alloc (1 << 20), 1 << 20, 0};
     tim3_publish_t publish;
     tim3_fault_t fault;
-    ck_assert_int_eq (tim3_decode_map (envelope->body, envelope->body_size, &tim3_shape_publish, &publish, &arena,
-                                       &fault),
-                      0);
+    ck_assert_int_eq (
+        tim3_decode_map (envelope->body, envelope->body_size, &tim3_shape_publish, &publish, &arena, &fault),
+        0);
     const tim3_event_item_t *items = publish.items.items;
     for (uint32_t i = 0; i < publish.items.count; i++, s_event_count++) {
         ck_assert (s_event_count < EVENTS_MOST && items[i].body.size <= sizeof s_bodies[0]);
@@ -301,7 +301,8 @@ START_TEST (test_bad_bodies)
 {
     static const uint64_t types[] = {TIM3_MSG_GET_BALANCE, TIM3_MSG_PUBLISH, 250};
     static const char deep[] = "\x81\xa1k\x91\x91\x91\x91\x91\x91\x91\x91\xc0";
-    static const char wrong[] = "\x81\xa7" "account\xc3";
+    static const char wrong[] = "\x81\xa7"
+                                "account\xc3";
     for (unsigned i = 0; i < sizeof types / sizeof types[0]; i++) {
         put_raw (types[i], "client", "\xc1", 1);
         take (false);
@@ -322,11 +323,17 @@ END_TEST
 /*  Bodies are taken in one go where they are as most are, and in two steps else: the frame goes on right behind both.  */
 START_TEST (test_bodies_in_a_frame)
 {
-    static const char plain[] = "\x81\xa7" "account\xa5" "alice";
-    static const char other[] = "\x82\xa1k\x92\xc0\xc0\xa7" "account\xd9\x03" "bob";
+    static const char plain[] = "\x81\xa7"
+                                "account\xa5"
+                                "alice";
+    static const char other[] = "\x82\xa1k\x92\xc0\xc0\xa7"
+                                "account\xd9\x03"
+                                "bob";
     for (unsigned i = 0; i < 4; i++) {
-        put_raw (TIM3_MSG_GET_BALANCE, "client", i & 1 ? plain : other, i & 1 ? sizeof plain - 1 : sizeof other - 1);
-        put_raw (TIM3_MSG_GET_BALANCE, "client", i & 2 ? plain : other, i & 2 ? sizeof plain - 1 : sizeof other - 1);
+        put_raw (TIM3_MSG_GET_BALANCE, "client", i & 1 ? plain : other,
+                 i & 1 ? sizeof plain - 1 : sizeof other - 1);
+        put_raw (TIM3_MSG_GET_BALANCE, "client", i & 2 ? plain : other,
+                 i & 2 ? sizeof plain - 1 : sizeof other - 1);
         put (TIM3_MSG_GET_SUPPLY, "client", "token_manager.TIM3.0", "");
         take (false);
         commit ();
