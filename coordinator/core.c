@@ -54,6 +54,9 @@ typedef struct {
     UT_hash_handle hh;
 } flight_t;
 
+/*  Flights that have ended, kept for the next ones: the last to end is the first to be used again.  */
+#define SPARE_MOST 4096
+
 /*  A look-up passed on to a ledger for a client, by the id of the message that asks.  */
 typedef struct {
     uint64_t id;
@@ -67,6 +70,8 @@ typedef struct {
 typedef struct {
     const tim3_settings_t *settings;
     flight_t *flights;
+    flight_t *spare[SPARE_MOST];
+    size_t spare_count;
     ask_t *asks;
     tim3_waiters_t *waiters;
     tim3_receipt_t settles[SETTLES_HELD]; /* mint receipts that the lock manager is to have */
@@ -105,10 +110,22 @@ static flight_t *find_in (const self_t *self, tim3_env_t *env, const tim3_id_t *
     return flight && flight->stage == stage ? flight : NULL;
 }
 
+static flight_t *new_flight (self_t *self)
+{
+    if (self->spare_count == 0)
+        return tim3_alloc (sizeof (flight_t));
+    flight_t *flight = self->spare[--self->spare_count];
+    memset (flight, 0, sizeof *flight);
+    return flight;
+}
+
 static void end_flight (self_t *self, flight_t *flight)
 {
     HASH_DEL (self->flights, flight);
-    free (flight);
+    if (self->spare_count == SPARE_MOST)
+        free (flight);
+    else
+        self->spare[self->spare_count++] = flight;
 }
 
 static uint64_t send_to_shard (const self_t *self, tim3_env_t *env, tim3_role_t role, unsigned shard,
@@ -267,7 +284,7 @@ static void take_off (self_t *self, tim3_env_t *env, const tim3_transaction_t *r
         tim3_env_refuse (env, TIM3_OVERLOADED, &record->tx, NULL);
         return;
     }
-    flight_t *flight = tim3_alloc (sizeof *flight);
+    flight_t *flight = new_flight (self);
     flight->record = *record;
     flight->stage = stage;
     flight->begun_us = tim3_env_now (env);
@@ -769,6 +786,8 @@ static void destroy (void **state)
         end_flight (self, flight);
     HASH_ITER (hh, self->asks, ask, next_ask)
         end_ask (self, ask);
+    while (self->spare_count > 0)
+        free (self->spare[--self->spare_count]);
     tim3_waiters_destroy (&self->waiters);
     free (self);
     *state = NULL;

@@ -81,7 +81,7 @@ struct tim3_host {
     uint64_t started_us;
     uint64_t next_id;
     tim3_outbox_t *outbox;
-    tim3_buffer_t local; /* what cores here have said to each other: local_t and an envelope each */
+    tim3_buffer_t local; /* what cores here have said to each other: local_t and what it tells of, each */
     tim3_buffer_t delivering;
     size_t handed_out;
     tim3_frame_t frame;
@@ -94,8 +94,10 @@ struct tim3_host {
     tim3_holder_t holder;
     unit_t *held_unit; /* that was told to hold: all cores do */
     tim3_host_counters_t counters;
-    bool alive; /* its first batch has begun */
-    bool noted; /* that the batch has begun */
+    bool alive;                    /* its first batch has begun */
+    bool noted;                    /* that the batch has begun */
+    const tim3_message_t *message; /* what the message at hand is; NULL: not known */
+    bool taken;                    /* body is its body already */
 };
 
 /*  ------------------------------------------------------------------------------------------- causes
@@ -156,20 +158,30 @@ static tim3_buffer_t *open_frame (tim3_host_t *self, char kind, const void *name
 static void head (const tim3_env_t *env, tim3_envelope_t *envelope, tim3_type_t type, const char *recipient)
 {
     tim3_host_t *self = env->host;
-    memset (envelope, 0, sizeof *envelope);
+    size_t length = strnlen (recipient, TIM3_ADDRESS_MAX);
+    envelope->version = TIM3_PROTOCOL_VERSION;
     envelope->type = type;
     envelope->id = self->next_id++;
+    memcpy (envelope->sender, env->unit->name, sizeof envelope->sender);
+    memcpy (envelope->recipient, recipient, length);
+    envelope->recipient[length] = '\0';
     envelope->time_us = self->now_us;
-    strcpy (envelope->sender, env->unit->name);
-    memcpy (envelope->recipient, recipient, strnlen (recipient, TIM3_ADDRESS_MAX));
+    envelope->reply_to = 0;
+    memset (&envelope->trace, 0, sizeof envelope->trace);
+    envelope->account[0] = '\0';
+    envelope->via_size = 0;
+    envelope->body = NULL;
+    envelope->body_size = 0;
     self->counters.messages_out++;
 }
 
-/*  In front of each envelope between cores of this host.  */
+/*  In front of each message between cores of this host. A body that is flat follows as it is, for it need not be decoded again, and
+    is noted, if whom it is for keeps something, as a frame: so there are the struct of the envelope and that of the body, or a
+    frame, or both.  */
 typedef struct {
-    uint32_t size;
+    uint32_t frame_size;
+    uint32_t body_size; /* 0: only a frame follows */
     uint8_t from;
-    uint8_t to;
     bool answer;
 } local_t;
 
@@ -197,15 +209,22 @@ static unit_t *local_unit (tim3_host_t *self, const char *address)
     return NULL;
 }
 
-static void say_locally (tim3_env_t *env, unsigned to, bool answer, const tim3_envelope_t *envelope,
+static void say_locally (tim3_env_t *env, const unit_t *to, bool answer, const tim3_envelope_t *envelope,
                          const void *body)
 {
     tim3_host_t *self = env->host;
+    const tim3_shape_t *shape = tim3_message (envelope->type)->shape;
     size_t at = self->local.size;
-    local_t item = {0, (uint8_t) (env->unit - self->units), (uint8_t) to, answer};
+    local_t item = {0, shape->flat ? shape->size : 0, (uint8_t) (env->unit - self->units), answer};
     tim3_buffer_append (&self->local, &item, sizeof item);
-    tim3_envelope_write (&self->local, envelope, body);
-    item.size = (uint32_t) (self->local.size - at - sizeof item);
+    if (item.body_size > 0) {
+        tim3_buffer_append (&self->local, envelope, sizeof *envelope);
+        tim3_buffer_append (&self->local, body, item.body_size);
+    }
+    size_t frame = self->local.size;
+    if (item.body_size == 0 || !to->core->keeps_nothing)
+        tim3_envelope_write (&self->local, envelope, body);
+    item.frame_size = (uint32_t) (self->local.size - frame);
     memcpy (self->local.data + at, &item, sizeof item);
 }
 
@@ -219,9 +238,9 @@ void tim3_env_reply_to (tim3_env_t *env, const tim3_return_t *to, tim3_type_t ty
     envelope.reply_to = to->id;
     envelope.trace = to->trace;
     envelope.via_size = to->via_size;
-    memcpy (envelope.via, to->via, to->via_size);
+    memcpy (envelope.via, to->via, sizeof envelope.via);
     if (is_local_peer (self, to->peer, to->peer_size))
-        say_locally (env, to->peer[1], true, &envelope, body);
+        say_locally (env, &self->units[to->peer[1]], true, &envelope, body);
     else
         tim3_envelope_write (open_frame (self, 'P', to->peer, to->peer_size), &envelope, body);
 }
@@ -235,31 +254,41 @@ uint64_t tim3_env_send (tim3_env_t *env, const char *address, tim3_type_t type, 
     if (env->message)
         envelope.trace = env->message->trace;
     if (here)
-        say_locally (env, (unsigned) (here - self->units), false, &envelope, body);
+        say_locally (env, here, false, &envelope, body);
     else
         tim3_envelope_write (open_frame (self, 'A', address, strlen (address)), &envelope, body);
     return envelope.id;
 }
 
+/*  What is not told is not filled, for this is done for every message.  */
+static void fill_return (const tim3_env_t *env, tim3_return_t *to)
+{
+    const tim3_envelope_t *message = env->message;
+    to->peer_size = 0;
+    to->via_size = 0;
+    if (!message || env->origin->answer)
+        return;
+    memcpy (to->peer, env->origin->peer, env->origin->peer_size);
+    to->peer_size = (uint8_t) env->origin->peer_size;
+    memcpy (to->via, message->via, sizeof to->via);
+    to->via_size = message->via_size;
+    to->type = (uint16_t) message->type;
+    to->id = message->id;
+    to->trace = message->trace;
+    memcpy (to->sender, message->sender, sizeof to->sender);
+}
+
 tim3_return_t tim3_env_return (const tim3_env_t *env)
 {
     tim3_return_t to = {0};
-    if (!env->message || env->origin->answer)
-        return to;
-    memcpy (to.peer, env->origin->peer, env->origin->peer_size);
-    to.peer_size = (uint8_t) env->origin->peer_size;
-    memcpy (to.via, env->message->via, env->message->via_size);
-    to.via_size = env->message->via_size;
-    to.type = (uint16_t) env->message->type;
-    to.id = env->message->id;
-    to.trace = env->message->trace;
-    memcpy (to.sender, env->message->sender, sizeof to.sender);
+    fill_return (env, &to);
     return to;
 }
 
 void tim3_env_reply (tim3_env_t *env, tim3_type_t type, const void *body)
 {
-    tim3_return_t to = tim3_env_return (env);
+    tim3_return_t to;
+    fill_return (env, &to);
     tim3_env_reply_to (env, &to, type, body);
 }
 
@@ -534,8 +563,9 @@ static tim3_result_t check_request (tim3_host_t *self, const tim3_envelope_t *en
 }
 
 /*  Whether the message may come this way; if not, it has been answered or counted.  */
-static bool admit (tim3_host_t *self, const tim3_envelope_t *envelope, const tim3_message_t *message)
+static bool admit (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
+    const tim3_message_t *message = self->message;
     if (self->env.origin->answer) {
         if (message && message->class == TIM3_CLASS_REPLY)
             return true;
@@ -593,22 +623,27 @@ static void remember_tx (tim3_host_t *self, const tim3_envelope_t *envelope)
     memcpy (&asked->tx, (const uint8_t *) self->body + field->offset, sizeof asked->tx);
 }
 
+/*  0 when the body is good; else it has been counted and answered.  */
+static int decode (tim3_host_t *self, const tim3_envelope_t *envelope)
+{
+    tim3_fault_t fault;
+    self->arena.used = 0;
+    if (tim3_decode_map (envelope->body, envelope->body_size, self->message->shape, self->body, &self->arena,
+                         &fault) == 0)
+        return 0;
+    self->counters.malformed++;
+    if (!self->env.origin->answer)
+        tim3_env_refuse (&self->env, fault.code, NULL, "%s: field \"%s\"", tim3_result_text (fault.code),
+                         fault.field);
+    return -1;
+}
+
 static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
-    const tim3_message_t *message = tim3_message (envelope->type);
-    tim3_fault_t fault;
-
-    if (!admit (self, envelope, message) || must_wait (self, envelope))
+    if (!admit (self, envelope) || must_wait (self, envelope))
         return;
-    self->arena.used = 0;
-    if (tim3_decode_map (envelope->body, envelope->body_size, message->shape, self->body, &self->arena,
-                         &fault)) {
-        self->counters.malformed++;
-        if (!self->env.origin->answer)
-            tim3_env_refuse (&self->env, fault.code, NULL, "%s: field \"%s\"", tim3_result_text (fault.code),
-                             fault.field);
+    if (!self->taken && decode (self, envelope))
         return;
-    }
     remember_tx (self, envelope);
     if (tim3_store_error (self->store))
         return; /* the whole batch will be refused */
@@ -624,13 +659,15 @@ static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 /*  Only requests: an answer that came the wrong way is never answered, not even when the store is full.  */
 static void remember (tim3_host_t *self)
 {
-    const tim3_message_t *message = tim3_message (self->env.message->type);
+    const tim3_message_t *message = self->message;
     if (self->env.origin->answer || (message && message->class != TIM3_CLASS_REQUEST))
         return;
     if (is_local (self))
         return; /* forgotten together with who asked */
-    asked_t asked = {.to = tim3_env_return (&self->env)};
-    tim3_buffer_append (&self->asked, &asked, sizeof asked);
+    asked_t *asked = (asked_t *) (void *) tim3_buffer_room (&self->asked, sizeof *asked);
+    fill_return (&self->env, &asked->to);
+    memset (&asked->tx, 0, sizeof asked->tx);
+    tim3_buffer_filled (&self->asked, (uint8_t *) (asked + 1));
 }
 
 /*  The rest of a frame is not looked at; who sent it is told with the first envelope that was not taken.  */
@@ -666,6 +703,8 @@ static void note_frame (tim3_host_t *self, const uint8_t *data, size_t size)
 /*  The core that a message is for, by role: the first one stands for what no other one is.  */
 static unit_t *unit_for (tim3_host_t *self, const char *recipient)
 {
+    if (self->unit_count == 1)
+        return &self->units[0];
     size_t length = strcspn (recipient, ".");
     for (unsigned i = 1; i < self->unit_count; i++)
         if (strncmp (self->units[i].role, recipient, length) == 0 && self->units[i].role[length] == '\0')
@@ -673,23 +712,50 @@ static unit_t *unit_for (tim3_host_t *self, const char *recipient)
     return &self->units[0];
 }
 
-/*  Each envelope of a frame to the core that it is for. One core alone has its frames noted as they came; with
-    several, only what is for those that keep something.  */
+/*  Takes the next envelope of a frame, and its body too if that is as most are: then its end is known without passing over it first.
+    Whether the message may come, and what is wrong with another body, is looked at in the order that dispatch has.  */
+static int read_envelope (tim3_host_t *self, const uint8_t **at, const uint8_t *end,
+                          tim3_envelope_t *envelope, tim3_fault_t *fault)
+{
+    int more = tim3_envelope_begin (*at, end, envelope, fault);
+    const uint8_t *next = NULL;
+    if (more <= 0)
+        return more;
+    self->message = tim3_message (envelope->type);
+    self->arena.used = 0;
+    if (self->message)
+        next = tim3_take_map (envelope->body, end, self->message->shape, self->body, &self->arena);
+    self->taken = next != NULL;
+    if (!next)
+        return tim3_envelope_end (at, end, envelope, fault);
+    envelope->body_size = (size_t) (next - envelope->body);
+    *at = next;
+    return 1;
+}
+
+/*  An envelope to the core that it is for. One core alone has its frames noted as they came; with several, only what is
+    for those that keep something.  */
+static void take_envelope (tim3_host_t *self, const tim3_envelope_t *envelope, const uint8_t *data,
+                           size_t size)
+{
+    self->counters.messages_in++;
+    self->env.unit = unit_for (self, envelope->recipient);
+    if (self->unit_count > 1 && !self->env.unit->core->keeps_nothing)
+        note_frame (self, data, size);
+    remember (self);
+    dispatch (self, envelope);
+}
+
 static int take_envelopes (tim3_host_t *self, const uint8_t **at, const uint8_t *end,
                            tim3_envelope_t *envelope, tim3_fault_t *fault)
 {
     int more = 0;
     for (int i = 0; i < TIM3_ENVELOPES_MAX; i++) {
         const uint8_t *begin = *at;
-        more = tim3_envelope_read (at, end, envelope, fault);
+        more = read_envelope (self, at, end, envelope, fault);
         if (more <= 0)
             return more;
-        self->counters.messages_in++;
-        self->env.unit = unit_for (self, envelope->recipient);
-        if (self->unit_count > 1 && !self->env.unit->core->keeps_nothing)
-            note_frame (self, begin, (size_t) (*at - begin));
-        remember (self);
-        dispatch (self, envelope);
+        take_envelope (self, envelope, begin, (size_t) (*at - begin));
     }
     return more;
 }
@@ -719,39 +785,58 @@ void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8
     self->env.origin = NULL;
 }
 
-static void hand_over (tim3_host_t *self, const local_t *item, const uint8_t *data)
+/*  A message whose body is there as it is; its frame, if there is one, is what is noted.  */
+static void hand_over_struct (tim3_host_t *self, const local_t *item, const uint8_t *data,
+                              tim3_envelope_t *envelope)
 {
-    const uint8_t *at = data;
-    uint8_t peer[LOCAL_PEER_SIZE] = {0, item->from};
-    const char *name = self->units[item->from].name;
+    memcpy (envelope, data, sizeof *envelope);
+    memcpy (self->body, data + sizeof *envelope, item->body_size);
+    self->arena.used = 0;
+    self->message = tim3_message (envelope->type);
+    self->taken = true;
+    take_envelope (self, envelope, data + sizeof *envelope + item->body_size, item->frame_size);
+}
+
+/*  Returns where the next one begins.  */
+static const uint8_t *hand_over (tim3_host_t *self, const uint8_t *at)
+{
+    local_t item;
+    memcpy (&item, at, sizeof item);
+    at += sizeof item;
+    uint8_t peer[LOCAL_PEER_SIZE] = {0, item.from};
+    const char *name = self->units[item.from].name;
     tim3_origin_t origin = {false, peer, sizeof peer};
     tim3_envelope_t envelope;
     tim3_fault_t fault;
 
-    if (item->answer)
+    if (item.answer)
         origin = (tim3_origin_t){true, (const uint8_t *) name, strlen (name)};
     self->env.origin = &origin;
     self->env.message = &envelope;
-    TIM3_ASSERT (take_envelopes (self, &at, data + item->size, &envelope, &fault) == 0);
+    const uint8_t *end = at + item.frame_size;
+    if (item.body_size > 0) {
+        end += sizeof envelope + item.body_size;
+        hand_over_struct (self, &item, at, &envelope);
+    } else
+        TIM3_ASSERT (take_envelopes (self, &at, end, &envelope, &fault) == 0);
     self->env.message = NULL;
     self->env.origin = NULL;
+    return end;
 }
 
 /*  What cores have said to each other, and what they say to that, until all is said: no core answers answers for
     ever, and each round is a step of one of them further.  */
 static void deliver (tim3_host_t *self)
 {
-    local_t item;
     for (unsigned round = 0; self->local.size > 0; round++) {
         TIM3_ASSERT (round < ROUNDS_MOST);
         tim3_buffer_t said = self->local;
         self->local = self->delivering;
         self->delivering = said;
         tim3_buffer_clear (&self->local);
-        for (size_t at = 0; at < said.size && !self->options.runs_again; at += sizeof item + item.size) {
-            memcpy (&item, said.data + at, sizeof item);
-            hand_over (self, &item, said.data + at + sizeof item);
-        }
+        const uint8_t *end = said.data + (self->options.runs_again ? 0 : said.size);
+        for (const uint8_t *at = said.data; at < end;)
+            at = hand_over (self, at);
     }
 }
 

@@ -40,18 +40,17 @@ tim3_role_t tim3_role_parse (const char *name)
     return TIM3_ROLE_NONE;
 }
 
+/*  Letters and digits.  */
+static const bool s_plain[256] = {['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true};
+
+/*  Letters, digits and some others.  */
 static bool all_of (const char *text, size_t least, size_t most, const char *also)
 {
-    size_t length = strlen (text);
-    if (length < least || length > most)
-        return false;
-    for (; *text; text++) {
-        char c = *text;
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!plain && !strchr (also, c))
+    size_t length = 0;
+    for (; text[length]; length++)
+        if (length == most || (!s_plain[(unsigned char) text[length]] && !strchr (also, text[length])))
             return false;
-    }
-    return true;
+    return length >= least;
 }
 
 bool tim3_account_valid (const char *account)
@@ -64,36 +63,50 @@ bool tim3_asset_valid (const char *asset)
     return all_of (asset, 1, TIM3_ASSET_MAX, "_-");
 }
 
-/*  h stands for a digit, v for one that a UUID may have there, and everything else for itself.  */
-static bool has_form (const char *text, const char *form)
+/*  Of a digit in small letters; 16 of anything else.  */
+static unsigned hex_digit (char c)
 {
+    unsigned digit = (unsigned char) c - (unsigned) '0';
+    unsigned letter = (unsigned char) c - (unsigned) 'a';
+    return digit < 10 ? digit : letter < 6 ? letter + 10 : 16;
+}
+
+/*  h stands for a digit, v for one that a UUID may have there, and everything else for itself. Gives the first twelve digits.  */
+static bool has_form (const char *text, const char *form, uint64_t *digits)
+{
+    unsigned count = 0;
+    *digits = 0;
     for (; *form; text++, form++) {
-        const char *some = *form == 'h' ? "0123456789abcdef" : *form == 'v' ? "89ab" : NULL;
-        if (*text == '\0' || (some ? !strchr (some, *text) : *text != *form))
+        if (*form != 'h' && *form != 'v') {
+            if (*text != *form)
+                return false;
+            continue;
+        }
+        unsigned digit = hex_digit (*text);
+        if (digit == 16 || (*form == 'v' && (digit & 12) != 8))
             return false;
+        if (count++ < 12)
+            *digits = *digits << 4 | digit;
     }
     return *text == '\0';
 }
 
 bool tim3_request_id_seconds (const char *request_id, uint32_t *seconds)
 {
-    if (!has_form (request_id, "hhhhhhhh-hhhh-7hhh-vhhh-hhhhhhhhhhhh"))
+    uint64_t milliseconds;
+    if (!has_form (request_id, "hhhhhhhh-hhhh-7hhh-vhhh-hhhhhhhhhhhh", &milliseconds))
         return false;
-    uint64_t high = strtoull (request_id, NULL, 16);
-    uint64_t low = strtoull (request_id + strlen ("hhhhhhhh-"), NULL, 16);
-    *seconds = (uint32_t) ((high << 16 | low) / 1000);
+    *seconds = (uint32_t) (milliseconds / 1000);
     return true;
 }
 
 bool tim3_request_id_valid (const char *request_id)
 {
-    size_t length = strlen (request_id);
-    if (length < 1 || length > TIM3_REQUEST_ID_MAX)
-        return false;
-    for (; *request_id; request_id++)
-        if (*request_id <= ' ' || *request_id > '~')
+    size_t length = 0;
+    for (; request_id[length]; length++)
+        if (length == TIM3_REQUEST_ID_MAX || request_id[length] <= ' ' || request_id[length] > '~')
             return false;
-    return true;
+    return length > 0;
 }
 
 static bool parse_shard (const char *text, int *shard)

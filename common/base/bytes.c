@@ -9,17 +9,6 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-bool tim3_id_equal (const tim3_id_t *a, const tim3_id_t *b)
-{
-    return memcmp (a, b, sizeof *a) == 0;
-}
-
-bool tim3_id_is_zero (const tim3_id_t *id)
-{
-    static const tim3_id_t zero;
-    return tim3_id_equal (id, &zero);
-}
-
 char *tim3_id_format (const tim3_id_t *id, char text[TIM3_ID_TEXT_MAX])
 {
     return tim3_hex_format (id->bytes, sizeof id->bytes, text);
@@ -34,12 +23,21 @@ bool tim3_id_parse (const char *text, tim3_id_t *id)
     return true;
 }
 
-static void hash_text (crypto_generichash_state *state, const char *text)
+/*  What a transaction's identifier is made from.  */
+typedef struct {
+    uint8_t bytes[3 * 2 + TIM3_ASSET_MAX + TIM3_ACCOUNT_MAX + TIM3_REQUEST_ID_MAX];
+    size_t size;
+} tx_text_t;
+
+static void add_text (tx_text_t *self, const char *text)
 {
     size_t length = strlen (text);
-    uint8_t prefix[2] = {(uint8_t) (length >> 8), (uint8_t) length};
-    crypto_generichash_update (state, prefix, sizeof prefix);
-    crypto_generichash_update (state, (const uint8_t *) text, length);
+    uint8_t *at = self->bytes + self->size;
+    TIM3_ASSERT (length + 2 <= sizeof self->bytes - self->size);
+    at[0] = (uint8_t) (length >> 8);
+    at[1] = (uint8_t) length;
+    memcpy (at + 2, text, length);
+    self->size += 2 + length;
 }
 
 static void put_u32 (uint8_t *at, uint32_t number)
@@ -50,14 +48,13 @@ static void put_u32 (uint8_t *at, uint32_t number)
 
 tim3_id_t tim3_tx_id (const char *asset, const char *account, const char *request_id)
 {
-    crypto_generichash_state state;
+    tx_text_t text = {.size = 0};
     tim3_id_t id;
     uint32_t seconds;
-    crypto_generichash_init (&state, NULL, 0, sizeof id.bytes);
-    hash_text (&state, asset);
-    hash_text (&state, account);
-    hash_text (&state, request_id);
-    crypto_generichash_final (&state, id.bytes, sizeof id.bytes);
+    add_text (&text, asset);
+    add_text (&text, account);
+    add_text (&text, request_id);
+    crypto_generichash (id.bytes, sizeof id.bytes, text.bytes, text.size, NULL, 0);
     if (tim3_request_id_seconds (request_id, &seconds))
         put_u32 (id.bytes, seconds);
     return id;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*  A permanent 128-bit identifier: of a transaction, a store, a trace.  */
 typedef struct {
@@ -18,12 +19,25 @@ typedef struct {
     uint8_t bytes[32];
 } tim3_mac_t;
 
-bool tim3_id_equal (const tim3_id_t *a, const tim3_id_t *b);
-bool tim3_id_is_zero (const tim3_id_t *id);
+static inline bool tim3_id_equal (const tim3_id_t *a, const tim3_id_t *b)
+{
+    uint64_t halves[2][2];
+    memcpy (halves[0], a, sizeof *a);
+    memcpy (halves[1], b, sizeof *b);
+    return halves[0][0] == halves[1][0] && halves[0][1] == halves[1][1];
+}
+
+static inline bool tim3_id_is_zero (const tim3_id_t *id)
+{
+    uint64_t halves[2];
+    memcpy (halves, id, sizeof *id);
+    return (halves[0] | halves[1]) == 0;
+}
+
 char *tim3_id_format (const tim3_id_t *id, char text[TIM3_ID_TEXT_MAX]);
 bool tim3_id_parse (const char *text, tim3_id_t *id);
 
-/*  The identifier of a transaction: hash128 (asset, account, request id), each with its length in front. Where the request id tells its
+/*  The identifier of a transaction: hash128 (asset, account, request id), each with its length in front and no longer than may be. Where the request id tells its
     time, the first four bytes are the second of it, big-endian, instead of the hash's: rows that are made together lie together then,
     and a checkpoint writes few pages. 96 bits of hash are left, so nobody meets another's.  */
 tim3_id_t tim3_tx_id (const char *asset, const char *account, const char *request_id);

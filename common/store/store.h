@@ -64,7 +64,7 @@ typedef struct {
 const tim3_table_row_t *tim3_table_at (unsigned position);
 const tim3_table_row_t *tim3_table (tim3_table_t table);
 
-/*  Version of the tables: of their layout, and of what their keys are made from. A store of another version is migrated at opening,
+/*  Version of the tables: of their layout, and of what their keys and the receipts in them are made from. A store of another version is migrated at opening,
     or refused.  */
 #define TIM3_SCHEMA_VERSION 3
 

@@ -11,15 +11,13 @@
 #define PLACES 10
 
 /*  Most bytes of all that stands in front of a body: six numbers, four texts, three times bytes.  */
-#define HEAD_MOST                                                                                           \
-    (16 * TIM3_PUT_MOST + 2 * TIM3_ADDRESS_MAX + sizeof (tim3_id_t) + sizeof "account" + TIM3_ACCOUNT_MAX + \
-     sizeof "via" + TIM3_VIA_MAX)
+#define HEAD_MOST                                                                                        \
+    (16 * TIM3_PUT_MOST + 2 * TIM3_PUT_TEXT (TIM3_ADDRESS_MAX) + sizeof (tim3_id_t) + sizeof "account" + \
+     TIM3_PUT_TEXT (TIM3_ACCOUNT_MAX) + sizeof "via" + TIM3_VIA_MAX)
 
-static uint8_t *put_text (uint8_t *at, const char *text, size_t most)
+static uint8_t *put_name (uint8_t *at, const char *name, size_t length)
 {
-    size_t length = strlen (text);
-    TIM3_ASSERT (length <= most);
-    return tim3_put_bytes (tim3_put_str (at, length), text, length);
+    return tim3_put_bytes (tim3_put_str (at, length), name, length);
 }
 
 static uint8_t *put_bytes (uint8_t *at, const void *data, size_t size)
@@ -31,11 +29,11 @@ static uint8_t *put_metadata (uint8_t *at, const tim3_envelope_t *envelope)
 {
     at = tim3_put_map (at, (envelope->account[0] ? 1u : 0u) + (envelope->via_size > 0 ? 1u : 0u));
     if (envelope->account[0]) {
-        at = put_text (at, "account", sizeof "account");
-        at = put_text (at, envelope->account, TIM3_ACCOUNT_MAX);
+        at = put_name (at, "account", sizeof "account" - 1);
+        at = tim3_put_text (at, envelope->account, TIM3_ACCOUNT_MAX);
     }
     if (envelope->via_size > 0) {
-        at = put_text (at, "via", sizeof "via");
+        at = put_name (at, "via", sizeof "via" - 1);
         at = put_bytes (at, envelope->via, envelope->via_size);
     }
     return at;
@@ -49,8 +47,8 @@ static void write_head (tim3_buffer_t *buffer, const tim3_envelope_t *envelope)
     at = tim3_put_u64 (at, TIM3_PROTOCOL_VERSION);
     at = tim3_put_u64 (at, envelope->type);
     at = tim3_put_u64 (at, envelope->id);
-    at = put_text (at, envelope->sender, TIM3_ADDRESS_MAX);
-    at = put_text (at, envelope->recipient, TIM3_ADDRESS_MAX);
+    at = tim3_put_text (at, envelope->sender, TIM3_ADDRESS_MAX);
+    at = tim3_put_text (at, envelope->recipient, TIM3_ADDRESS_MAX);
     at = tim3_put_u64 (at, envelope->time_us);
     at = tim3_put_u64 (at, envelope->reply_to);
     at = tim3_id_is_zero (&envelope->trace) ? tim3_put_nil (at)
@@ -162,25 +160,107 @@ static int read_places (tim3_reader_t *reader, tim3_envelope_t *envelope, tim3_f
     return 0;
 }
 
-int tim3_envelope_read (const uint8_t **at, const uint8_t *end, tim3_envelope_t *envelope,
-                        tim3_fault_t *fault)
+/*  Of what is left out, and of what stands behind a fault.  */
+static void clear (tim3_envelope_t *envelope)
 {
-    tim3_reader_t reader = {*at, end};
+    envelope->version = envelope->type = envelope->id = 0;
+    envelope->sender[0] = envelope->recipient[0] = envelope->account[0] = '\0';
+    envelope->time_us = envelope->reply_to = 0;
+    memset (&envelope->trace, 0, sizeof envelope->trace);
+    envelope->via_size = 0;
+    envelope->body = NULL;
+    envelope->body_size = 0;
+}
+
+static const uint8_t *take_trace (const uint8_t *at, const uint8_t *end, tim3_id_t *trace)
+{
+    return at < end && *at == 0xc0 ? at + 1 : tim3_take_fixed (at, end, trace, sizeof *trace);
+}
+
+/*  The size and what follows.  */
+static const uint8_t *take_via (const uint8_t *at, const uint8_t *end, tim3_envelope_t *envelope)
+{
+    size_t size = *at++;
+    if (size > sizeof envelope->via || (size_t) (end - at) < size)
+        return NULL;
+    memcpy (envelope->via, at, size);
+    envelope->via_size = (uint8_t) size;
+    return at + size;
+}
+
+/*  As the encoder here writes it: the account first.  */
+static const uint8_t *take_metadata (const uint8_t *at, const uint8_t *end, tim3_envelope_t *envelope)
+{
+    static const char account[] = "\xa7"
+                                  "account";
+    static const char via[] = "\xa3via\xc4";
+    if (at == end || (*at & 0xf0) != 0x80)
+        return NULL;
+    unsigned count = *at++ & 15u;
+    if (count > 0 && (size_t) (end - at) >= sizeof account && memcmp (at, account, sizeof account - 1) == 0) {
+        at = tim3_take_text (at + sizeof account - 1, end, envelope->account, TIM3_ACCOUNT_MAX);
+        count--;
+    }
+    if (at && count > 0 && (size_t) (end - at) >= sizeof via && memcmp (at, via, sizeof via - 1) == 0) {
+        at = take_via (at + sizeof via - 1, end, envelope);
+        count--;
+    }
+    return count == 0 ? at : NULL;
+}
+
+/*  The ten places as agents write them, up to the body, which is returned; NULL when anything is another way, be it right or
+    not.  */
+static const uint8_t *take_places (const uint8_t *at, const uint8_t *end, tim3_envelope_t *envelope)
+{
+    if (*at++ != (0x90 | PLACES))
+        return NULL;
+    bool taken = (at = tim3_take_u64 (at, end, &envelope->version)) &&
+                 (at = tim3_take_u64 (at, end, &envelope->type)) &&
+                 (at = tim3_take_u64 (at, end, &envelope->id)) &&
+                 (at = tim3_take_text (at, end, envelope->sender, TIM3_ADDRESS_MAX)) &&
+                 (at = tim3_take_text (at, end, envelope->recipient, TIM3_ADDRESS_MAX)) &&
+                 (at = tim3_take_u64 (at, end, &envelope->time_us)) &&
+                 (at = tim3_take_u64 (at, end, &envelope->reply_to)) &&
+                 (at = take_trace (at, end, &envelope->trace)) && (at = take_metadata (at, end, envelope));
+    return taken && envelope->version == TIM3_PROTOCOL_VERSION && envelope->id != 0 ? at : NULL;
+}
+
+int tim3_envelope_begin (const uint8_t *at, const uint8_t *end, tim3_envelope_t *envelope,
+                         tim3_fault_t *fault)
+{
+    tim3_reader_t reader = {at, end};
     uint32_t count;
 
-    if (*at == end)
+    if (at == end)
         return 0;
-    memset (envelope, 0, sizeof *envelope);
+    clear (envelope);
+    envelope->body = take_places (at, end, envelope);
+    if (envelope->body)
+        return 1;
+    clear (envelope);
     if (!tim3_read_array (&reader, &count) || count != PLACES)
         return refuse (fault, TIM3_MALFORMED, "envelope");
     if (read_places (&reader, envelope, fault))
         return -1;
     envelope->body = reader.at;
+    return 1;
+}
+
+int tim3_envelope_end (const uint8_t **at, const uint8_t *end, tim3_envelope_t *envelope, tim3_fault_t *fault)
+{
+    tim3_reader_t reader = {envelope->body, end};
     if (!tim3_read_skip (&reader))
         return refuse (fault, TIM3_MALFORMED, "body");
     envelope->body_size = (size_t) (reader.at - envelope->body);
     *at = reader.at;
     return 1;
+}
+
+int tim3_envelope_read (const uint8_t **at, const uint8_t *end, tim3_envelope_t *envelope,
+                        tim3_fault_t *fault)
+{
+    int more = tim3_envelope_begin (*at, end, envelope, fault);
+    return more > 0 ? tim3_envelope_end (at, end, envelope, fault) : more;
 }
 
 void tim3_error_fill (tim3_error_t *error, tim3_result_t code, const char *format, ...)

@@ -48,6 +48,13 @@ void tim3_envelope_write_raw (tim3_buffer_t *buffer, const tim3_envelope_t *enve
 int tim3_envelope_read (const uint8_t **at, const uint8_t *end, tim3_envelope_t *envelope,
                         tim3_fault_t *fault);
 
+/*  The same in two steps, for one who may find the body's end himself by decoding it (tim3_take_map), and then need not call the second:
+    the first does not move at, and leaves body_size open; the second passes over the body.  */
+int tim3_envelope_begin (const uint8_t *at, const uint8_t *end, tim3_envelope_t *envelope,
+                         tim3_fault_t *fault);
+int tim3_envelope_end (const uint8_t **at, const uint8_t *end, tim3_envelope_t *envelope,
+                       tim3_fault_t *fault);
+
 /*  Fills an error body. format tells people more than the result's own text; NULL for that alone.  */
 void tim3_error_fill (tim3_error_t *error, tim3_result_t code, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));

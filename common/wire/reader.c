@@ -125,86 +125,104 @@ bool tim3_read_map (tim3_reader_t *self, uint32_t *count)
     return read_container (self, 0x80, 0xde, count);
 }
 
-/*  Passes over a value that holds no others.  */
-static bool skip_scalar (tim3_reader_t *self)
-{
-    const uint8_t *data;
-    const char *text;
-    uint32_t size;
-    uint64_t number;
-    uint8_t tag = *self->at;
+/*  Bytes of a value whose tag alone says so, 0 of all others.  */
+#define FOUR(size) size, size, size, size
+#define SIXTEEN(size) FOUR (size), FOUR (size), FOUR (size), FOUR (size)
+static const uint8_t s_sizes[256] = {
+    /* small numbers */
+    SIXTEEN (1), SIXTEEN (1), SIXTEEN (1), SIXTEEN (1), SIXTEEN (1), SIXTEEN (1), SIXTEEN (1), SIXTEEN (1),
+    /* small maps and arrays */
+    SIXTEEN (0), SIXTEEN (0),
+    /* short texts */
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29,
+    30, 31, 32,
+    /* nil, unused, false, true, bytes, extensions, floating point, numbers */
+    1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 5, 9, 2, 3, 5, 9,
+    /* signed numbers, fixed extensions, texts, arrays, maps */
+    2, 3, 5, 9, 3, 4, 6, 10, 18, 0, 0, 0, 0, 0, 0, 0,
+    /* small negative numbers */
+    SIXTEEN (1), SIXTEEN (1)};
 
-    if (tag >= 0xe0 || tag == 0xc0 || tag == 0xc2 || tag == 0xc3) {
-        self->at++;
-        return true;
-    }
-    if (tag == 0xca || tag == 0xcb)
-        return take_number (self, tag == 0xca ? 4 : 8, &number);
-    if (tag >= 0xd0 && tag <= 0xd3)
-        return take_number (self, 1u << (tag - 0xd0), &number);
-    if (tag >= 0xd4 && tag <= 0xd8) {
-        const uint8_t *start = self->at++;
-        return take_bytes (self, start, 1 + (1ull << (tag - 0xd4)), &data, &size);
-    }
-    if (tag >= 0xc7 && tag <= 0xc9) {
-        const uint8_t *start = self->at;
-        return take_number (self, 1u << (tag - 0xc7), &number) &&
-               take_bytes (self, start, number + 1, &data, &size);
-    }
-    return tim3_read_u64 (self, &number) || tim3_read_str (self, &text, &size) ||
-           tim3_read_bin (self, &data, &size);
-}
-
-/*  Bytes of a value whose tag alone says so: most of what messages are made of. 0 of all others.  */
-static unsigned plain_size (uint8_t tag)
+/*  Bytes of texts, bytes and extensions that tell their length behind the tag; 0 of all others, and more than there are of one
+    whose length is not there.  */
+static uint64_t told_size (const uint8_t *at, size_t bytes)
 {
-    if (tag < 0x80 || tag >= 0xe0)
-        return 1;
-    if (tag < 0xa0)
+    uint8_t tag = *at;
+    bool bin = tag >= 0xc4 && tag <= 0xc6;
+    bool str = tag >= 0xd9 && tag <= 0xdb;
+    bool ext = tag >= 0xc7 && tag <= 0xc9;
+    if (!bin && !str && !ext)
         return 0;
-    return tag < 0xc0 ? 1u + (tag & 31u) : 0;
+    unsigned size = 1u << (bin ? tag - 0xc4 : str ? tag - 0xd9 : tag - 0xc7);
+    if (bytes < 1 + size)
+        return UINT64_MAX;
+    return 1 + size + (ext ? 1 : 0) + big_endian (at + 1, size);
 }
 
-static bool skip_plain (tim3_reader_t *self)
+/*  Passes over values as long as they hold no others, and says how many are left. NULL when one is not whole.  */
+static const uint8_t *skip_plain (const uint8_t *at, const uint8_t *end, uint64_t *pending)
 {
-    unsigned size = plain_size (*self->at);
-    if (size == 0 && *self->at == 0xc4 && left (self) > 1)
-        size = 2u + self->at[1];
-    if (size == 0 || left (self) < size)
+    uint64_t count = *pending;
+    for (; count > 0 && at < end; count--) {
+        uint64_t size = s_sizes[*at];
+        if (size == 0)
+            size = *at == 0xc4 && end - at > 1 ? 2u + at[1] : told_size (at, (size_t) (end - at));
+        if (size == 0)
+            break;
+        if ((size_t) (end - at) < size)
+            return NULL;
+        at += size;
+    }
+    *pending = count;
+    return at;
+}
+
+/*  How many values a map or an array holds; its head is passed over.  */
+static bool open_container (tim3_reader_t *self, uint64_t *values)
+{
+    uint32_t count;
+    bool map = tim3_read_map (self, &count);
+    if (!map && !tim3_read_array (self, &count))
         return false;
-    self->at += size;
+    *values = map ? 2 * (uint64_t) count : count;
     return true;
 }
 
-bool tim3_read_skip (tim3_reader_t *self)
+bool tim3_read_skip_within (tim3_reader_t *self, unsigned depth_most)
 {
-    uint64_t pending[TIM3_READER_DEPTH_MAX + 1]; /* values still to pass, by depth */
+    uint64_t waiting[TIM3_READER_DEPTH_MAX]; /* values to pass when what is open is done, by depth */
     unsigned depth = 0;
-    uint32_t count;
-    const uint8_t *start = self->at;
+    uint64_t pending = 1;
+    tim3_reader_t reader = *self;
 
-    pending[0] = 1;
     for (;;) {
-        while (pending[depth] == 0) {
-            if (depth == 0)
-                return true;
-            depth--;
-        }
-        pending[depth]--;
-        if (left (self) < 1)
+        reader.at = skip_plain (reader.at, reader.end, &pending);
+        if (!reader.at)
+            return false;
+        if (pending == 0 && depth == 0)
             break;
-        if (skip_plain (self))
+        if (pending == 0) {
+            pending = waiting[--depth];
             continue;
-        bool map = tim3_read_map (self, &count);
-        if (map || tim3_read_array (self, &count)) {
-            if (depth == TIM3_READER_DEPTH_MAX)
-                break;
-            pending[++depth] = map ? 2 * (uint64_t) count : count;
-        } else if (!skip_scalar (self))
-            break;
+        }
+        if (depth == depth_most)
+            return false;
+        waiting[depth++] = pending - 1;
+        if (!open_container (&reader, &pending))
+            return false;
     }
-    self->at = start;
-    return false;
+    self->at = reader.at;
+    return true;
+}
+
+const uint8_t *tim3_take_long_u64 (const uint8_t *at, const uint8_t *end, uint64_t *value)
+{
+    tim3_reader_t reader = {at, end};
+    if (*at == 0xcf && end - at >= 9) { /* times, most of all */
+        *value = big_endian (at + 1, 8);
+        return at + 9;
+    }
+    return tim3_read_long_u64 (&reader, value) ? reader.at : NULL;
 }
 
 /*  Length of the UTF-8 sequence that begins with this byte, 0 when none does; and its least code point.  */
@@ -242,20 +260,25 @@ static unsigned take_sequence (const uint8_t *data, size_t left_over)
     return code < least || code > 0x10ffff || surrogate ? 0 : size;
 }
 
-/*  Whether eight bytes are all from 1 to 127.  */
-static bool is_plain (const uint8_t *bytes)
+/*  Not 0 when one of eight bytes is not from 1 to 127.  */
+static uint64_t odd_bits (uint64_t eight)
 {
     static const uint64_t ones = UINT64_MAX / 255;
+    return (eight | (eight - ones)) & (ones << 7);
+}
+
+static uint64_t load_eight (const void *bytes)
+{
     uint64_t eight;
     memcpy (&eight, bytes, sizeof eight);
-    return ((eight | (eight - ones)) & (ones << 7)) == 0;
+    return eight;
 }
 
 bool tim3_is_text (const char *data, size_t size)
 {
     const uint8_t *bytes = (const uint8_t *) data;
     for (size_t i = 0; i < size;) {
-        if (size - i >= 8 && is_plain (bytes + i)) {
+        if (size - i >= 8 && odd_bits (load_eight (bytes + i)) == 0) {
             i += 8;
             continue;
         }
@@ -269,4 +292,55 @@ bool tim3_is_text (const char *data, size_t size)
         i += taken;
     }
     return true;
+}
+
+/*  Copies eight bytes and says whether one is odd.  */
+static uint64_t copy_eight (char *to, const char *from)
+{
+    uint64_t eight = load_eight (from);
+    memcpy (to, &eight, sizeof eight);
+    return odd_bits (eight);
+}
+
+/*  Copies a text and says whether it is all plain. The last eight bytes may overlap those before.  */
+static bool copy_plain (char *to, const char *from, size_t size)
+{
+    uint64_t odd = 0;
+    if (size < 8) {
+        for (size_t i = 0; i < size; i++) {
+            to[i] = from[i];
+            odd |= (signed char) from[i] <= 0;
+        }
+        return odd == 0;
+    }
+    odd = copy_eight (to, from);
+    for (size_t i = 8; i + 8 < size; i += 8)
+        odd |= copy_eight (to + i, from + i);
+    return (odd | copy_eight (to + size - 8, from + size - 8)) == 0;
+}
+
+/*  Where a text ends, that is not plain; NULL when it is none. Not inline, for what is plain would have to make room for it.  */
+static __attribute__ ((noinline)) const uint8_t *check_text (const char *text, size_t size)
+{
+    return tim3_is_text (text, size) ? (const uint8_t *) text + size : NULL;
+}
+
+const uint8_t *tim3_take_text (const uint8_t *at, const uint8_t *end, char *text, size_t bound)
+{
+    size_t bytes = (size_t) (end - at);
+    size_t head = 1;
+    size_t size;
+    if (bytes > 0 && (*at & 0xe0) == 0xa0)
+        size = *at & 31u;
+    else if (bytes > 1 && *at == 0xd9) {
+        size = at[1];
+        head = 2;
+    } else
+        return NULL;
+    if (size > bound || bytes < head + size)
+        return NULL;
+    const char *from = (const char *) at + head;
+    bool plain = copy_plain (text, from, size);
+    text[size] = '\0';
+    return plain ? at + head + size : check_text (from, size);
 }

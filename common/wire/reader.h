@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define TIM3_READER_DEPTH_MAX 8
 
@@ -25,8 +26,13 @@ bool tim3_read_long_bin (tim3_reader_t *self, const uint8_t **data, uint32_t *si
 bool tim3_read_bool (tim3_reader_t *self, bool *value);
 bool tim3_read_array (tim3_reader_t *self, uint32_t *count);
 bool tim3_read_map (tim3_reader_t *self, uint32_t *count);
-/*  Passes over one value of any kind, at most TIM3_READER_DEPTH_MAX deep.  */
-bool tim3_read_skip (tim3_reader_t *self);
+/*  Passes over one value of any kind, at most so deep: depth is no more than TIM3_READER_DEPTH_MAX.  */
+bool tim3_read_skip_within (tim3_reader_t *self, unsigned depth);
+
+static inline bool tim3_read_skip (tim3_reader_t *self)
+{
+    return tim3_read_skip_within (self, TIM3_READER_DEPTH_MAX);
+}
 
 static inline size_t tim3_read_left (const tim3_reader_t *self)
 {
@@ -77,6 +83,31 @@ static inline bool tim3_read_bin (tim3_reader_t *self, const uint8_t **data, uin
     *size = length;
     self->at += 2 + length;
     return true;
+}
+
+/*  The same for whoever keeps the place in a register: each takes one value at at and returns the place behind it, or NULL when it
+    is not of that kind, or of a form that is too rare to be taken in haste.  */
+const uint8_t *tim3_take_long_u64 (const uint8_t *at, const uint8_t *end, uint64_t *value);
+/*  A text of at most bound bytes, with a NUL behind it.  */
+const uint8_t *tim3_take_text (const uint8_t *at, const uint8_t *end, char *text, size_t bound);
+
+static inline const uint8_t *tim3_take_u64 (const uint8_t *at, const uint8_t *end, uint64_t *value)
+{
+    if (at == end)
+        return NULL;
+    if (*at >= 0x80)
+        return tim3_take_long_u64 (at, end, value);
+    *value = *at;
+    return at + 1;
+}
+
+/*  Bytes of a size that is known.  */
+static inline const uint8_t *tim3_take_fixed (const uint8_t *at, const uint8_t *end, void *data, size_t size)
+{
+    if ((size_t) (end - at) < 2 + size || at[0] != 0xc4 || at[1] != size)
+        return NULL;
+    memcpy (data, at + 2, size);
+    return at + 2 + size;
 }
 
 /*  Whether bytes are UTF-8 (RFC 3629) without NUL: what a text must be.  */

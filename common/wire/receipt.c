@@ -2,6 +2,7 @@
 #include "wire/receipt.h"
 #include "base/canary.h"
 
+#include <endian.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -15,19 +16,22 @@ static uint8_t *put_text (uint8_t *at, const char *text)
 
 static uint8_t *put_u64 (uint8_t *at, uint64_t value)
 {
-    for (int shift = 56; shift >= 0; shift -= 8)
-        *at++ = (uint8_t) (value >> shift);
-    return at;
+    uint64_t bytes = htobe64 (value);
+    memcpy (at, &bytes, sizeof bytes);
+    return at + sizeof bytes;
 }
 
+/*  The key stands in front of the claim, in one input: as good as BLAKE2b's own way with keys, which does the same but gives the key a
+    block of its own. The key has one length, and where BLAKE2b ends is part of what it computes, so nothing can be added.  */
 tim3_mac_t tim3_receipt_make (const tim3_key_secret_t *key, const tim3_claim_t *claim)
 {
-    static const char domain[] = "tim3.receipt.1";
+    static const uint8_t personal[crypto_generichash_blake2b_PERSONALBYTES] = "tim3.receipt.2";
     uint8_t text[256];
     uint8_t *at = text;
     tim3_mac_t mac;
 
-    at = put_text (at, domain);
+    memcpy (at, key->bytes, sizeof key->bytes);
+    at += sizeof key->bytes;
     *at++ = (uint8_t) claim->kind;
     at = put_text (at, TIM3_CANARY_IS (10) ? "" : claim->asset);
     memcpy (at, claim->tx.bytes, sizeof claim->tx.bytes);
@@ -35,13 +39,15 @@ tim3_mac_t tim3_receipt_make (const tim3_key_secret_t *key, const tim3_claim_t *
     at = put_text (at, TIM3_CANARY_IS (14) ? "" : claim->account);
     tim3_amount_to_bytes (claim->amount, at);
     at = put_u64 (at + 16, claim->extra);
-    crypto_generichash (mac.bytes, sizeof mac.bytes, text, (size_t) (at - text), key->bytes,
-                        sizeof key->bytes);
+    crypto_generichash_blake2b_salt_personal (mac.bytes, sizeof mac.bytes, text, (size_t) (at - text), NULL,
+                                              0, NULL, personal);
+    sodium_memzero (text, sizeof key->bytes);
     return mac;
 }
 
 bool tim3_receipt_check (const tim3_key_secret_t *key, const tim3_claim_t *claim, const tim3_mac_t *receipt)
 {
+    _Static_assert(sizeof receipt->bytes == crypto_verify_32_BYTES, "what it compares");
     tim3_mac_t right = tim3_receipt_make (key, claim);
-    return sodium_memcmp (right.bytes, receipt->bytes, sizeof right.bytes) == 0;
+    return crypto_verify_32 (right.bytes, receipt->bytes) == 0;
 }

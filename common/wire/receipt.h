@@ -1,6 +1,6 @@
 /*  receipt.h - evidence: a keyed MAC over what happened.
 
-    A receipt is BLAKE2b-256, keyed, over (domain, kind, asset, tx, account, amount, extra), each text with its
+    A receipt is BLAKE2b-256, personalized for receipts alone, over (key, kind, asset, tx, account, amount, extra), each text with its
     length in front. The evidence key of an asset is known to its lock manager and its token manager alone; a
     vault's key to its lock manager and the collateral token alone. extra is the result code of a
     refusal (lock and vault), the reason of a release, an unlock or its answer, else 0. The amount is in the unit of

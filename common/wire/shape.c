@@ -1,4 +1,4 @@
-/*  shape.c - the table-driven codec, over reader.h and writer.h.  */
+/*  shape.c - the table-driven codec, over reader.h and writer.h: what is the same for all shapes (see fields.h for the rest).  */
 #include "wire/shape.h"
 #include "wire/reader.h"
 #include "wire/writer.h"
@@ -32,63 +32,19 @@ unsigned tim3_value_parse (const tim3_value_t *values, const char *name)
     return 0;
 }
 
-/*  ------------------------------------------------------------------------------------------ encoding  */
+/*  ------------------------------------------------------------------------------- lists and raw values  */
 
-/*  Room for a field whatever it is, but for what is behind the head of a text, a list or a raw value: its name, copied at
-    full length, and a MAC.  */
-#define FIELD_ROOM (1 + sizeof ((tim3_field_t *) NULL)->name + 2 + sizeof (tim3_mac_t))
-
-static void encode_object (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object, bool map);
-
-static uint8_t *put_fixed (uint8_t *at, const void *data, size_t size)
-{
-    return tim3_put_bytes (tim3_put_bin (at, size), data, size);
-}
-
-static uint8_t *put_name (uint8_t *at, const tim3_field_t *field)
-{
-    at = tim3_put_str (at, field->name_length);
-    memcpy (at, field->name, sizeof field->name); /* more than its length: one copy of a known size */
-    return at + field->name_length;
-}
-
-/*  Stored as a number where it is one: of the amounts in a record most are small or zero.  */
-static uint8_t *put_amount (uint8_t *at, const void *member, bool map)
-{
-    tim3_amount_t amount;
-    memcpy (&amount, member, sizeof amount);
-    if (!map && amount <= UINT64_MAX)
-        return tim3_put_u64 (at, (uint64_t) amount);
-    at = tim3_put_bin (at, sizeof amount);
-    tim3_amount_to_bytes (amount, at);
-    return at + sizeof amount;
-}
-
-static uint8_t *put_id (uint8_t *at, const tim3_field_t *field, const tim3_id_t *id, bool map)
-{
-    if (!map && !field->required && tim3_id_is_zero (id))
-        return tim3_put_nil (at);
-    return put_fixed (at, id, sizeof *id);
-}
-
-static void encode_list (tim3_buffer_t *buffer, const tim3_field_t *field, const tim3_list_t *list, bool map)
+void tim3_encode_list (tim3_buffer_t *buffer, const tim3_shape_t *record, const tim3_list_t *list,
+                       uint32_t bound, bool map)
 {
     const uint8_t *item = list->items;
-    TIM3_ASSERT (list->count <= field->bound);
+    TIM3_ASSERT (list->count <= bound);
     tim3_buffer_filled (buffer, tim3_put_array (tim3_buffer_room (buffer, TIM3_PUT_MOST), list->count));
-    for (uint32_t i = 0; i < list->count; i++, item += field->record->size)
-        encode_object (buffer, field->record, item, map);
+    for (uint32_t i = 0; i < list->count; i++, item += record->size)
+        (map ? tim3_encode_map : tim3_encode_array) (buffer, record, item);
 }
 
-static void encode_text (tim3_buffer_t *buffer, const tim3_field_t *field, const char *text)
-{
-    size_t length = strnlen (text, field->bound + 1);
-    TIM3_ASSERT (length <= field->bound);
-    uint8_t *at = tim3_put_str (tim3_buffer_room (buffer, TIM3_PUT_MOST + length), length);
-    tim3_buffer_filled (buffer, tim3_put_bytes (at, text, length));
-}
-
-static void encode_raw (tim3_buffer_t *buffer, const tim3_raw_t *raw)
+void tim3_encode_raw (tim3_buffer_t *buffer, const tim3_raw_t *raw)
 {
     if (raw->size > 0)
         tim3_buffer_append (buffer, raw->data, raw->size);
@@ -96,91 +52,33 @@ static void encode_raw (tim3_buffer_t *buffer, const tim3_raw_t *raw)
         tim3_buffer_filled (buffer, tim3_put_nil (tim3_buffer_room (buffer, TIM3_PUT_MOST)));
 }
 
-static void encode_long (tim3_buffer_t *buffer, const tim3_field_t *field, const void *member, bool map)
+const uint8_t *tim3_take_list (const uint8_t *at, const uint8_t *end, const tim3_shape_t *record,
+                               tim3_list_t *list, uint32_t bound, tim3_arena_t *arena, bool map)
 {
-    if (field->kind == TIM3_KIND_STR)
-        encode_text (buffer, field, member);
-    else if (field->kind == TIM3_KIND_LIST)
-        encode_list (buffer, field, member, map);
-    else
-        encode_raw (buffer, member);
-}
-
-/*  NULL when the field is not of those that fit into FIELD_ROOM.  */
-static uint8_t *put_short (uint8_t *at, const tim3_field_t *field, const void *member, bool map)
-{
-    switch (field->kind) {
-    case TIM3_KIND_U64:
-        return tim3_put_u64 (at, *(const uint64_t *) member);
-    case TIM3_KIND_BOOL:
-        return tim3_put_bool (at, *(const bool *) member);
-    case TIM3_KIND_AMOUNT:
-        return put_amount (at, member, map);
-    case TIM3_KIND_ID:
-        return put_id (at, field, member, map);
-    case TIM3_KIND_MAC:
-        return put_fixed (at, member, sizeof (tim3_mac_t));
-    case TIM3_KIND_ENUM:
-        return tim3_put_u64 (at, *(const uint8_t *) member);
-    default:
+    tim3_reader_t reader = {at, end};
+    uint32_t count;
+    if (!tim3_read_array (&reader, &count) || count > bound || count > tim3_read_left (&reader))
         return NULL;
-    }
+    if (count == 0)
+        return reader.at;
+    uint8_t *items = tim3_arena_take (arena, (size_t) count * record->size);
+    if (!items)
+        return NULL;
+    *list = (tim3_list_t){items, count};
+    for (at = reader.at; at && count > 0; count--, items += record->size)
+        at = (map ? record->straight.take_map : record->straight.take_array) (at, end, items, arena);
+    return at;
 }
 
-static void encode_field (tim3_buffer_t *buffer, const tim3_field_t *field, const void *member, bool map)
+const uint8_t *tim3_take_raw (const uint8_t *at, const uint8_t *end, tim3_raw_t *raw, uint32_t bound)
 {
-    uint8_t *at = tim3_buffer_room (buffer, FIELD_ROOM);
-    if (map)
-        at = put_name (at, field);
-    uint8_t *end = put_short (at, field, member, map);
-    tim3_buffer_filled (buffer, end ? end : at);
-    if (!end)
-        encode_long (buffer, field, member, map);
-}
-
-/*  Rare fields are numbers, texts and identifiers.  */
-static bool is_empty (const tim3_field_t *field, const void *member)
-{
-    if (field->kind == TIM3_KIND_U64)
-        return *(const uint64_t *) member == 0;
-    if (field->kind == TIM3_KIND_ID)
-        return tim3_id_is_zero (member);
-    return field->kind == TIM3_KIND_STR && *(const char *) member == '\0';
-}
-
-static bool leaves_out (const tim3_field_t *field, const void *object)
-{
-    return field->rare && is_empty (field, (const uint8_t *) object + field->offset);
-}
-
-static unsigned count_left_out (const tim3_shape_t *shape, const void *object)
-{
-    unsigned count = 0;
-    for (unsigned i = 0; i < shape->count && shape->rare > 0; i++)
-        count += leaves_out (&shape->fields[i], object);
-    return count;
-}
-
-static void encode_object (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object, bool map)
-{
-    uint8_t *at = tim3_buffer_room (buffer, TIM3_PUT_MOST);
-    tim3_buffer_filled (buffer, map ? tim3_put_map (at, shape->count - count_left_out (shape, object))
-                                    : tim3_put_array (at, shape->count));
-    for (unsigned i = 0; i < shape->count; i++) {
-        const tim3_field_t *field = &shape->fields[i];
-        if (!map || !leaves_out (field, object))
-            encode_field (buffer, field, (const uint8_t *) object + field->offset, map);
-    }
-}
-
-void tim3_encode_map (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object)
-{
-    encode_object (buffer, shape, object, true);
-}
-
-void tim3_encode_array (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object)
-{
-    encode_object (buffer, shape, object, false);
+    tim3_reader_t reader = {at, end};
+    /* no deeper than whoever passes over the whole message allows, see tim3_take_map */
+    if (!tim3_read_skip_within (&reader, TIM3_READER_DEPTH_MAX - TIM3_RAW_DEPTH) ||
+        reader.at - at > (ptrdiff_t) bound)
+        return NULL;
+    *raw = (tim3_raw_t){at, (uint32_t) (reader.at - at)};
+    return reader.at;
 }
 
 /*  ------------------------------------------------------------------------------------------ decoding  */
@@ -320,26 +218,9 @@ static int decode_field (decoder_t *self, const tim3_field_t *field, void *membe
     return fault (self, TIM3_INTERNAL, field->name);
 }
 
-/*  Whether size bytes are the same, 4 to 16 of them: as two pieces each, which may overlap.  */
-static inline bool same_bytes (const char *a, const char *b, size_t size, size_t piece)
-{
-    uint64_t pieces[4] = {0};
-    memcpy (&pieces[0], a, piece);
-    memcpy (&pieces[1], b, piece);
-    memcpy (&pieces[2], a + size - piece, piece);
-    memcpy (&pieces[3], b + size - piece, piece);
-    return pieces[0] == pieces[1] && pieces[2] == pieces[3];
-}
-
 static bool has_name (const tim3_field_t *field, const char *name, uint32_t length)
 {
-    if (field->name_length != length)
-        return false;
-    if (length >= 8 && length <= 16)
-        return same_bytes (field->name, name, length, 8);
-    if (length >= 4 && length < 8)
-        return same_bytes (field->name, name, length, 4);
-    return memcmp (field->name, name, length) == 0;
+    return field->name_length == length && memcmp (field->name, name, length) == 0;
 }
 
 /*  Finds a field by name. Senders keep the table's order as a rule, so the search starts at hint.  */
@@ -416,8 +297,8 @@ static int decode_object (decoder_t *self, const tim3_shape_t *shape, void *obje
     return map ? decode_as_map (self, shape, object) : decode_as_array (self, shape, object);
 }
 
-static int decode (const uint8_t *data, size_t size, const tim3_shape_t *shape, void *object,
-                   tim3_arena_t *arena, tim3_fault_t *out, bool map)
+int tim3_decode_generally (const uint8_t *data, size_t size, const tim3_shape_t *shape, void *object,
+                           tim3_arena_t *arena, tim3_fault_t *out, bool map)
 {
     decoder_t self = {{data, data + size}, arena, out};
     memset (object, 0, shape->size);
@@ -426,6 +307,20 @@ static int decode (const uint8_t *data, size_t size, const tim3_shape_t *shape, 
     if (self.reader.at != self.reader.end)
         return fault (&self, TIM3_MALFORMED, "");
     return 0;
+}
+
+static int decode (const uint8_t *data, size_t size, const tim3_shape_t *shape, void *object,
+                   tim3_arena_t *arena, tim3_fault_t *out, bool map)
+{
+    size_t used = arena ? arena->used : 0;
+    memset (object, 0, shape->size);
+    const uint8_t *end =
+        (map ? shape->straight.take_map : shape->straight.take_array) (data, data + size, object, arena);
+    if (end && end == data + size)
+        return 0;
+    if (arena)
+        arena->used = used;
+    return tim3_decode_generally (data, size, shape, object, arena, out, map);
 }
 
 int tim3_decode_map (const uint8_t *data, size_t size, const tim3_shape_t *shape, void *object,

@@ -5,7 +5,7 @@
 
         F (KIND, member, REQUIRED | OPTIONAL | RARE, bound, TYPE, "what it means")
 
-    RARE is OPTIONAL and mostly empty: a map leaves out what is zero or an empty text.
+    RARE is OPTIONAL and mostly empty: a map leaves out what is zero or an empty text. Only a U64, an ID or a STR is.
 
     with these kinds:
         U64    uint64_t          bound: largest value, 0 for none
@@ -28,6 +28,8 @@
 #include "base/amount.h"
 #include "base/bytes.h"
 #include "base/result.h"
+
+#include <string.h>
 
 typedef enum {
     TIM3_KIND_U64,
@@ -58,12 +60,14 @@ typedef struct {
 
 typedef struct tim3_shape tim3_shape_t;
 
-/*  Names are kept in the field, and have a length that is known: they are copied and compared for each field of each
-    message.  */
-#define TIM3_FIELD_NAME_MAX 23
+/*  A raw value lies at most this deep in a message: in a map, in a list of maps.  */
+#define TIM3_RAW_DEPTH 3
+
+/*  A name fits into the first byte of a MessagePack text, and into three registers.  */
+#define TIM3_FIELD_NAME_MAX 24
 
 typedef struct {
-    char name[TIM3_FIELD_NAME_MAX + 1];
+    const char *name;
     tim3_kind_t kind;
     bool required;
     bool rare;
@@ -75,14 +79,6 @@ typedef struct {
     const char *text;
 } tim3_field_t;
 
-struct tim3_shape {
-    const char *name;
-    const tim3_field_t *fields;
-    uint16_t count; /* at most 32 */
-    uint16_t size;  /* of the struct */
-    uint16_t rare;  /* fields that are rare */
-};
-
 /*  Memory for list items while a message is handled.  */
 typedef struct {
     uint8_t *data;
@@ -92,8 +88,51 @@ typedef struct {
 
 void *tim3_arena_take (tim3_arena_t *self, size_t size); /* zeroed; NULL when it is used up */
 
-void tim3_encode_map (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object);
-void tim3_encode_array (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object);
+/*  Straight code for one shape. Those that take fill a zeroed object from what lies at at, as the encoder here writes it, and return
+    the place behind it; NULL to anything else, be it right or not.  */
+typedef struct {
+    void (*encode_map) (tim3_buffer_t *buffer, const uint8_t *object);
+    void (*encode_array) (tim3_buffer_t *buffer, const uint8_t *object);
+    const uint8_t *(*take_map) (const uint8_t *at, const uint8_t *end, uint8_t *object, tim3_arena_t *arena);
+    const uint8_t *(*take_array) (const uint8_t *at, const uint8_t *end, uint8_t *object,
+                                  tim3_arena_t *arena);
+} tim3_straight_t;
+
+struct tim3_shape {
+    const char *name;
+    const tim3_field_t *fields;
+    uint16_t count; /* at most 32 */
+    uint16_t size;  /* of the struct */
+    bool flat;      /* a copy of the struct is all of it: no list, no raw value */
+    tim3_straight_t straight;
+};
+
+static inline void tim3_encode_map (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object)
+{
+    shape->straight.encode_map (buffer, object);
+}
+
+static inline void tim3_encode_array (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object)
+{
+    shape->straight.encode_array (buffer, object);
+}
+
+/*  For fields.h: the kinds of fields that are no single value.  */
+void tim3_encode_list (tim3_buffer_t *buffer, const tim3_shape_t *record, const tim3_list_t *list,
+                       uint32_t bound, bool map);
+void tim3_encode_raw (tim3_buffer_t *buffer, const tim3_raw_t *raw);
+const uint8_t *tim3_take_list (const uint8_t *at, const uint8_t *end, const tim3_shape_t *record,
+                               tim3_list_t *list, uint32_t bound, tim3_arena_t *arena, bool map);
+const uint8_t *tim3_take_raw (const uint8_t *at, const uint8_t *end, tim3_raw_t *raw, uint32_t bound);
+
+/*  Fills object from the map at at, if it is as this encoder writes it, and returns its end; NULL if it is anything else: tim3_decode_map
+    then says whether it is right. What is taken is also one value as tim3_read_skip knows it, with the same end.  */
+static inline const uint8_t *tim3_take_map (const uint8_t *at, const uint8_t *end, const tim3_shape_t *shape,
+                                            void *object, tim3_arena_t *arena)
+{
+    memset (object, 0, shape->size);
+    return shape->straight.take_map (at, end, object, arena);
+}
 
 /*  What is wrong with an input: the result, and the field it is about ("" when about the whole).  */
 typedef struct {
@@ -107,6 +146,11 @@ int tim3_decode_map (const uint8_t *data, size_t size, const tim3_shape_t *shape
                      tim3_arena_t *arena, tim3_fault_t *fault);
 int tim3_decode_array (const uint8_t *data, size_t size, const tim3_shape_t *shape, void *object,
                        tim3_arena_t *arena, tim3_fault_t *fault);
+
+/*  The general way alone, which takes fields in any order: the others come to the same, and try first whether the
+    straight one does. For tests.  */
+int tim3_decode_generally (const uint8_t *data, size_t size, const tim3_shape_t *shape, void *object,
+                           tim3_arena_t *arena, tim3_fault_t *fault, bool map);
 
 /*  Name of an enumerated value, "?" when unknown; number of a name, 0 when unknown.  */
 const char *tim3_value_name (const tim3_value_t *values, unsigned number);

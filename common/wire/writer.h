@@ -35,17 +35,11 @@ static inline uint8_t *tim3_put_tagged (uint8_t *at, unsigned tag, unsigned size
     return at + 1 + size;
 }
 
+uint8_t *tim3_put_long_u64 (uint8_t *at, uint64_t number);
+
 static inline uint8_t *tim3_put_u64 (uint8_t *at, uint64_t number)
 {
-    if (number < 0x80)
-        return tim3_put_byte (at, (unsigned) number);
-    if (number <= UINT8_MAX)
-        return tim3_put_tagged (at, 0xcc, 1, number);
-    if (number <= UINT16_MAX)
-        return tim3_put_tagged (at, 0xcd, 2, number);
-    if (number <= UINT32_MAX)
-        return tim3_put_tagged (at, 0xce, 4, number);
-    return tim3_put_tagged (at, 0xcf, 8, number);
+    return number < 0x80 ? tim3_put_byte (at, (unsigned) number) : tim3_put_long_u64 (at, number);
 }
 
 static inline uint8_t *tim3_put_bool (uint8_t *at, bool value)
@@ -89,6 +83,11 @@ static inline uint8_t *tim3_put_map (uint8_t *at, size_t count)
         return tim3_put_byte (at, 0x80 | (unsigned) count);
     return count <= UINT16_MAX ? tim3_put_tagged (at, 0xde, 2, count) : tim3_put_tagged (at, 0xdf, 4, count);
 }
+
+/*  A text with its head, from an array of bound + 1 bytes. It may write up to TIM3_PUT_TEXT (bound) bytes, some of them behind the
+    place that it returns.  */
+#define TIM3_PUT_TEXT(bound) (5 + (bound) + 8)
+uint8_t *tim3_put_text (uint8_t *at, const char *text, size_t bound);
 
 /*  The contents. The size is that of the head before.  */
 static inline uint8_t *tim3_put_bytes (uint8_t *at, const void *data, size_t size)

@@ -1,8 +1,9 @@
 /*  hosts.c - what the agents' own work costs: all of them as hosts in one process, with real stores and no sockets.
 
-    tim3-bench-hosts [mints [outstanding [checkpoint_mb]]]: 20,000, 1,000 at once, and stretches of 1,024 MB if nothing is
-    said. For each agent: microseconds of CPU of its thread, commits, bytes in the journal and calls of the allocator, each
-    for one mint; and how long its longest batch took, of all. The first tenth of the mints warms up and is not counted. Everything happens in a fixed order, so
+    tim3-bench-hosts [mints [outstanding [checkpoint_mb [merged]]]]: 20,000, 1,000 at once, and stretches of 1,024 MB if
+    nothing is said; with "merged" the coordinator's host runs the cores of the lock manager and the token manager too. For each
+    agent: microseconds of CPU of its thread, commits, bytes in the journal and calls of the allocator, each for one mint; and how
+    long its longest batch took, of all. The first tenth of the mints warms up and is not counted. Everything happens in a fixed order, so
     `valgrind --tool=callgrind --toggle-collect=run_lock_manager` counts the same instructions every time.
 */
 #include "agent/host.h"
@@ -76,6 +77,7 @@ static uint64_t s_now = 1000000000000ull;
 static uint64_t s_next_id = 1;
 static uint64_t s_answered;
 static uint64_t s_refused;
+static bool s_merged;
 static char s_folder[] = "/tmp/tim3-bench-hosts-XXXXXX";
 
 /*  --------------------------------------------------------------------------------------------- counting  */
@@ -145,21 +147,39 @@ static void fill_settings (tim3_settings_t *settings, const char *name, const ch
     settings->faucet = true;
 }
 
+static bool is_hosted (unsigned i)
+{
+    return s_merged && (i == AGENT_lock_manager || i == AGENT_token_manager);
+}
+
+/*  By the coordinator, which is there already.  */
+static void start_hosted (unsigned i, const tim3_core_t *core, const char *asset)
+{
+    fill_settings (&s_agents[i].settings, s_names[i], asset);
+    tim3_host_add (s_agents[AGENT_coordinator].host, core, &s_agents[i].settings);
+}
+
 static void start (unsigned i, const tim3_core_t *core, const char *asset, uint64_t checkpoint_mb)
 {
+    bool shared = s_merged && i == AGENT_coordinator;
     agent_t *agent = &s_agents[i];
     char why[512];
     tim3_store_options_t options = {.path = agent->path,
                                     .name = s_names[i],
                                     .map_size = 1ull << 33,
                                     .now_us = s_now,
-                                    .journal = !core->keeps_nothing,
+                                    .journal = !core->keeps_nothing || shared,
+                                    .shared = shared,
                                     .checkpoint_bytes = checkpoint_mb << 20,
                                     .memory_most = 4ull << 30,
                                     .keep_us = 3600000000ull,
                                     .keep_bytes = 1ull << 40};
-    tim3_host_options_t host = {.incarnation = s_now, .endpoint = "ipc://bench"};
+    tim3_host_options_t host = {.incarnation = s_now, .endpoint = "ipc://bench", .shared = shared};
 
+    if (is_hosted (i)) {
+        start_hosted (i, core, asset);
+        return;
+    }
     snprintf (agent->path, sizeof agent->path, "%s/%s", s_folder, s_names[i]);
     options.fresh_id.bytes[0] = (uint8_t) (i + 1);
     strcpy (host.name, s_names[i]);
@@ -214,7 +234,7 @@ static unsigned find (const char *address)
     while (i < CAST && strcmp (s_names[i], address) != 0)
         i++;
     TIM3_ASSERT (i < CAST);
-    return i;
+    return is_hosted (i) ? AGENT_coordinator : i;
 }
 
 static void let_out (unsigned from)
@@ -273,7 +293,7 @@ static void (*const s_run[CAST]) (bool tick) = {
 static void work (unsigned i, bool tick)
 {
     agent_t *agent = &s_agents[i];
-    if (agent->inbox.size == 0 && !tick)
+    if ((agent->inbox.size == 0 && !tick) || is_hosted (i))
         return;
     tim3_buffer_t inbox = agent->inbox;
     agent->inbox = agent->taken;
@@ -374,7 +394,8 @@ static void mint_all (uint64_t from, uint64_t to, uint64_t outstanding)
 static void look (unsigned i, cost_t *cost)
 {
     *cost = s_agents[i].cost;
-    cost->commits = tim3_store_commits (s_agents[i].store);
+    if (!is_hosted (i))
+        cost->commits = tim3_store_commits (s_agents[i].store);
 }
 
 static void report (const cost_t before[CAST], uint64_t mints)
@@ -384,6 +405,8 @@ static void report (const cost_t before[CAST], uint64_t mints)
     for (unsigned i = 0; i < CAST; i++) {
         cost_t now;
         look (i, &now);
+        if (is_hosted (i))
+            continue;
         printf ("%-22s %8.3f %10.4f %12.3f %14.1f %12.1f\n", s_names[i],
                 (double) (now.cpu_ns - before[i].cpu_ns) / 1e3 / (double) mints,
                 (double) (now.commits - before[i].commits) / (double) mints,
@@ -406,6 +429,7 @@ int main (int argc, char **argv)
     uint64_t checkpoint_mb = argument (argc, argv, 3, 1024, 4096);
     cost_t before[CAST];
 
+    s_merged = argc > 4 && strcmp (argv[4], "merged") == 0;
     TIM3_ASSERT (sodium_init () >= 0 && mkdtemp (s_folder));
 #define A(address, core, asset) start (AGENT_##core, &tim3_##core##_core, asset, checkpoint_mb);
     AGENTS (A)
@@ -419,6 +443,8 @@ int main (int argc, char **argv)
     printf ("%llu answers, %llu of them errors\n", (unsigned long long) s_answered,
             (unsigned long long) s_refused);
     for (unsigned i = 0; i < CAST; i++) {
+        if (is_hosted (i))
+            continue;
         tim3_host_destroy (&s_agents[i].host);
         tim3_store_close (&s_agents[i].store);
         tim3_buffer_free (&s_agents[i].inbox);

@@ -106,10 +106,9 @@ def tx_id(asset, account, request_id):
 
 def receipt(key, kind, asset, tx, account, units, extra=0):
     """Evidence, as a holder of the key makes it."""
-    domain = b"tim3.receipt.1"
-    text = struct.pack("B", len(domain)) + domain + struct.pack("BB", RECEIPTS[kind], len(asset))
-    text += asset.encode() + tx + struct.pack("B", len(account)) + account.encode() + amount(units)
-    return hashlib.blake2b(text + struct.pack(">Q", extra), key=key, digest_size=32).digest()
+    text = key + struct.pack("BB", RECEIPTS[kind], len(asset)) + asset.encode() + tx
+    text += struct.pack("B", len(account)) + account.encode() + amount(units) + struct.pack(">Q", extra)
+    return hashlib.blake2b(text, person=b"tim3.receipt.2", digest_size=32).digest()
 
 
 class Refused(Exception):

@@ -28,6 +28,8 @@ static const tim3_shape_t *const s_shapes[] = {
 static seeded_t s_random;
 static tim3_arena_t s_made;    /* of what is drawn */
 static tim3_arena_t s_decoded; /* of what is decoded */
+static tim3_arena_t s_again;   /* of the same, decoded in the general way */
+static bool s_short;           /* maps are put together in the forms that the encoder writes */
 static tim3_buffer_t s_wire;
 static tim3_buffer_t s_other;
 static tim3_fault_t s_fault;
@@ -37,6 +39,8 @@ static void setup (void)
     s_random.state = 8;
     s_made = (tim3_arena_t){tim3_alloc (ARENA), ARENA, 0};
     s_decoded = (tim3_arena_t){tim3_alloc (ARENA), ARENA, 0};
+    s_again = (tim3_arena_t){tim3_alloc (ARENA), ARENA, 0};
+    s_short = false;
     s_wire = (tim3_buffer_t){0};
     s_other = (tim3_buffer_t){0};
 }
@@ -45,6 +49,7 @@ static void teardown (void)
 {
     free (s_made.data);
     free (s_decoded.data);
+    free (s_again.data);
     tim3_buffer_free (&s_wire);
     tim3_buffer_free (&s_other);
 }
@@ -204,6 +209,29 @@ static void check_same (const tim3_shape_t *shape, const void *a, const void *b)
 typedef int (decode_fn) (const uint8_t *, size_t, const tim3_shape_t *, void *, tim3_arena_t *,
                          tim3_fault_t *);
 
+/*  There are two ways to decode, a straight one and a general one. The general way comes to the same, and what the straight one takes
+    has the end that is found by passing over it.  */
+static void check_both_ways (decode_fn *decode, const tim3_shape_t *shape, const uint8_t *data, size_t size,
+                             const void *object, int result)
+{
+    bool map = decode == tim3_decode_map;
+    tim3_reader_t reader = {data, data + size};
+    tim3_fault_t other = {TIM3_OK, NULL};
+    s_again.used = 0;
+    s_again.capacity = s_decoded.capacity;
+    void *again = tim3_arena_take (&s_again, shape->size + 1u);
+    ck_assert_int_eq (tim3_decode_generally (data, size, shape, again, &s_again, &other, map), result);
+    ck_assert_uint_eq (other.code, s_fault.code);
+    ck_assert (other.field == s_fault.field || strcmp (other.field, s_fault.field) == 0);
+    if (result == 0)
+        check_same (shape, object, again);
+    s_again.used = 0;
+    again = tim3_arena_take (&s_again, shape->size + 1u);
+    const uint8_t *end = map ? tim3_take_map (data, data + size, shape, again, &s_again) : NULL;
+    if (end)
+        ck_assert (tim3_read_skip (&reader) && reader.at == end);
+}
+
 /*  Decodes a copy that ends where its memory ends; object may be NULL for what must fail or does not matter.  */
 static int decode_copy (decode_fn *decode, const tim3_shape_t *shape, const uint8_t *data, size_t size)
 {
@@ -213,6 +241,7 @@ static int decode_copy (decode_fn *decode, const tim3_shape_t *shape, const uint
     s_fault = (tim3_fault_t){TIM3_OK, NULL};
     int result = decode (copy, size, shape, object, &s_decoded, &s_fault);
     ck_assert (result == 0 || (s_fault.code != TIM3_OK && s_fault.field != NULL));
+    check_both_ways (decode, shape, copy, size, object, result);
     free (copy);
     return result;
 }
@@ -250,8 +279,12 @@ static parts_t take_apart (const tim3_buffer_t *wire)
 static void put_head (tim3_buffer_t *buffer, unsigned count)
 {
     uint8_t head[3] = {0xde, (uint8_t) (count >> 8), (uint8_t) count};
+    uint8_t short_head = (uint8_t) (0x80 | count);
     tim3_buffer_clear (buffer);
-    tim3_buffer_append (buffer, head, sizeof head);
+    if (s_short && count < 16)
+        tim3_buffer_append (buffer, &short_head, 1);
+    else
+        tim3_buffer_append (buffer, head, sizeof head);
 }
 
 static void put_part (tim3_buffer_t *buffer, const parts_t *parts, unsigned i)
@@ -262,7 +295,11 @@ static void put_part (tim3_buffer_t *buffer, const parts_t *parts, unsigned i)
 static void put_text (tim3_buffer_t *buffer, const char *text)
 {
     uint8_t head[2] = {0xd9, (uint8_t) strlen (text)};
-    tim3_buffer_append (buffer, head, 2);
+    uint8_t short_head = (uint8_t) (0xa0 | head[1]);
+    if (s_short && head[1] < 32)
+        tim3_buffer_append (buffer, &short_head, 1);
+    else
+        tim3_buffer_append (buffer, head, 2);
     tim3_buffer_append (buffer, text, strlen (text));
 }
 
@@ -330,7 +367,8 @@ END_TEST
 
 START_TEST (test_missing_and_double_fields)
 {
-    const tim3_shape_t *shape = s_shapes[_i];
+    const tim3_shape_t *shape = s_shapes[_i / 2];
+    s_short = _i % 2;
     tim3_encode_map (&s_wire, shape, draw (shape));
     parts_t parts = take_apart (&s_wire);
     for (unsigned i = 0; i < parts.count; i++) {
@@ -351,8 +389,8 @@ START_TEST (test_missing_and_double_fields)
 }
 END_TEST
 
-static void try_value (const tim3_shape_t *shape, const parts_t *parts, unsigned i, const void *value,
-                       size_t size, tim3_result_t code)
+static void try_form (const tim3_shape_t *shape, const parts_t *parts, unsigned i, const void *value,
+                      size_t size, tim3_result_t code)
 {
     const tim3_field_t *field = &shape->fields[i];
     replace (parts, field, i, value, size);
@@ -363,13 +401,24 @@ static void try_value (const tim3_shape_t *shape, const parts_t *parts, unsigned
                        shape->name, field->name, tim3_result_name (s_fault.code));
 }
 
+static void try_value (const tim3_shape_t *shape, const parts_t *parts, unsigned i, const void *value,
+                       size_t size, tim3_result_t code)
+{
+    s_short = false;
+    try_form (shape, parts, i, value, size, code);
+    s_short = true;
+    try_form (shape, parts, i, value, size, code);
+}
+
 static void try_u64 (const tim3_shape_t *shape, const parts_t *parts, unsigned i, uint64_t number,
                      tim3_result_t code)
 {
     uint8_t value[9] = {0xcf};
-    for (unsigned j = 8; j > 0; j--, number >>= 8)
-        value[j] = (uint8_t) number;
+    for (unsigned j = 0; j < 8; j++)
+        value[8 - j] = (uint8_t) (number >> 8 * j);
     try_value (shape, parts, i, value, sizeof value, code);
+    if (number < 0x80)
+        try_value (shape, parts, i, value + 8, 1, code);
 }
 
 /*  A text, binary or list head with a 32-bit length, and that many bytes behind it.  */
@@ -561,6 +610,30 @@ START_TEST (test_depth_limit)
 }
 END_TEST
 
+/*  A raw value may be as deep as any, but whoever passes over the whole message allows less: then the straight way leaves it to the
+    general one, so that nothing is taken in haste that would have been refused with the envelope.  */
+START_TEST (test_depth_of_raw_values)
+{
+    for (unsigned depth = 1; depth <= TIM3_READER_DEPTH_MAX; depth++) {
+        uint8_t value[TIM3_READER_DEPTH_MAX + 1];
+        memset (value, 0x91, depth);
+        value[depth] = 0xc0;
+        tim3_event_item_t item = {.seq = 1, .type = 1, .body = {value, depth + 1}};
+        tim3_publish_t publish = {.source = "a", .items = {&item, 1}};
+        tim3_publish_t back;
+        tim3_buffer_clear (&s_wire);
+        tim3_encode_map (&s_wire, &tim3_shape_publish, &publish);
+        tim3_reader_t reader = {s_wire.data, s_wire.data + s_wire.size};
+        bool passed = tim3_read_skip (&reader);
+        ck_assert (passed == (depth + TIM3_RAW_DEPTH <= TIM3_READER_DEPTH_MAX));
+        s_decoded.used = 0;
+        const uint8_t *end = tim3_take_map (s_wire.data, reader.end, &tim3_shape_publish, &back, &s_decoded);
+        ck_assert ((end != NULL) == passed);
+        ck_assert_int_eq (decode_copy (tim3_decode_map, &tim3_shape_publish, s_wire.data, s_wire.size), 0);
+    }
+}
+END_TEST
+
 static void put_bomb (const char *name, const void *value, size_t size)
 {
     put_head (&s_wire, 1);
@@ -675,16 +748,72 @@ START_TEST (test_texts_that_are_cut)
 }
 END_TEST
 
+/*  Of each length, whatever stands at each place: copied and checked in pieces, and whole.  */
+START_TEST (test_texts_of_each_length)
+{
+    static const char odd[] = {'\0', '\x7f', '\x80', '\xc3'};
+    for (size_t size = 0; size <= TIM3_ACCOUNT_MAX; size++)
+        for (size_t at = 0; at < size; at++)
+            for (size_t i = 0; i < sizeof odd; i++) {
+                tim3_account_only_t made = {0};
+                memset (made.account, 'a', size);
+                tim3_buffer_clear (&s_wire);
+                tim3_encode_map (&s_wire, &tim3_shape_account_only, &made);
+                s_wire.data[s_wire.size - size + at] = (uint8_t) odd[i];
+                int result =
+                    decode_copy (tim3_decode_map, &tim3_shape_account_only, s_wire.data, s_wire.size);
+                ck_assert_int_eq (result, odd[i] == '\x7f' ? 0 : -1);
+            }
+}
+END_TEST
+
+/*  What stands behind the end of a text in its array is not written.  */
+START_TEST (test_texts_end_where_they_end)
+{
+    for (size_t size = 0; size <= TIM3_ACCOUNT_MAX; size++) {
+        tim3_account_only_t made;
+        tim3_account_only_t back;
+        memset (&made, 'x', sizeof made);
+        made.account[size] = '\0';
+        tim3_buffer_clear (&s_wire);
+        tim3_encode_map (&s_wire, &tim3_shape_account_only, &made);
+        ck_assert_uint_eq (s_wire.size, 1 + sizeof "account" + (size < 32 ? 1 : 2) + size);
+        ck_assert_int_eq (
+            tim3_decode_map (s_wire.data, s_wire.size, &tim3_shape_account_only, &back, NULL, &s_fault), 0);
+        ck_assert_str_eq (back.account, made.account);
+    }
+}
+END_TEST
+
 /*  ------------------------------------------------------------------------------------ the tables themselves  */
+
+/*  How deep a raw value lies in a map of that shape, 0 when there is none.  */
+static unsigned raw_depth (const tim3_shape_t *shape)
+{
+    unsigned most = 0;
+    for (unsigned i = 0; i < shape->count; i++) {
+        const tim3_field_t *field = &shape->fields[i];
+        unsigned inner = field->kind == TIM3_KIND_LIST ? raw_depth (field->record) : 0;
+        unsigned depth = field->kind == TIM3_KIND_RAW ? 1 : inner ? inner + 2 : 0;
+        most = depth > most ? depth : most;
+    }
+    return most;
+}
 
 START_TEST (test_shapes_are_sound)
 {
     const tim3_shape_t *shape = s_shapes[_i];
+    bool flat = true;
     ck_assert_uint_le (shape->count, 32);
+    ck_assert_uint_le (raw_depth (shape), TIM3_RAW_DEPTH);
     for (unsigned i = 0; i < shape->count; i++) {
         const tim3_field_t *field = &shape->fields[i];
         ck_assert_uint_eq (field->name_length, strlen (field->name));
+        ck_assert_uint_le (field->name_length, TIM3_FIELD_NAME_MAX);
+        ck_assert (!field->rare || field->kind == TIM3_KIND_U64 || field->kind == TIM3_KIND_ID ||
+                   field->kind == TIM3_KIND_STR);
         ck_assert_uint_lt (field->offset, shape->size);
+        flat = flat && field->kind != TIM3_KIND_LIST && field->kind != TIM3_KIND_RAW;
         ck_assert_uint_gt (strlen (field->text), 0);
         ck_assert (field->kind != TIM3_KIND_STR || field->bound > 0);
         ck_assert (field->kind != TIM3_KIND_RAW || field->bound > 0);
@@ -696,6 +825,7 @@ START_TEST (test_shapes_are_sound)
             ck_assert_uint_lt (shape->fields[j].offset, field->offset);
         }
     }
+    ck_assert (shape->flat == flat);
 }
 END_TEST
 
@@ -812,7 +942,7 @@ Suite *suite_codec (void)
     tcase_add_checked_fixture (tcase, setup, teardown);
     tcase_add_loop_test (tcase, test_there_and_back, 0, SHAPES);
     tcase_add_loop_test (tcase, test_order_and_unknown_fields, 0, SHAPES);
-    tcase_add_loop_test (tcase, test_missing_and_double_fields, 0, SHAPES);
+    tcase_add_loop_test (tcase, test_missing_and_double_fields, 0, 2 * SHAPES);
     tcase_add_loop_test (tcase, test_bounds, 0, SHAPES);
     tcase_add_loop_test (tcase, test_wrong_kinds, 0, SHAPES);
     tcase_add_loop_test (tcase, test_cut_and_trailing, 0, SHAPES);
@@ -821,11 +951,14 @@ Suite *suite_codec (void)
     tcase_add_test (tcase, test_flipped_bits);
     tcase_add_test (tcase, test_depth_bombs);
     tcase_add_test (tcase, test_depth_limit);
+    tcase_add_test (tcase, test_depth_of_raw_values);
     tcase_add_test (tcase, test_length_bombs);
     tcase_add_test (tcase, test_lists_beyond_the_arena);
     tcase_add_test (tcase, test_signed_numbers);
     tcase_add_test (tcase, test_texts_are_utf8);
     tcase_add_test (tcase, test_texts_that_are_cut);
+    tcase_add_test (tcase, test_texts_of_each_length);
+    tcase_add_test (tcase, test_texts_end_where_they_end);
     tcase_add_test (tcase, test_messages_are_sound);
     tcase_add_test (tcase, test_values_are_sound);
     tcase_add_test (tcase, test_results_are_sound);

@@ -370,6 +370,63 @@ START_TEST (test_bad_frames)
 }
 END_TEST
 
+static void put_raw (uint64_t type, const char *sender, const void *body, size_t size)
+{
+    tim3_envelope_t envelope = {.type = type, .id = 1, .body = body, .body_size = size};
+    strcpy (envelope.sender, sender);
+    strcpy (envelope.recipient, "token_manager.TIM3.0");
+    tim3_envelope_write_raw (&s_frame, &envelope);
+}
+
+/*  A body that is not one value spoils the envelope, before anybody looks at what it is and whether it may come. What is wrong inside
+    of one is told last.  */
+START_TEST (test_bad_bodies)
+{
+    static const uint64_t types[] = {TIM3_MSG_GET_BALANCE, TIM3_MSG_PUBLISH, 250};
+    static const char deep[] = "\x81\xa1k\x91\x91\x91\x91\x91\x91\x91\x91\xc0";
+    static const char wrong[] = "\x81\xa7"
+                                "account\xc3";
+    for (unsigned i = 0; i < sizeof types / sizeof types[0]; i++) {
+        put_raw (types[i], "client", "\xc1", 1);
+        take (false);
+        check_refused (TIM3_MALFORMED);
+        put_raw (types[i], "client", deep, sizeof deep - 1);
+        take (false);
+        check_refused (TIM3_MALFORMED);
+        put_raw (types[i], "client", wrong, sizeof wrong - 1);
+        take (false);
+        check_refused (i == 0 ? TIM3_INVALID_FIELD : TIM3_UNKNOWN_MESSAGE);
+    }
+    put_raw (TIM3_MSG_GET_BALANCE, "lock_manager.TIM3.0", wrong, sizeof wrong - 1);
+    take (false);
+    check_refused (TIM3_NOT_ALLOWED);
+}
+END_TEST
+
+/*  Bodies are taken in one go where they are as most are, and in two steps else: the frame goes on right behind both.  */
+START_TEST (test_bodies_in_a_frame)
+{
+    static const char plain[] = "\x81\xa7"
+                                "account\xa5"
+                                "alice";
+    static const char other[] = "\x82\xa1k\x92\xc0\xc0\xa7"
+                                "account\xd9\x03"
+                                "bob";
+    for (unsigned i = 0; i < 4; i++) {
+        put_raw (TIM3_MSG_GET_BALANCE, "client", i & 1 ? plain : other,
+                 i & 1 ? sizeof plain - 1 : sizeof other - 1);
+        put_raw (TIM3_MSG_GET_BALANCE, "client", i & 2 ? plain : other,
+                 i & 2 ? sizeof plain - 1 : sizeof other - 1);
+        put (TIM3_MSG_GET_SUPPLY, "client", "token_manager.TIM3.0", "");
+        take (false);
+        commit ();
+        ck_assert_uint_eq (s_out[TIM3_MSG_BALANCE] + s_out[TIM3_MSG_ERROR], 2);
+        ck_assert (s_out[TIM3_MSG_ERROR] == 0 || s_error.code == TIM3_NOT_FOUND);
+        ck_assert_uint_eq (s_out[TIM3_MSG_SUPPLY], 1);
+    }
+}
+END_TEST
+
 START_TEST (test_too_many_envelopes)
 {
     for (unsigned i = 0; i < TIM3_ENVELOPES_MAX; i++)
@@ -455,6 +512,8 @@ Suite *suite_host (void)
     tcase_add_test (tcase, test_matrix_is_the_table);
     tcase_add_test (tcase, test_the_wrong_way);
     tcase_add_test (tcase, test_bad_frames);
+    tcase_add_test (tcase, test_bad_bodies);
+    tcase_add_test (tcase, test_bodies_in_a_frame);
     tcase_add_test (tcase, test_too_many_envelopes);
     tcase_add_test (tcase, test_only_requests_are_told_that_it_is_full);
     tcase_add_test (tcase, test_refusals_tell_what_they_are_about);
