@@ -618,18 +618,18 @@ START_TEST (test_depth_of_raw_values)
         uint8_t value[TIM3_READER_DEPTH_MAX + 1];
         memset (value, 0x91, depth);
         value[depth] = 0xc0;
-        tim3_event_item_t item = {.seq = 1, .type = 1, .body = {value, depth + 1}};
-        tim3_publish_t publish = {.source = "a", .items = {&item, 1}};
-        tim3_publish_t back;
+        tim3_run_t run = {.offset = 1, .source = "a", .seq = 1, .count = 1, .events = {value, depth + 1}};
+        tim3_events_t events = {.subscription = 1, .items = {&run, 1}};
+        tim3_events_t back;
         tim3_buffer_clear (&s_wire);
-        tim3_encode_map (&s_wire, &tim3_shape_publish, &publish);
+        tim3_encode_map (&s_wire, &tim3_shape_events, &events);
         tim3_reader_t reader = {s_wire.data, s_wire.data + s_wire.size};
         bool passed = tim3_read_skip (&reader);
         ck_assert (passed == (depth + TIM3_RAW_DEPTH <= TIM3_READER_DEPTH_MAX));
         s_decoded.used = 0;
-        const uint8_t *end = tim3_take_map (s_wire.data, reader.end, &tim3_shape_publish, &back, &s_decoded);
+        const uint8_t *end = tim3_take_map (s_wire.data, reader.end, &tim3_shape_events, &back, &s_decoded);
         ck_assert ((end != NULL) == passed);
-        ck_assert_int_eq (decode_copy (tim3_decode_map, &tim3_shape_publish, s_wire.data, s_wire.size), 0);
+        ck_assert_int_eq (decode_copy (tim3_decode_map, &tim3_shape_events, s_wire.data, s_wire.size), 0);
     }
 }
 END_TEST
