@@ -122,7 +122,7 @@ def test_other_settings_are_told():
 @journal
 def test_what_cannot_be_replayed():
     with Cluster(settings=dict(checkpoint_mb=1)) as cluster:
-        worked(cluster, 3000)
+        worked(cluster, 8000)
         code, _, errors = replay(cluster, TOKEN_MANAGER)
         assert code == NOT_DONE and "stop the agent first" in errors, errors
         stop(cluster)
