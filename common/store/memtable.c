@@ -26,8 +26,7 @@
 #define SLOTS_LEAST 16
 #define VALUE_MAX (UINT32_MAX / 4)
 #define TABLES 256
-#define WAITING_MOST \
-    4096 /* rows of one table: to sort them and find their places takes less than a millisecond */
+#define WAITING_MOST 4096 /* rows of one table, which are put in order in less than a millisecond */
 
 typedef struct {
     uint64_t hash;
