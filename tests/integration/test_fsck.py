@@ -291,9 +291,12 @@ def test_every_field_of_the_router_and_the_state_manager():
     for table in ("registry", "log_source"):
         every_field(ROUTER, table)
     for source in (TOKENS, LOCKS):
-        several = lambda r, source=source: r["source"] == source and 1 < r["count"] < 20
+        # how many events a row has depends on how busy the machine was: of those with several, the shortest
+        least = min(r["count"] for _, r in rows(Worked.get(), ROUTER, "log") if r["source"] == source and r["count"] > 1)
+        several = lambda r, source=source, least=least: r["source"] == source and r["count"] == least
         every_field(ROUTER, "log", several)
-    every_event(ROUTER, "log", lambda r: r["source"] == TOKENS and 1 < r["count"] < 20)
+        if source == TOKENS:
+            every_event(ROUTER, "log", several)
     for table in ("position", "asset_metrics", "log_cursor"):
         every_field(STATE, table)
 
@@ -558,9 +561,9 @@ def test_damage_below_the_rows_ends_in_a_sentence():
 
 
 def test_many_problems_are_counted():
-    with Copy(ROUTER) as data:
-        for key, _ in rows(data, ROUTER, "log")[:120]:
-            poke(data, ROUTER, "log", key, "bump", "events")
+    with Copy(LOCKS) as data:
+        for key, _ in [row for row in rows(data, LOCKS, "lock") if row[1]["state"] == "active"][:120]:
+            poke(data, LOCKS, "lock", key, "bump", "amount")
         told = must_find(data, "more problems are not shown")
         assert sum(line.startswith("  ") for line in told.splitlines()) == 100
 
