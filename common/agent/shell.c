@@ -37,6 +37,8 @@
 #define HEARTBEAT_MS 2000
 #define HEARTBEAT_TIMEOUT_MS 6000
 
+static const char s_router[] = "router.-.0";
+
 typedef struct {
     tim3_watched_t watched;
     bool sent; /* something was, in this batch */
@@ -185,10 +187,14 @@ static void connect_peer (shell_t *self, peer_t *peer)
                   zmq_strerror (errno));
 }
 
-/*  NULL when the registry does not know the address.  */
+/*  NULL when the registry does not know the address, or is asked for its own: only the configuration says where the
+    registry is. What it has of itself may be of a life at another place, as in a store that was restored into another folder,
+    and who followed that would never hear of it again.  */
 static const char *find_endpoint (shell_t *self, const char *address)
 {
     uint64_t version;
+    if (strcmp (address, s_router) == 0)
+        return NULL;
     const tim3_agents_t *agents = tim3_host_directory (self->host, &version);
     const tim3_agent_t *agent = agents->items.items;
     for (uint32_t i = 0; i < agents->items.count; i++)
@@ -721,7 +727,7 @@ static void make_sockets (shell_t *self)
 {
     self->context = zmq_ctx_new ();
     bind_inbox (self);
-    reach (self, "router.-.0");
+    reach (self, s_router);
 }
 
 static void watch_signals (shell_t *self)

@@ -557,7 +557,9 @@ class Impostor:
 
     def lie_until(self, done):
         def told_and_done():
-            while self.socket.poll(50):
+            for _ in range(100):  # those who report all the time leave no pause
+                if not self.socket.poll(50):
+                    break
                 peer, frame = self.socket.recv_multipart()
                 unpacker = msgpack.Unpacker(raw=False)
                 unpacker.feed(frame)
@@ -674,6 +676,41 @@ def test_impostor_speaks_for_the_router():
             assert attacker.stats(locks)["events_waiting"] > 0
         assert attacker.cluster.running(locks)
         attacker.cluster.start("router.-.0")
+
+
+class FalseRegistry(Impostor):
+    """Registers everyone, and lists itself at a place where nobody listens; knows who has been told so."""
+
+    def __init__(self, cluster):
+        items = cluster.client().ask("router.-", "List", {})["items"]
+        for item in items:
+            if item["name"] == "router.-.0":
+                item["endpoint"] = f"ipc://{cluster.dir}/run/gone.sock"
+        super().__init__(cluster, "router.-.0", dict(
+            Register=lambda _: [("Registered", dict(generation=1))],
+            Heartbeat=lambda _: [("Registered", dict(generation=1))],
+            List=lambda _: [("Agents", dict(generation=1, items=items))]))
+        self.misled, self.back = set(), set()
+
+    def answer(self, peer, envelope):
+        kind, sender = NAMES[envelope[1]], envelope[3]
+        if kind == "List":
+            self.misled.add(sender)
+        elif kind == "Heartbeat" and sender in self.misled:
+            self.back.add(sender)
+        super().answer(peer, envelope)
+
+
+def test_registry_that_lists_itself_elsewhere():
+    """As one does whose store was restored into another folder, to those who register before it: agents stay with it."""
+    with attack() as attacker:
+        cluster = attacker.cluster
+        agents = set(cluster.commands) - {"router.-.0"}
+        with FalseRegistry(cluster) as registry:
+            registry.lie_until(lambda: agents <= registry.misled)
+            registry.back.clear()
+            registry.lie_until(lambda: agents <= registry.back)
+        cluster.wait_ready()
 
 
 # ---------------------------------------------------------------------------------------------------- races
