@@ -33,6 +33,8 @@
 #define QUEUE_MESSAGES 20000
 #define AGENT_FRAME_MAX (8 * 1024 * 1024)
 #define FRAMES_PER_BATCH 2048
+#define BATCH_COMMITS 4 /* a batch gathers for as long as so many commits take, or for the next */
+#define BATCH_LEAST_US 500
 /*  A connection whose other end has gone without a word is given up after that.  */
 #define HEARTBEAT_MS 2000
 #define HEARTBEAT_TIMEOUT_MS 6000
@@ -86,6 +88,7 @@ typedef struct {
     uint64_t changed_us; /* when the last batch began that changed the store */
     uint64_t directory_version;
     uint64_t batch_messages;
+    uint64_t commit_us; /* how long a commit takes, as of late */
     bool told_ready;
     char backup[512];
     char endpoint[TIM3_ENDPOINT_MAX + 1]; /* where it listens */
@@ -341,20 +344,38 @@ static void receive_peer (shell_t *self, peer_t *peer)
     peer->link.watched.look = got;
 }
 
+/*  Where a batch ends although more is there.  */
+typedef struct {
+    uint64_t messages; /* of all that the host has ever taken */
+    int frames;        /* that may still be taken */
+    uint64_t time_us;
+} bounds_t;
+
+/*  Whoever works on what this batch answers has nothing to do until it is out. So a batch takes no longer than some commits do:
+    the more time a commit takes, the more there is in it.  */
+static bounds_t begin_bounds (const shell_t *self)
+{
+    uint64_t most_us = BATCH_COMMITS * self->commit_us;
+    return (bounds_t){tim3_host_counters (self->host)->messages_in + self->batch_messages, FRAMES_PER_BATCH,
+                      self->began_us + (most_us > BATCH_LEAST_US ? most_us : BATCH_LEAST_US)};
+}
+
+static bool has_room (shell_t *self, bounds_t *bounds)
+{
+    return tim3_host_counters (self->host)->messages_in < bounds->messages && bounds->frames-- > 0 &&
+           now (self) < bounds->time_us;
+}
+
 /*  Everything that has arrived, up to the bounds of a batch. Answers come first: they finish work.  */
 static void receive_all (shell_t *self)
 {
-    const tim3_host_counters_t *counters = tim3_host_counters (self->host);
-    uint64_t most = counters->messages_in + self->batch_messages;
-    int frames = 0;
-    while (counters->messages_in < most && frames++ < FRAMES_PER_BATCH
-           && tim3_kept_ready (&self->kept, self->host))
+    bounds_t bounds = begin_bounds (self);
+    while (tim3_kept_ready (&self->kept, self->host) && has_room (self, &bounds))
         tim3_kept_give (&self->kept, self->host);
     for (size_t i = 0; i < self->peer_count; i++)
-        while (self->peers[i].link.watched.look && counters->messages_in < most &&
-               frames++ < FRAMES_PER_BATCH)
+        while (self->peers[i].link.watched.look && has_room (self, &bounds))
             receive_peer (self, &self->peers[i]);
-    while (self->inbox.watched.look && counters->messages_in < most && frames++ < FRAMES_PER_BATCH)
+    while (self->inbox.watched.look && has_room (self, &bounds))
         receive_inbox (self);
 }
 
@@ -377,6 +398,12 @@ static void crash_if_asked (shell_t *self, const char *point, bool dirty)
         kill (getpid (), SIGKILL);
 }
 
+/*  How long commits take, smoothed.  */
+static void measure_commit (shell_t *self, uint64_t took_us)
+{
+    self->commit_us = (7 * self->commit_us + took_us) / 8;
+}
+
 /*  Commits, and only then lets the batch out.  */
 static void finish_batch (shell_t *self)
 {
@@ -386,12 +413,15 @@ static void finish_batch (shell_t *self)
     if (dirty)
         self->changed_us = self->began_us;
     crash_if_asked (self, "before_commit", dirty);
+    uint64_t began_us = now (self);
     if (tim3_host_commit (self->host) != 0) {
         bool corrupt = tim3_store_error (self->store) == TIM3_STORE_CORRUPT;
         tim3_fatal (corrupt ? TIM3_EXIT_PERMANENT : TIM3_EXIT_RETRY,
                     corrupt ? "the store holds a record that cannot be read; restore it from a backup"
                             : "the store failed to commit; stopping, so that a restart can recover");
     }
+    if (dirty)
+        measure_commit (self, now (self) - began_us);
     crash_if_asked (self, "after_commit", dirty);
     while ((frame = tim3_host_next (self->host)))
         if (frame->address)
