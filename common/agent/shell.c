@@ -33,8 +33,8 @@
 #define QUEUE_MESSAGES 20000
 #define AGENT_FRAME_MAX (8 * 1024 * 1024)
 #define FRAMES_PER_BATCH 2048
-#define BATCH_COMMITS 4 /* a batch gathers for as long as so many commits take, or for the next */
-#define BATCH_LEAST_US 500
+#define BATCH_COMMITS 2 /* a batch gathers for as long as so many commits take, or for the next */
+#define BATCH_LEAST_US 200
 /*  A connection whose other end has gone without a word is given up after that.  */
 #define HEARTBEAT_MS 2000
 #define HEARTBEAT_TIMEOUT_MS 6000

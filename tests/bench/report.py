@@ -128,7 +128,7 @@ def model_table(block):
             used = middle_of([one["cpu_us_by_process"].get(agent, 0.0) for one in row["rounds"]])
             hosts = row["variant"] == "merged" and agent == "coordinator.TIM3.0"
             roles["ledgers" if hosts else agent.split(".")[0]] += used
-        for shards, coordinators in ((1, 2), (2, 2), (4, 4), (8, 8)):
+        for shards, coordinators in ((1, 1), (2, 2), (4, 4), (8, 8)):
             parts = dict(lock_manager=shards, token_manager=shards, ledgers=shards, coordinator=coordinators)
             each = {role: used / parts.get(role, 1) for role, used in roles.items()}
             busiest = max(each, key=each.get)

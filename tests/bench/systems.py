@@ -342,7 +342,7 @@ class Tim3(System):
              dict(label="1,000 outstanding", clients=4, outstanding=250),
              dict(label="16,000 outstanding", clients=4, outstanding=4000)]
 
-    def __init__(self, variant="split", coordinators=2, asset_settings=None):
+    def __init__(self, variant="split", coordinators=1, asset_settings=None):
         super().__init__()
         need(tool("tim3-router"))
         self.variant = variant
