@@ -112,7 +112,7 @@ fuzz: fuzz-replay ## fuzz each target for TIME seconds (60), or those in TARGETS
 	tests/fuzz/run $(BUILD) $(or $(TIME),60) $(TARGETS)
 
 # The simulator, and the simulator with a planted bug: only the file that has it is compiled anew.
-SIM_OBJECTS = $(call obj,$(wildcard tests/sim/*.c) $(CORES))
+SIM_OBJECTS = $(call obj,$(wildcard tests/sim/*.c) tests/unit/runs.c $(CORES))
 CANARIES    = $(shell awk '/^    C /{gsub(/[^0-9]/,"",$$2); print $$2}' common/base/canary.h)
 canary      = $(1:%=$(BUILD)/bin/tim3-sim-canary-%)
 $(BUILD)/bin/tim3-sim: $(SIM_OBJECTS) $(BUILD)/libtim3.a

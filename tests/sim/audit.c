@@ -1,5 +1,6 @@
 /*  audit.c - the rules that hold at every commit, and those that hold when all is quiet.  */
 #include "audit.h"
+#include "../unit/runs.h"
 #include "disk.h"
 #include "model.h"
 #include "tables.h"
@@ -120,21 +121,6 @@ static uint64_t read_event_number (tim3_store_t *store)
     return counter.value;
 }
 
-/*  An event of the outbox by its number.  */
-static bool find_event (tim3_store_t *store, uint64_t seq, tim3_event_item_t *item)
-{
-    tim3_key_t key = tim3_key_u64 (seq);
-    tim3_run_t run;
-    tim3_run_walk_t walk;
-    if (!tim3_store_seek (store, TIM3_TABLE_OUTBOX, TIM3_SEEK_LE, &key, &run))
-        return false;
-    tim3_run_walk (&walk, &run);
-    while (tim3_run_step (&walk, item))
-        if (item->seq == seq)
-            return true;
-    return false;
-}
-
 /*  The next event of a ledger that the model has not been told of; false when it knows all.  */
 static bool next_event (unsigned node, tim3_event_item_t *item)
 {
@@ -144,7 +130,7 @@ static bool next_event (unsigned node, tim3_event_item_t *item)
                process->name, (unsigned long long) last);
     if (s_seen[node] == last)
         return false;
-    bool found = find_event (process->store, s_seen[node] + 1, item);
+    bool found = runs_outbox (process->store, s_seen[node] + 1, item);
     SIM_CHECK (found, "an event is kept until it is in the log", "%s, number %llu", process->name,
                (unsigned long long) s_seen[node] + 1);
     return true;
