@@ -12,7 +12,6 @@
 #include <time.h>
 #include <zmq.h>
 
-#define FRAME_MOST (256 * 1024)
 #define REPLY_MOST (8 * 1024 * 1024)
 #define ARENA_SIZE (2 * 1024 * 1024)
 #define QUEUE_MOST 10000
@@ -203,7 +202,7 @@ static void flush (tim3_client_t *self)
 
 static void send_request (tim3_client_t *self, tim3_request_t *request)
 {
-    if (self->out.size + request->message.size > FRAME_MOST || self->out_count == TIM3_ENVELOPES_MAX)
+    if (self->out.size + request->message.size > TIM3_FRAME_GOAL || self->out_count == TIM3_ENVELOPES_MAX)
         flush (self);
     tim3_buffer_append (&self->out, request->message.data, request->message.size);
     self->out_count++;

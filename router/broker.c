@@ -284,7 +284,7 @@ static bool is_ready (void *context, unsigned number)
 
 static void pass_on (broker_t *self, link_t *link, const tim3_client_id_t *from, tim3_envelope_t *envelope)
 {
-    if (link->frame.size > 0 && link->frame.size + envelope->body_size + HEAD_MAX > TIM3_SOCKET_FRAME_GOAL)
+    if (link->frame.size > 0 && link->frame.size + envelope->body_size + HEAD_MAX > TIM3_FRAME_GOAL)
         flush_link (self, link);
     strcpy (envelope->sender, "client");
     memcpy (envelope->via, from->bytes, from->size);

@@ -1,6 +1,7 @@
 /*  clients.c - what is to go back to clients, gathered into one frame for each.  */
 #include "clients.h"
 #include "sockets.h"
+#include "wire/envelope.h"
 
 #include <string.h>
 #include <zmq.h>
@@ -32,7 +33,7 @@ tim3_buffer_t *tim3_clients_open (tim3_clients_t *self, const uint8_t *id, size_
     unsigned place = (unsigned) (tim3_hash64 (id, id_size, 0) % TIM3_CLIENTS);
     tim3_client_t *client = &self->places[place];
     bool same = client->id.size == id_size && memcmp (client->id.bytes, id, id_size) == 0;
-    if (!same || client->frame.size >= TIM3_SOCKET_FRAME_GOAL)
+    if (!same || client->frame.size >= TIM3_FRAME_GOAL)
         flush (self, client);
     if (!same) {
         memcpy (client->id.bytes, id, id_size);

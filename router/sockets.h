@@ -4,9 +4,6 @@
 
 #include "base/bytes.h"
 
-/*  A gathered frame is sent off once it is this large.  */
-#define TIM3_SOCKET_FRAME_GOAL (256 * 1024)
-
 /*  Fatal when it cannot be made. queue: frames that may wait in each direction of each connection.  */
 void *tim3_socket_new (void *context, int type, int queue, int64_t frame_max);
 void tim3_socket_set (void *socket, int option, int value);

@@ -760,31 +760,6 @@ static int take_envelopes (tim3_host_t *self, const uint8_t **at, const uint8_t 
     return more;
 }
 
-void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8_t *data, size_t size)
-{
-    const uint8_t *at = data;
-    tim3_envelope_t envelope;
-    tim3_fault_t fault;
-
-    self->counters.frames_in++;
-    if (origin->peer_size > TIM3_PEER_MAX) {
-        self->counters.malformed++;
-        return;
-    }
-    self->env.origin = origin;
-    self->env.message = &envelope;
-    self->env.unit = &self->units[0];
-    if (self->unit_count == 1)
-        note_frame (self, data, size);
-    int more = take_envelopes (self, &at, data + size, &envelope, &fault);
-    if (more < 0)
-        refuse_rest (self, fault.code, fault.field);
-    else if (more > 0 && tim3_envelope_read (&at, data + size, &envelope, &fault) != 0)
-        refuse_rest (self, TIM3_TOO_LARGE, "place in so long a frame");
-    self->env.message = NULL;
-    self->env.origin = NULL;
-}
-
 /*  A message whose body is there as it is; its frame, if there is one, is what is noted.  */
 static void hand_over_struct (tim3_host_t *self, const local_t *item, const uint8_t *data,
                               tim3_envelope_t *envelope)
@@ -838,6 +813,32 @@ static void deliver (tim3_host_t *self)
         for (const uint8_t *at = said.data; at < end;)
             at = hand_over (self, at);
     }
+}
+
+void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8_t *data, size_t size)
+{
+    const uint8_t *at = data;
+    tim3_envelope_t envelope;
+    tim3_fault_t fault;
+
+    self->counters.frames_in++;
+    if (origin->peer_size > TIM3_PEER_MAX) {
+        self->counters.malformed++;
+        return;
+    }
+    self->env.origin = origin;
+    self->env.message = &envelope;
+    self->env.unit = &self->units[0];
+    if (self->unit_count == 1)
+        note_frame (self, data, size);
+    int more = take_envelopes (self, &at, data + size, &envelope, &fault);
+    if (more < 0)
+        refuse_rest (self, fault.code, fault.field);
+    else if (more > 0 && tim3_envelope_read (&at, data + size, &envelope, &fault) != 0)
+        refuse_rest (self, TIM3_TOO_LARGE, "place in so long a frame");
+    self->env.message = NULL;
+    self->env.origin = NULL;
+    deliver (self);
 }
 
 /*  ------------------------------------------------------------------------------------------- batches  */

@@ -1,6 +1,7 @@
 /*  outbox.c - envelopes that wait to leave, gathered into one frame per destination.  */
 #include "agent/outbox.h"
 #include "base/log.h"
+#include "wire/envelope.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +83,7 @@ tim3_buffer_t *tim3_outbox_open (tim3_outbox_t *self, const void *key, size_t ke
     size_t open = self->last;
     if (open == 0 || !is_for (&self->frames[open - 1], key, key_size))
         open = self->count > 0 ? *find_frame (self, key, key_size) : 0;
-    if (open == 0 || self->frames[open - 1].buffer.size >= TIM3_OUTBOX_FRAME_SIZE)
+    if (open == 0 || self->frames[open - 1].buffer.size >= TIM3_FRAME_GOAL)
         open = begin (self, key, key_size);
     self->last = open;
     return &self->frames[open - 1].buffer;

@@ -5,8 +5,6 @@
 #include "base/bytes.h"
 
 #define TIM3_OUTBOX_KEY_MAX 72
-/*  A frame is closed, and another begun, once it is this large.  */
-#define TIM3_OUTBOX_FRAME_SIZE (256 * 1024)
 
 typedef struct {
     uint8_t key[TIM3_OUTBOX_KEY_MAX];

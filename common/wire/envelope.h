@@ -19,6 +19,9 @@
 #include "wire/messages.h"
 
 #define TIM3_FRAME_MAX (1024 * 1024)
+/*  Where whoever gathers envelopes ends a frame and begins another. A frame is taken whole, so that a longer one holds up everybody
+    behind it: a thousand mints in one pass through all agents as one, of which only one works at a time.  */
+#define TIM3_FRAME_GOAL (32 * 1024)
 #define TIM3_ENVELOPES_MAX 8192
 #define TIM3_VIA_MAX 32
 
