@@ -100,7 +100,7 @@ def measure(system, load, seconds, seed, accounts, zipf):
     ended = time.monotonic()
     system.settle()
     after = system.usage()
-    mints = max(1, found["completed"])
+    mints = max(1, found.get("done", found["completed"]))  # with those of a warm-up, which is paid for as well
     for field in next(iter(after.values())):
         each = {name: (after[name][field] - before[name][field]) / mints for name in after}
         found.update({field: sum(each.values()), field + "_by_process": each})

@@ -378,8 +378,9 @@ class Tim3(System):
             str(load["outstanding"]), "--seconds", str(seconds), "--seed", str(seed), "--accounts", str(accounts),
             "--zipf", str(zipf), *options, timeout=seconds + 120)
         found = answer["operations"][0]
-        self.completed += found["completed"] + answer["warmed_up"]
-        return dict(found, errors=answer["errors"], not_begun=answer["not_begun"], sent_again=answer["sent_again"],
+        done = found["completed"] + answer["warmed_up"]
+        self.completed += done
+        return dict(found, done=done, errors=answer["errors"], not_begun=answer["not_begun"], sent_again=answer["sent_again"],
                     begun=answer["begun"])
 
     def settle(self):
