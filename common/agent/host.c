@@ -3,8 +3,8 @@
     A message passes: envelope -> for which core? -> known? -> class fits the connection? -> sender allowed? -> meant for
     this agent? -> body. The first check that fails decides the answer.
 
-    What cores of one host say to each other never leaves it: it waits in a queue of its own and is handed over
-    before the batch ends, so that all of it is one commit.
+    What cores of one host say to each other never leaves it: it waits in a queue of its own and is handed over after
+    the frame that led to it, so that all of it is one commit, and a batch has been run when it has been taken.
 */
 #include "agent/host.h"
 #include "agent/cause.h"
