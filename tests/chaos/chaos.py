@@ -128,7 +128,7 @@ class Run:
         """No more faults: everything becomes final, and the audit agrees."""
         self.recover(dict(kind="the last", text="end of all faults", ended=time.monotonic_ns()))
         try:
-            self.bank.resolve(self.patience)
+            self.bank.resolve()
         except AssertionError as error:
             self.alive()
             raise Lost(str(error)) from None

@@ -12,9 +12,9 @@ import subprocess
 import tempfile
 
 import harness
-from harness import Cluster, home_of, needs, poll
+from harness import LONGEST, Cluster, home_of, needs, poll
 from load import Load
-from tim3_wire import BURN, amount, number, tx_id
+from tim3_wire import BURN, PATIENT, amount, number, tx_id
 
 SEED = int(os.environ.get("TIM3_SEED", "1"))
 TOKENS, LOCKS, USDA = "token_manager.TIM3.0", "lock_manager.TIM3.0", "mock_usda.USDA.0"
@@ -34,7 +34,7 @@ FREE = {
 
 
 def run(*command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
+    return subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, stdin=subprocess.DEVNULL)
 
 
 def fsck(data, *options):
@@ -70,7 +70,7 @@ def stop(cluster, how=signal.SIGTERM):
         if cluster.running(address):
             cluster.processes[address].send_signal(how)
     for address in cluster.commands:
-        cluster.processes[address].wait(timeout=15)
+        cluster.processes[address].wait(timeout=PATIENT)
 
 
 def refuse_some(cluster):

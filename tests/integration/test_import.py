@@ -13,7 +13,7 @@ import time
 
 import harness
 from generate_transfers import DAI, USDC, USDT, ZERO, generate
-from harness import Cluster, ROOT
+from harness import LONGEST, ROOT, Cluster
 from tim3_wire import number
 
 SEED = int(os.environ.get("TIM3_SEED", "1"))
@@ -84,7 +84,7 @@ def importing(cluster, path):
 def import_all(cluster, path):
     """Imports to the end; returns what was printed about it."""
     process = importing(cluster, path)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=LONGEST)
     assert process.returncode == 0, f"import: exit {process.returncode}\n{out}\n{err[-2000:]}"
     return out + err
 
@@ -196,7 +196,7 @@ def test_agents_killed_while_importing():
             time.sleep(rng.uniform(0.02, 0.1))
             cluster.restart(address)
             kills += 1
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=LONGEST)
         assert process.returncode == 0, f"import: exit {process.returncode}\n{out}\n{err[-2000:]}"
         assert kills >= len(cluster.commands), f"only {kills} agents were killed meanwhile"
         compare(cluster, Book(path))

@@ -90,7 +90,7 @@ def crash_at_every_commit(address):
             def crashed():
                 load.check()
                 return not cluster.running(address)
-            poll(crashed, 30, f"{address} to crash at {point}")
+            poll(crashed, what=f"{address} to crash at {point}")
             assert cluster.process(address).returncode == -signal.SIGKILL
         cluster.start(address)
         load.advance(12)
@@ -122,7 +122,7 @@ def mint_past_the_router(cluster, name, count):
     asked = [client.send("coordinator.TIM3", "Mint", dict(account="alice", amount=amount(5), request_id=f"{name}-{i}"), "alice")
              for i in range(count)]
     for identity in asked:
-        kind, body = client.answer(identity, 20)
+        kind, body = client.answer(identity)
         assert kind == TYPES["Transaction"] and body["status"] == 2, body
     cluster.close(client)
 
@@ -141,7 +141,7 @@ def first_events_die(crash_at):
         for process in others:
             process.send_signal(signal.SIGSTOP)
         cluster.start("router.-.0", crash_at=crash_at)
-        poll(lambda: not cluster.running("router.-.0"), 10, "the router to crash")
+        poll(lambda: not cluster.running("router.-.0"), what="the router to crash")
         for process in others:
             process.send_signal(signal.SIGCONT)
         mint_past_the_router(cluster, "second", MANY)

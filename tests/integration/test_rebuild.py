@@ -12,7 +12,7 @@ import time
 import harness
 from harness import Cluster, home_of, needs, poll
 from load import Load
-from tim3_wire import NoAnswer, Refused, number
+from tim3_wire import PATIENT, NoAnswer, Refused, number
 
 SEED = int(os.environ.get("TIM3_SEED", "1"))
 STATE_MANAGER = "state_manager.-.0"
@@ -24,7 +24,7 @@ def grown(cluster, requests, seed):
     """A cluster with some history behind it, all settled."""
     load = Load(cluster, seed=seed, outstanding=200)
     load.start()
-    load.advance(requests, 60)
+    load.advance(requests)
     load.resolve()
     cluster.audit()
     return load
@@ -154,7 +154,7 @@ def refuse_copy(cluster, address):
     os.rename(store, store + ".original")
     shutil.copytree(store + ".original", store)
     cluster.start(address)
-    status = cluster.process(address).wait(timeout=10)
+    status = cluster.process(address).wait(timeout=PATIENT)
     assert status == EXIT_PERMANENT, f"{address} on a copy ended with {status}"
     assert "is a copy of a store of " + home_of(address) in cluster.log_of(address)
     shutil.rmtree(store)
@@ -168,7 +168,7 @@ def test_second_process_is_refused():
         load.start()
         for address, command in cluster.commands.items():
             load.advance(30)
-            second = subprocess.run(command, capture_output=True, text=True, timeout=10)
+            second = subprocess.run(command, capture_output=True, text=True, timeout=PATIENT)
             assert second.returncode == EXIT_PERMANENT, f"a second {address} ended with {second.returncode}"
             assert "is in use by" in second.stderr, second.stderr
             assert cluster.running(address)
@@ -186,7 +186,7 @@ def test_store_of_another_agent_is_refused():
         shutil.rmtree(os.path.join(store, TOKEN_MANAGER))
         os.rename(os.path.join(store, "lock_manager.TIM3.0"), os.path.join(store, TOKEN_MANAGER))
         cluster.start(TOKEN_MANAGER)
-        poll(lambda: not cluster.running(TOKEN_MANAGER), 10, "the wrong store to be refused")
+        poll(lambda: not cluster.running(TOKEN_MANAGER), what="the wrong store to be refused")
         assert cluster.processes[TOKEN_MANAGER].returncode == EXIT_PERMANENT
         assert "lock_manager.TIM3.0" in cluster.log_of(TOKEN_MANAGER)
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 import harness
-from harness import Cluster, home_of, needs
+from harness import LONGEST, Cluster, home_of, needs
 from load import Load
 
 LEDGERS = ["token_manager.TIM3.0", "lock_manager.TIM3.0", "mock_usda.USDA.0", "state_manager.-.0", "router.-.0"]
@@ -20,7 +20,7 @@ journal = needs("journal", "a store without a journal has nothing to replay")
 
 def replay(cluster, address, *arguments, program="tim3ctl", config=None):
     done = subprocess.run([cluster.exe(program), "--json", "replay", cluster.dir, address, "--config",
-                           config or cluster.config, *arguments], capture_output=True, text=True, timeout=120)
+                           config or cluster.config, *arguments], capture_output=True, text=True, timeout=LONGEST)
     return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
 
 
@@ -42,7 +42,7 @@ def begun(cluster):
 
 def worked(cluster, requests):
     load = begun(cluster)
-    load.advance(requests, 90)
+    load.advance(requests)
     load.resolve()
 
 
@@ -50,11 +50,11 @@ def worked(cluster, requests):
 def test_same_build_decides_the_same():
     with Cluster() as cluster:
         load = begun(cluster)
-        load.advance(300, 60)
+        load.advance(300)
         cluster.restart("lock_manager.TIM3.0")
-        load.advance(300, 60)
+        load.advance(300)
         cluster.restart(TOKEN_MANAGER)
-        load.advance(300, 60)
+        load.advance(300)
         load.resolve()
         stop(cluster)
         for address in LEDGERS:

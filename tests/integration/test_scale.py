@@ -35,7 +35,7 @@ def all_work(load, count):
         return all(completed(load, shard(i)) > 0 for i in range(count))
     if os.environ.get("TIM3_CRITICAL_PATH") == "merged":
         load.shards = [shard(i) for i in range(count)]
-    poll(spread, 20, f"each of {count} coordinators to have completed something")
+    poll(spread, what=f"each of {count} coordinators to have completed something")
     load.shards = []
 
 
@@ -60,7 +60,7 @@ def scale_by_hand(how):
         for i in reversed(range(1, MOST)):
             cluster.kill(shard(i), how)
             load.advance(50)
-        poll(lambda: alive(load) == {shard(0)}, 20, "the registry to know one coordinator")
+        poll(lambda: alive(load) == {shard(0)}, what="the registry to know one coordinator")
         load.advance(200)
         load.finish()
 
@@ -147,7 +147,7 @@ def killed_agent_comes_back(cluster, address):
     def back():
         now = cluster.status()[address]
         return now["state"] == "ready" and now["pid"] != before["pid"]
-    poll(back, 20, f"s6 to start {address} again")
+    poll(back, what=f"s6 to start {address} again")
 
 
 def test_scale_with_the_supervisor():
