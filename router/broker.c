@@ -39,9 +39,7 @@
 #define LIST_SOONEST_US 50000
 #define LOG_EVERY_US 60000000
 
-/*  What has no answer after that will have none.  */
-#define UNANSWERED_US 5000000
-/*  How often that, and how fast answers come, is looked at.  */
+/*  How often is looked at what has no answer yet, and how fast answers come.  */
 #define LOOK_EVERY_US 200000
 
 #define OWN_LINK 0 /* the link to the core in this process */
@@ -76,6 +74,7 @@ typedef struct {
     tim3_in_flight_t in_flight;
     uint32_t in_flight_most; /* for all coordinators of an asset */
     uint64_t within_us;      /* in which what is accepted should be answered */
+    uint64_t give_up_us;     /* what has no answer after that will have none */
     uint64_t looked_us;      /* when those in flight were last looked through */
     uint64_t round_us;       /* when this round began, */
     uint64_t round_time_us;  /* and what time it was */
@@ -666,7 +665,7 @@ static void begin_round (broker_t *self)
         ask_for_list (self);
     if (self->round_us < self->looked_us + LOOK_EVERY_US)
         return;
-    tim3_in_flight_expire (&self->in_flight, self->round_us, UNANSWERED_US);
+    tim3_in_flight_expire (&self->in_flight, self->round_us, self->give_up_us);
     tim3_in_flight_adapt (&self->in_flight, self->round_us - self->looked_us, self->within_us);
     self->looked_us = self->round_us;
 }
@@ -711,6 +710,7 @@ void *tim3_broker_new (const tim3_place_t *place)
     self->queue_messages = (int) tim3_config_u64 (place->config, "router", "queue_messages", NULL);
     self->in_flight_most = (uint32_t) tim3_config_u64 (place->config, "router", "in_flight", NULL);
     self->within_us = tim3_config_u64 (place->config, "router", "answer_within_ms", NULL) * 1000;
+    self->give_up_us = tim3_config_u64 (place->config, "router", "give_up_ms", NULL) * 1000;
     randombytes_buf (&self->in_flight.secret, sizeof self->in_flight.secret);
     self->arena = (tim3_arena_t){tim3_alloc (list_size), list_size, 0};
     self->watch = tim3_watch_open ();
