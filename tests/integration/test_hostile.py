@@ -148,21 +148,12 @@ def attack(sweep_ms=600000, sections=None):
         for account in ("alice", "bob"):
             attacker.client.faucet(account, ISSUED, "f1")
             for asset in ASSETS:
-                mint_anew(attacker.client, account, 1000, asset)
+                attacker.client.mint_anew(account, 1000, "m", asset)
         poll(lambda: settled(attacker), what="settled mints")
         yield attacker
         cluster.audit()
         for asset in ASSETS:
             assert attacker.stats(f"lock_manager.{asset}.0")["conflicts"] == 0
-
-
-def mint_anew(client, account, units, asset):
-    """A mint that works: under another id where the ledgers voided it, since it took too long."""
-    for turn in itertools.count():
-        try:
-            return client.mint(account, units, f"m{turn}", asset)
-        except Refused as refusal:
-            assert refusal.name == "voided", refusal.body
 
 
 def settled(attacker):

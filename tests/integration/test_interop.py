@@ -50,15 +50,6 @@ def refused(name, ask, *arguments, **more):
 ABANDONED = dict(sweep_after_ms=1500, sweep_most_ms=1500)
 
 
-def mint_anew(client, request_id, units=1):
-    """A mint that works: under another id where the ledgers voided it, since it took too long."""
-    for turn in itertools.count():
-        try:
-            return client.mint("alice", units, f"{request_id}.{turn}")
-        except Refused as refusal:
-            assert refusal.name == "voided", refusal.body
-
-
 def control(client, what, request_id, **fields):
     return client.ask("token_manager.TIM3", "Control", dict(fields, control=what, request_id=request_id))
 
@@ -600,7 +591,7 @@ def test_overloaded_and_voided():
     with quick(settings=ABANDONED, sections=dict(coordinator=dict(in_flight=1)), coordinators=1) as cluster:
         client = cluster.client()
         client.faucet("alice", 100 * SCALE, "f1")
-        mint_anew(client, "m1")
+        client.mint_anew("alice", 1, "m1")
         alone = cluster.process_of("token_manager.TIM3.0") == "token_manager.TIM3.0"
         missing, state = ("token_manager.TIM3.0", 2) if alone else ("mock_usda.USDA.0", 1)
         cluster.kill(missing)
@@ -623,8 +614,8 @@ def test_overloaded_and_voided():
             cluster.start("coordinator.TIM3.0")
         assert refused("voided", client.mint, "alice", 5, "m2")["advice"] == "retry_new_id"
         assert waiting not in client.inbox
-        mint_anew(client, "m2-again")
-        mint_anew(client, "m3")
+        client.mint_anew("alice", 1, "m2-again")
+        client.mint_anew("alice", 1, "m3")
         cluster.audit()
 
 
@@ -729,7 +720,7 @@ class Watch:
     def __init__(self, cluster):
         self.cluster, self.client = cluster, cluster.client()
         self.client.faucet("alice", 10 ** 9 * SCALE, "f1")
-        mint_anew(self.client, "before", 1000)
+        self.client.mint_anew("alice", 1000, "before")
         self.pids = {address: process.pid for address, process in cluster.processes.items()}
         self.sizes = {address: vm_rss_kb(pid) for address, pid in self.pids.items()}
 
@@ -739,7 +730,7 @@ class Watch:
             assert self.client.ask(address, "Info", {})["pid"] == pid
             grown = vm_rss_kb(pid) - self.sizes[address]
             assert grown < MOST_GROWTH_KB, (address, grown)
-        assert mint_anew(self.client, "after-" + os.urandom(4).hex())["code"] == 0
+        assert self.client.mint_anew("alice", 1, "after-" + os.urandom(4).hex())["code"] == 0
         self.cluster.audit()
 
 

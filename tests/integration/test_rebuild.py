@@ -66,6 +66,8 @@ def test_coordinators_lose_their_stores():
         for turn in range(6):
             load.advance(100)
             victim = victims[turn % len(victims)]
+            # others decided these requests, perhaps, before it has made its store again
+            poll(lambda: os.path.isdir(cluster.store_of(victim)), what=f"the store of {victim}")
             cluster.kill(victim, rng.choice((signal.SIGTERM, signal.SIGKILL)))
             cluster.delete_store(victim)
             cluster.start(victim)

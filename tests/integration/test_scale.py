@@ -9,9 +9,9 @@ import signal
 import subprocess
 
 import harness
-from harness import Cluster, ROOT, needs, poll
+from harness import LONGEST, ROOT, Cluster, needs, poll
 from load import Load
-from tim3_wire import number
+from tim3_wire import PATIENT, number
 
 SEED = int(os.environ.get("TIM3_SEED", "1"))
 SUPERVISOR = os.path.join(ROOT, "scripts", "supervisor")
@@ -92,8 +92,8 @@ class Supervised(Cluster):
     """A cluster whose processes s6 starts, through scripts/supervisor."""
 
     def call(self, *arguments):
-        return subprocess.run([SUPERVISOR, *arguments, "--data", self.dir], capture_output=True, text=True,
-                              timeout=90, stdin=subprocess.DEVNULL,
+        return subprocess.run([SUPERVISOR, *arguments, "--data", self.dir, "--timeout", str(int(PATIENT))],
+                              capture_output=True, text=True, timeout=LONGEST, stdin=subprocess.DEVNULL,
                               env=dict(os.environ, TIM3_BIN=harness.BIN))
 
     def supervisor(self, *arguments, status=0):
@@ -167,7 +167,7 @@ def test_scale_with_the_supervisor():
         load.finish()
         cluster.supervisor("stop")
         cluster.supervisor("status", status=3)
-        assert processes_of(cluster.dir) == []
+        poll(lambda: processes_of(cluster.dir) == [], what="the last process to end")
 
 
 if __name__ == "__main__":
