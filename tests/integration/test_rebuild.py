@@ -118,11 +118,18 @@ def test_rebuild_killed_at_each_commit():
 
 def died(cluster, client):
     """Whether the state manager crashes before it has read all of the log."""
-    while cluster.running(STATE_MANAGER):
-        end = stat(client, "state_manager.-", "event_log_end_offset", 0.2)
-        if end and stat(client, "state_manager.-", "event_log_next_offset", 0.2) == end:
-            return False
-    return True
+    wait = 0.2
+
+    def end():
+        nonlocal wait
+        if not cluster.running(STATE_MANAGER):
+            return "died"
+        last = stat(client, "state_manager.-", "event_log_end_offset", wait)
+        if last and stat(client, "state_manager.-", "event_log_next_offset", wait) == last:
+            return "read all"
+        wait = min(1.5 * wait, 5.0)  # a slow machine needs longer to answer
+        return None
+    return poll(end, what="the state manager to die, or to read all") == "died"
 
 
 def test_rebuild_killed_at_random():
