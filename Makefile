@@ -91,7 +91,7 @@ $(BUILD)/bin/tim3-crash-images: $(call obj,tests/crash/crash_images.c tests/cras
 
 # Fuzz targets: with libFuzzer, or (replay) with a main that runs files and seeded mutations. See tests/fuzz/fuzz.h.
 FUZZ = $(filter-out tests/fuzz/libfuzzer.c tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)) $(CORES) \
-       tests/unit/memory_store.c tests/unit/seeded.c client/tim3ctl_options.c client/tim3ctl_csv.c
+       tests/unit/memory_store.c tests/unit/seeded.c tests/unit/deadlines.c client/tim3ctl_options.c client/tim3ctl_csv.c
 FUZZ_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all
 $(BUILD)/bin/tim3-fuzz-replay: $(call obj,tests/fuzz/replay.c $(FUZZ)) $(BUILD)/libtim3.a
 	@mkdir -p $(@D)
@@ -112,7 +112,7 @@ fuzz: fuzz-replay ## fuzz each target for TIME seconds (60), or those in TARGETS
 	tests/fuzz/run $(BUILD) $(or $(TIME),60) $(TARGETS)
 
 # The simulator, and the simulator with a planted bug: only the file that has it is compiled anew.
-SIM_OBJECTS = $(call obj,$(wildcard tests/sim/*.c) tests/unit/runs.c $(CORES))
+SIM_OBJECTS = $(call obj,$(wildcard tests/sim/*.c) tests/unit/runs.c tests/unit/deadlines.c $(CORES))
 CANARIES    = $(shell awk '/^    C /{gsub(/[^0-9]/,"",$$2); print $$2}' common/base/canary.h)
 canary      = $(1:%=$(BUILD)/bin/tim3-sim-canary-%)
 $(BUILD)/bin/tim3-sim: $(SIM_OBJECTS) $(BUILD)/libtim3.a

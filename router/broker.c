@@ -39,9 +39,7 @@
 #define LIST_SOONEST_US 50000
 #define LOG_EVERY_US 60000000
 
-/*  What has no answer after that will have none.  */
-#define UNANSWERED_US 5000000
-/*  How often that, and how fast answers come, is looked at.  */
+/*  How often is looked at what has no answer yet, and how fast answers come.  */
 #define LOOK_EVERY_US 200000
 
 #define OWN_LINK 0 /* the link to the core in this process */
@@ -76,9 +74,11 @@ typedef struct {
     tim3_in_flight_t in_flight;
     uint32_t in_flight_most; /* for all coordinators of an asset */
     uint64_t within_us;      /* in which what is accepted should be answered */
+    uint64_t give_up_us;     /* what has no answer after that will have none */
     uint64_t looked_us;      /* when those in flight were last looked through */
     uint64_t round_us;       /* when this round began, */
     uint64_t round_time_us;  /* and what time it was */
+    tim3_buffer_t refusal;    /* the body of one */
     tim3_buffer_t overloaded; /* the body that tells so, as encoded for requests of overloaded_type */
     uint64_t overloaded_type;
     char recipient[TIM3_ADDRESS_MAX + 1]; /* the last one that was an address, for most are the same, */
@@ -182,53 +182,52 @@ static uint64_t type_in_error (const tim3_envelope_t *asked)
     return asked->type <= UINT16_MAX ? asked->type : 0;
 }
 
-static void address_error (broker_t *self, const tim3_envelope_t *asked, tim3_envelope_t *envelope)
+static void encode_error (tim3_buffer_t *body, tim3_error_t *error, uint64_t type)
 {
-    envelope->type = TIM3_MSG_ERROR;
-    envelope->id = self->next_id++;
-    strcpy (envelope->sender, s_name);
-    strcpy (envelope->recipient, "client");
-    envelope->time_us = self->round_time_us;
-    envelope->reply_to = asked->id;
-    envelope->trace = asked->trace;
-    envelope->account[0] = '\0';
-    envelope->via_size = 0;
+    error->request = type;
+    tim3_buffer_clear (body);
+    tim3_encode_map (body, &tim3_shape_error, error);
 }
 
-/*  Answers a client's message with an error.  */
+/*  Answers a client's message with an error of that body.  */
+static void tell_error (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *asked,
+                        tim3_result_t code, const tim3_buffer_t *body)
+{
+    tim3_envelope_t envelope = {
+        .type = TIM3_MSG_ERROR,
+        .id = self->next_id++,
+        .recipient = "client",
+        .time_us = self->round_time_us,
+        .reply_to = asked->id,
+        .trace = asked->trace,
+        .body = body->data,
+        .body_size = body->size,
+    };
+    strcpy (envelope.sender, s_name);
+    count (counter_of (self, code));
+    tim3_envelope_write_raw (tim3_clients_open (&self->clients, from->bytes, from->size), &envelope);
+}
+
 static void refuse (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *asked,
                     tim3_error_t *error)
 {
-    tim3_envelope_t envelope;
-    address_error (self, asked, &envelope);
-    error->request = type_in_error (asked);
-    count (counter_of (self, (tim3_result_t) error->code));
-    tim3_envelope_write (tim3_clients_open (&self->clients, from->bytes, from->size), &envelope, error);
+    encode_error (&self->refusal, error, type_in_error (asked));
+    tell_error (self, from, asked, (tim3_result_t) error->code, &self->refusal);
 }
 
-static void encode_overloaded (broker_t *self, uint64_t type)
-{
-    tim3_error_t error;
-    tim3_error_fill (&error, TIM3_OVERLOADED, "as much is under way as can be answered soon; ask again after a pause");
-    error.request = type;
-    tim3_buffer_clear (&self->overloaded);
-    tim3_encode_map (&self->overloaded, &tim3_shape_error, &error);
-    self->overloaded_type = type;
-}
-
-/*  There may be more of these than of all else, while there is no time for them: the body is copied, as requests mostly
-    are of one type.  */
+/*  There may be more of these than of all else, while there is no time for them: the body is encoded once, as requests
+    mostly are of one type.  */
 static void refuse_overloaded (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *asked)
 {
-    tim3_envelope_t envelope;
+    tim3_error_t error;
     uint64_t type = type_in_error (asked);
-    if (self->overloaded.size == 0 || self->overloaded_type != type)
-        encode_overloaded (self, type);
-    address_error (self, asked, &envelope);
-    envelope.body = self->overloaded.data;
-    envelope.body_size = self->overloaded.size;
-    count (&self->counters.overloaded);
-    tim3_envelope_write_raw (tim3_clients_open (&self->clients, from->bytes, from->size), &envelope);
+    if (self->overloaded.size == 0 || self->overloaded_type != type) {
+        tim3_error_fill (&error, TIM3_OVERLOADED,
+                         "as much is under way as can be answered soon; ask again after a pause");
+        encode_error (&self->overloaded, &error, type);
+        self->overloaded_type = type;
+    }
+    tell_error (self, from, asked, TIM3_OVERLOADED, &self->overloaded);
 }
 
 /*  --------------------------------------------------------------------------------------- to the agents  */
@@ -666,7 +665,7 @@ static void begin_round (broker_t *self)
         ask_for_list (self);
     if (self->round_us < self->looked_us + LOOK_EVERY_US)
         return;
-    tim3_in_flight_expire (&self->in_flight, self->round_us, UNANSWERED_US);
+    tim3_in_flight_expire (&self->in_flight, self->round_us, self->give_up_us);
     tim3_in_flight_adapt (&self->in_flight, self->round_us - self->looked_us, self->within_us);
     self->looked_us = self->round_us;
 }
@@ -711,6 +710,7 @@ void *tim3_broker_new (const tim3_place_t *place)
     self->queue_messages = (int) tim3_config_u64 (place->config, "router", "queue_messages", NULL);
     self->in_flight_most = (uint32_t) tim3_config_u64 (place->config, "router", "in_flight", NULL);
     self->within_us = tim3_config_u64 (place->config, "router", "answer_within_ms", NULL) * 1000;
+    self->give_up_us = tim3_config_u64 (place->config, "router", "give_up_ms", NULL) * 1000;
     randombytes_buf (&self->in_flight.secret, sizeof self->in_flight.secret);
     self->arena = (tim3_arena_t){tim3_alloc (list_size), list_size, 0};
     self->watch = tim3_watch_open ();
@@ -740,6 +740,7 @@ void tim3_broker_destroy (void **self)
     close (broker->stop.file);
     close (broker->watch);
     tim3_in_flight_clear (&broker->in_flight);
+    tim3_buffer_free (&broker->refusal);
     tim3_buffer_free (&broker->overloaded);
     free (broker->arena.data);
     free (broker);

@@ -43,6 +43,8 @@
        "most requests unanswered by all coordinators of an asset; more are told overloaded at once")        \
     K ("router", "answer_within_ms", U64, 1, 60000, "250",                                                  \
        "time in which they should be answered: while they are not, fewer are accepted")                      \
+    K ("router", "give_up_ms", U64, 100, 3600000, "5000",                                                   \
+       "time after which one that is not answered does not count any more")                                  \
     K ("coordinator", "in_flight", U64, 1, 1000000, "8192",                                                 \
        "most transactions under way in one coordinator; more are told overloaded")                          \
     K ("collateral", "name", TEXT, 1, 16, "USDA", "name of the collateral token")                           \

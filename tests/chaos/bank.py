@@ -10,7 +10,7 @@ import threading
 import time
 
 from load import ENTRY_KINDS, NOT_FINAL, Load, Request, mixed
-from tim3_wire import TYPES, NoAnswer, Refused, number, tx_id
+from tim3_wire import PATIENT, TYPES, NoAnswer, Refused, number, tx_id
 
 QUESTIONS = {"GetBalance": "token_manager.TIM3", "GetHolding": "mock_usda.USDA", "GetSupply": "token_manager.TIM3"}
 AMOUNTS = ("balance", "to_balance", "supply", "available", "needed")
@@ -170,14 +170,14 @@ class Bank(Load):
             self.repeat(request)
         return min(most, len(decided))
 
-    def repeat(self, request, timeout=60.0):
+    def repeat(self, request, timeout=PATIENT):
         kind, body = TYPES["Error"], dict(advice="unknown")
         deadline = time.monotonic() + timeout
         while kind == TYPES["Error"] and body["advice"] in NOT_FINAL:
             assert time.monotonic() < deadline, f"no answer when asked again: {request}"
             try:
                 identity = self.queries.send(self.route(request), request.kind, request.body(), request.account)
-                kind, body = self.queries.answer(identity, 1.0)
+                kind, body = self.queries.answer(identity, 5.0)
             except NoAnswer:
                 pass
         super().take(request, kind, body)

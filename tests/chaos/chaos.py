@@ -33,7 +33,7 @@ from checker import Checker, History
 GOOD, BROKEN, USAGE, LIVENESS, CRASH = 0, 1, 2, 3, 4
 RESULTS = {GOOD: "good", BROKEN: "a rule is broken", LIVENESS: "something never became final or never recovered",
            CRASH: "a crash"}
-DISK_MB = 3072
+DISK_MB, SHORT_DISK_MB = 3072, 1024  # memory, when it is filled
 SMALL_MAP_MB = 1
 OVERLAPS = 0.25  # of the faults: the next comes before the set has recovered
 
@@ -53,7 +53,7 @@ class Run:
         self.cluster = self.bank = self.record = None
 
     def length(self, seconds, short):
-        """How long a fault may take: less in a short run."""
+        """How long a fault may take, or how large a thing is: less in a short run."""
         return seconds if self.options.seconds >= 120 else short
 
     def alive(self):
@@ -128,7 +128,7 @@ class Run:
         """No more faults: everything becomes final, and the audit agrees."""
         self.recover(dict(kind="the last", text="end of all faults", ended=time.monotonic_ns()))
         try:
-            self.bank.resolve(self.patience)
+            self.bank.resolve()
         except AssertionError as error:
             self.alive()
             raise Lost(str(error)) from None
@@ -200,7 +200,8 @@ class Run:
 
     def all_of_it(self):
         self.record = Record(os.path.join(self.out, "history.jsonl"))
-        self.cluster = Chaos(self.out, self.options.seed, DISK_MB, dict(map_size_mb=SMALL_MAP_MB))
+        disk_mb = self.length(DISK_MB, SHORT_DISK_MB)
+        self.cluster = Chaos(self.out, self.options.seed, disk_mb, dict(map_size_mb=SMALL_MAP_MB))
         try:
             with self.cluster:
                 self.bank = Bank(self.cluster, self.record, self.options.seed, self.options.rate)

@@ -87,7 +87,7 @@ class Network:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=STEP_S)
 
 
 class Disk:
@@ -206,7 +206,7 @@ class Chaos(Supervised):
 
     def svstat(self, address, field):
         done = subprocess.run(["s6-svstat", "-o", field, os.path.join(self.dir, "service", address)],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=STEP_S)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def command(self, address):

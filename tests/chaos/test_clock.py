@@ -36,7 +36,7 @@ class Liar:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=180)
 
 
 def near(value, wanted):

@@ -2,6 +2,7 @@
     events have no gaps, and the totals of a ledger are the sums of its rows.
 */
 #include "fuzz.h"
+#include "../unit/deadlines.h"
 #include "wire/run.h"
 
 #include <string.h>
@@ -55,19 +56,10 @@ static uint64_t count_rows (tim3_store_t *store, tim3_table_t table)
     return count;
 }
 
-/*  Of all deadlines; each has its lists, and no list is of none.  */
 static uint64_t count_open (tim3_store_t *store, tim3_table_t deadlines, tim3_table_t lists)
 {
-    tim3_key_t key = tim3_key_empty ();
-    tim3_deadline_t deadline;
-    uint64_t open = 0;
-    uint64_t list_count = 0;
-    while (tim3_store_seek (store, deadlines, TIM3_SEEK_GT, &key, &deadline)) {
-        FUZZ_CHECK (deadline.open > 0 && deadline.first <= deadline.last);
-        open += deadline.open;
-        list_count += deadline.last - deadline.first + 1;
-    }
-    FUZZ_CHECK (list_count == count_rows (store, lists));
+    uint64_t open;
+    FUZZ_CHECK (!deadlines_count (store, deadlines, lists, &open));
     return open;
 }
 

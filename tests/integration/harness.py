@@ -6,7 +6,8 @@
         cluster.audit()                            # raises AssertionError when it does not add up
 
 A test is a function test_*; main() runs those of a file (or those named on the command line) and prints one
-line each, then "N passed, N failed". Nothing sleeps to wait for a state: poll() waits with a deadline.
+line each, then "N passed, N failed". Nothing sleeps to wait for a state: poll() waits with a deadline, which is long, for
+no test may fail because the machine is slow.
 
 TIM3_CRITICAL_PATH (split or merged) and TIM3_STORE (journal or lmdb) say how agents run where a test does not say
 it itself. A test that has no meaning on one of them says which it needs and why; it is then printed as skipped, and
@@ -23,15 +24,16 @@ import tempfile
 import time
 import traceback
 
-from tim3_wire import Client, NoAnswer, Refused, number
+from tim3_wire import PATIENT, Client, NoAnswer, Refused, number
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CRITICAL_PATH = os.environ.get("TIM3_CRITICAL_PATH", "split")
 STORE = os.environ.get("TIM3_STORE", "journal")
 BIN = os.environ.get("TIM3_BIN", os.path.join(ROOT, "build", "bin"))
+LONGEST = 3 * PATIENT  # for a program that does a lot
 
 
-def poll(condition, timeout=20.0, what="condition"):
+def poll(condition, timeout=PATIENT, what="condition"):
     """Waits until condition() is true, and returns its value."""
     deadline = time.monotonic() + timeout
     while True:
@@ -140,7 +142,7 @@ class Cluster:
 
     def fsck(self):
         """However the agents ended, what they left on disk must be consistent."""
-        done = subprocess.run([self.exe("tim3ctl"), "fsck", self.dir], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([self.exe("tim3ctl"), "fsck", self.dir], capture_output=True, text=True, timeout=LONGEST)
         problems = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("  ")]
         assert done.returncode == 0, "fsck: " + "\n".join(problems[:10] or [done.stdout + done.stderr])
 
@@ -151,7 +153,7 @@ class Cluster:
             if not any(name.startswith("journal-") for name in os.listdir(os.path.join(store, address))):
                 continue
             done = subprocess.run([self.exe("tim3ctl"), "replay", self.dir, address, "--config", self.config],
-                                  capture_output=True, text=True, timeout=300)
+                                  capture_output=True, text=True, timeout=LONGEST)
             assert done.returncode == 0, f"replay of {address}: {done.stdout[:3000]}{done.stderr}"
 
     def show_logs(self):
@@ -179,7 +181,7 @@ class Cluster:
         process = self.process(address)
         if process.poll() is None:
             process.send_signal(how)
-        process.wait(timeout=15)
+        process.wait(timeout=PATIENT)
         return process.returncode
 
     def restart(self, address):
@@ -204,9 +206,9 @@ class Cluster:
         self.clients.remove(client)
         client.close()
 
-    def ctl(self, *arguments, check=True, timeout=120):
+    def ctl(self, *arguments, check=True, timeout=LONGEST):
         """Runs tim3ctl; returns the finished process."""
-        command = [self.exe("tim3ctl"), "--endpoint", self.front(), *arguments]
+        command = [self.exe("tim3ctl"), "--endpoint", self.front(), "--timeout", str(int(PATIENT)), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
         if check:
             assert done.returncode == 0, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -215,8 +217,8 @@ class Cluster:
     def ctl_json(self, *arguments, **more):
         return json.loads(self.ctl("--json", *arguments, **more).stdout)
 
-    def wait_ready(self, timeout=20.0):
-        """Until the registry lists every running agent as alive."""
+    def wait_ready(self, timeout=PATIENT):
+        """Until the registry lists every running agent as alive, and the router passes on what each is asked."""
         client = self.client()
         wanted = {address for address in self.commands if address in self.processes and self.running(address)}
 
@@ -227,6 +229,8 @@ class Cluster:
                 return False
             return wanted <= {item["name"] for item in items if item["alive"]}
         poll(ready, timeout, "all agents alive")
+        for address in wanted:
+            client.ask(address, "Info", {}, timeout=timeout)
         self.close(client)
 
     def picture(self, client, asset):
@@ -255,7 +259,7 @@ class Cluster:
             if not cursor:
                 return
 
-    def audit(self, timeout=60.0):
+    def audit(self, timeout=PATIENT):
         """Everything settled, every total equal, every account's collateral accounted for."""
         client = self.client()
         for asset in self.assets:

@@ -17,8 +17,7 @@ import time
 import msgpack
 import zmq
 
-from harness import poll
-from tim3_wire import TYPES, Client, amount, number, request_id
+from tim3_wire import PATIENT, TYPES, Client, amount, number, request_id
 
 NOT_FINAL = ("retry_same_id", "unknown")
 FIRST_WAIT = 0.3
@@ -237,21 +236,27 @@ class Load:
         if self.error:
             raise self.error
 
-    def advance(self, count, timeout=30.0):
+    def wait(self, reached, what):
+        """Waits for as long as requests get final answers, however slowly."""
+        seen, deadline = self.done, time.monotonic() + PATIENT
+        while not reached():
+            self.check()
+            if self.done > seen:
+                seen, deadline = self.done, time.monotonic() + PATIENT
+            waiting = ", ".join(str(request) for request in list(self.waiting)[:10])
+            assert time.monotonic() < deadline, f"timed out waiting for {what}; never decided: {waiting}"
+            time.sleep(0.02)
+        self.check()
+
+    def advance(self, count):
         """Waits until that many more requests have got their final answers."""
         goal = self.done + count
+        self.wait(lambda: self.done >= goal, f"{count} more requests to be decided")
 
-        def reached():
-            self.check()
-            return self.done >= goal
-        poll(reached, timeout, f"{count} more requests to be decided")
-
-    def resolve(self, timeout=60.0):
+    def resolve(self):
         """Issues no more, and asks until every request has its final answer."""
         self.issuing = False
-        self.thread.join(timeout)
-        self.check()
-        assert not self.thread.is_alive(), f"never decided: {', '.join(str(r) for r in self.waiting)}"
+        self.wait(lambda: not self.thread.is_alive(), "all requests to be decided")
 
     def finish(self):
         self.resolve()
@@ -284,7 +289,7 @@ class Load:
             self.ask_until_answered(request)
             assert request.answer == first, f"{request} was answered first: {first}"
 
-    def ask_until_answered(self, request, timeout=20.0):
+    def ask_until_answered(self, request, timeout=PATIENT):
         request.again_at = 0
         self.waiting[request] = None
         deadline = time.monotonic() + timeout

@@ -12,9 +12,9 @@ import subprocess
 import tempfile
 
 import harness
-from harness import Cluster, home_of, needs, poll
+from harness import LONGEST, Cluster, home_of, needs, poll
 from load import Load
-from tim3_wire import BURN, amount, number, tx_id
+from tim3_wire import BURN, PATIENT, amount, number, tx_id
 
 SEED = int(os.environ.get("TIM3_SEED", "1"))
 TOKENS, LOCKS, USDA = "token_manager.TIM3.0", "lock_manager.TIM3.0", "mock_usda.USDA.0"
@@ -34,7 +34,7 @@ FREE = {
 
 
 def run(*command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
+    return subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, stdin=subprocess.DEVNULL)
 
 
 def fsck(data, *options):
@@ -70,7 +70,7 @@ def stop(cluster, how=signal.SIGTERM):
         if cluster.running(address):
             cluster.processes[address].send_signal(how)
     for address in cluster.commands:
-        cluster.processes[address].wait(timeout=15)
+        cluster.processes[address].wait(timeout=PATIENT)
 
 
 def refuse_some(cluster):
@@ -246,9 +246,11 @@ def every_field(store, table, choose=anything, free=()):
 
 
 def every_event(store, table, choose=anything):
-    """Each field of each event in a row, changed to another legal value, is found."""
+    """Each field of an event in a row, changed to another legal value, is found: of the first, the last and some in between, for
+    a row may have many."""
     key, record = next((key, record) for key, record in rows(Worked.get(), store, table) if choose(record))
-    for place in range(record["count"]):
+    last = record["count"] - 1
+    for place in sorted({0, min(1, last), last // 2, last}):
         for field in ("type", "time_us", "body"):
             with Copy(store) as data:
                 poke(data, store, table, key, "event", str(place), "bump", field)
@@ -332,7 +334,7 @@ def test_records_are_named():
     broken(TOKENS, "account", lambda r: r["entries"] > 3, ("bump", "balance"), "account {account}: balance")
     broken(TOKENS, "record", lambda r: r["kind"] == "mint" and r["status"] == "completed", ("bump", "amount"),
            "tx {tx}: amount is")
-    broken(TOKENS, "record", lambda r: r["entry"] == 2 and r["kind"] == "mint", ("bump", "balance"),
+    broken(TOKENS, "record", lambda r: r["entry"] >= 2 and r["kind"] == "mint", ("bump", "balance"),
            "tx {tx}: balance of {account} is")
     broken(TOKENS, "ledger", anything, ("supply=99999999999",), "supply is \"99999999999\"", "NOT BACKED")
     broken(LOCKS, "lock", lambda r: r["state"] == "active", ("bump", "code"), "tx {tx}: code is")
@@ -489,7 +491,7 @@ def test_good_after_a_restore():
             cluster.start(address)
         cluster.wait_ready()
         cluster.audit()
-        cluster.client().mint("acc4", 1, "after-restore")
+        cluster.client().mint_anew("acc4", 1, "after-restore")
         cluster.audit()
         stop(cluster, signal.SIGKILL)
         must_be_good(cluster.dir)
@@ -500,7 +502,7 @@ def test_a_log_that_is_lost():
         cluster.sound = False
         client = cluster.client()
         client.faucet("alice", 10 ** 13, "one")
-        client.mint("alice", 5, "one")
+        client.mint_anew("alice", 5, "one")
         cluster.audit()
         for address in (ROUTER, STATE):
             cluster.kill(address)
@@ -508,7 +510,7 @@ def test_a_log_that_is_lost():
             cluster.start(address)
         cluster.wait_ready()
         client = cluster.client()
-        client.mint("alice", 1, "two")
+        client.mint_anew("alice", 1, "two")
 
         def logged():
             metrics = client.ask("router.-", "Stats", {})["metrics"]

@@ -134,15 +134,21 @@ def fresh():
     return os.urandom(16)
 
 
+# For tests that leave work behind which their ledgers have to finish, or wait until they try to. In all others a sweep
+# could come between two steps of a slow machine, and void what is to be minted.
+SOON = 1500
+
+
 @contextlib.contextmanager
-def attack(sweep_ms=2000, **more):
-    settings = dict(sweep_after_ms=sweep_ms, sweep_most_ms=sweep_ms, heartbeat_ms=50, retry_ms=100)
-    with Cluster(ASSETS, settings=settings, **more) as cluster:
+def attack(sweep_ms=600000, sections=None):
+    settings = dict(sweep_after_ms=sweep_ms, sweep_most_ms=sweep_ms, heartbeat_ms=200, retry_ms=100)
+    sections = dict(dict(router=dict(answer_within_ms=60000)), **(sections or {}))
+    with Cluster(ASSETS, settings=settings, sections=sections) as cluster:
         attacker = Attacker(cluster)
         for account in ("alice", "bob"):
             attacker.client.faucet(account, ISSUED, "f1")
             for asset in ASSETS:
-                attacker.client.mint(account, 1000, "m1", asset)
+                attacker.client.mint_anew(account, 1000, "m", asset)
         poll(lambda: settled(attacker), what="settled mints")
         yield attacker
         cluster.audit()
@@ -151,8 +157,9 @@ def attack(sweep_ms=2000, **more):
 
 
 def settled(attacker):
-    return all(attacker.client.ask("lock_manager." + asset, "GetLockTotals", {})["unsettled"] == 0
-               for asset in ASSETS)
+    ask = attacker.client.ask
+    return all(ask("lock_manager." + asset, "GetLockTotals", {})["unsettled"] == 0
+               and ask("token_manager." + asset, "GetSupply", {})["unsettled"] == 0 for asset in ASSETS)
 
 
 @contextlib.contextmanager
@@ -467,8 +474,7 @@ def test_forged_answers():
         evidence, vault = attacker.key("TIM3.evidence"), attacker.key("TIM3.vault")
         pending, burned, requested = fresh(), fresh(), fresh()
         noise = dict(balance=amount(0), supply=amount(0), time_us=0)
-        attacker.lock(pending, "alice", 10)
-        attacker.burn(burned, "alice", 10)
+        lock, burn = attacker.lock(pending, "alice", 10), attacker.burn(burned, "alice", 10)
         strays = attacker.stats(locks)["stray_answers"], attacker.stats(tokens)["stray_answers"]
         for key in (os.urandom(32), evidence):
             claim = ("TIM3", pending, "alice", 10)
@@ -501,6 +507,9 @@ def test_forged_answers():
         assert attacker.stats(locks)["stray_answers"] == strays[0] + 2 * 5 + one * 2
         assert attacker.stats(tokens)["stray_answers"] == strays[1] + 2 + one * 2 * 5
         attacker.cluster.start(usda)
+        for tx, receipt_of_lock in ((pending, lock), (requested, attacker.lock(requested, "alice", 10))):
+            attacker.settle(tx, "alice", 10, attacker.mint(tx, "alice", 10, receipt_of_lock))
+        attacker.settle_burn(burned, "alice", 10, attacker.release(BURN, burned, "alice", 10, burn))
 
 
 def test_forged_answers_to_coordinators():
@@ -523,7 +532,7 @@ def test_forged_answers_to_coordinators():
         client.receive(0.2)
         assert not client.inbox, client.inbox
         attacker.cluster.start("lock_manager.TIM3.0")
-        answers = [client.answer(identity, 15) for identity in asked]
+        answers = [client.answer(identity) for identity in asked]
         assert answers[0] == answers[-1] and answers[0][0] == TYPES["Transaction"], answers
 
 
@@ -566,7 +575,7 @@ class Impostor:
                 for envelope in unpacker:
                     self.answer(peer, envelope)
             return done()
-        poll(told_and_done, 10, "lies to be told")
+        poll(told_and_done, what="lies to be told")
 
     def lie_to(self, stats, count):
         """Until the one lied to has refused that many."""
@@ -597,12 +606,12 @@ def test_impostor_of_the_collateral_token():
                               (kind, *claim[:3], claim[3] + 1, extra)):
                     yield name, dict(receipt=receipt(attacker.key("TIM3.vault"), *wrong), code=20)
         return of
-    with attack(sweep_ms=300) as attacker:
+    with attack(SOON) as attacker:
         requested, burned = fresh(), fresh()
-        burn = attacker.burn(burned, "alice", 10)
         told = dict(VaultLock=lies(("VaultLocked", "vault_locked", 0), ("VaultRefused", "vault_refused", 20)),
                     VaultUnlock=lies(("VaultUnlocked", "vault_unlocked", BURN)))
         with Impostor(attacker.cluster, usda, told) as impostor:
+            burn = attacker.burn(burned, "alice", 10)
             connection = attacker.connection("coordinator.TIM3.7", locks)
             body = dict(account="alice", amount=amount(10))
             connection.send(locks, "Lock", dict(body, tx=requested))
@@ -622,14 +631,14 @@ def test_impostor_of_the_token_ledger():
                 yield name, dict(receipt=mac, code=24, balance=amount(0), supply=amount(0), time_us=0)
             yield name, dict(receipt=body["receipt"], code=24, balance=amount(0), supply=amount(0), time_us=0)
             yield name, dict(receipt=other, code=24, balance=amount(0), supply=amount(0), time_us=0)
-    with attack(sweep_ms=300) as attacker:
+    with attack(SOON) as attacker:
         tx, voided = fresh(), fresh()
         lock = attacker.lock(voided, "alice", 10)
         other = must("Voided", knock(attacker, DOORS[1], lock, tx=voided, account="alice",
                                      units=10))["receipt"]
         attacker.release(VOID, voided, "alice", 10, other)
-        attacker.lock(tx, "alice", 10)
         with Impostor(attacker.cluster, tokens, dict(Resolve=lies)) as impostor:
+            attacker.lock(tx, "alice", 10)
             impostor.lie_to(lambda: attacker.stats(locks), 10)
             assert attacker.lock_state(tx) == 2
 
@@ -647,10 +656,10 @@ def test_impostor_of_the_collateral_ledger():
                                                                                     *claim, VOID)):
             yield "Released", dict(receipt=receipt(attacker.key("TIM3.evidence"), *wrong))
         yield "Released", dict(receipt=body["receipt"])
-    with attack(sweep_ms=300) as attacker:
+    with attack(SOON) as attacker:
         tx = fresh()
-        attacker.burn(tx, "alice", 10)
         with Impostor(attacker.cluster, locks, dict(Release=lies)) as impostor:
+            attacker.burn(tx, "alice", 10)
             impostor.lie_to(lambda: attacker.stats(tokens), 7)
             assert attacker.ask("client", tokens, "GetRecord", tx=tx)[1]["status"] == 1
 
@@ -664,14 +673,14 @@ def test_impostor_speaks_for_the_router():
         yield "Published", dict(source=locks, seq=6)
         yield "Registered", dict(generation=1)
         yield "Agents", dict(generation=1, items=[])
-    with attack(sweep_ms=300) as attacker:
+    with attack(SOON) as attacker:
         attacker.cluster.kill("router.-.0")
         tx = fresh()
-        voided = must("Voided", knock(attacker, DOORS[1], attacker.lock(tx, "alice", 10), tx=tx, account="alice",
-                                      units=10))["receipt"]
+        attacker.lock(fresh(), "alice", 10)  # an event, which waits for the router
         with Impostor(attacker.cluster, usda, dict(VaultLock=lies, VaultUnlock=lies)) as impostor:
+            burn = attacker.burn(tx, "alice", 10)
             attacker.connection("coordinator.TIM3.7", locks).send(locks, "Release", dict(
-                reason=VOID, tx=tx, account="alice", amount=amount(10), receipt=voided))
+                reason=BURN, tx=tx, account="alice", amount=amount(10), receipt=burn))
             impostor.lie_until(lambda: impostor.told >= 8)
             assert attacker.stats(locks)["events_waiting"] > 0
         assert attacker.cluster.running(locks)
@@ -724,7 +733,7 @@ def race(attacker, agent, kind, bodies):
         order = random.sample(range(len(bodies)), len(bodies))
         asked.append({place: side.send(agent, kind, bodies[place]) for place in order})
     for place in range(len(bodies)):
-        first, second = (side.answer(ids[place], 10) for side, ids in zip(sides, asked))
+        first, second = (side.answer(ids[place]) for side, ids in zip(sides, asked))
         assert first == second, (first, second)
         yield first[1]
 
@@ -756,7 +765,7 @@ def both_coordinators(client, kind, bodies):
     """The same requests to both real coordinators, through the front; their answers, in pairs."""
     asked = [[client.send(f"coordinator.TIM3.{shard}", kind, body, body["account"]) for shard in order]
              for body, order in ((body, random.sample((0, 1), 2)) for body in bodies)]
-    return [[client.answer(identity, 15) for identity in pair] for pair in asked]
+    return [[client.answer(identity) for identity in pair] for pair in asked]
 
 
 def test_two_real_coordinators_race():
@@ -792,7 +801,7 @@ def test_coordinators_disagree():
                 for kind, units, shard in asks]
             done = []
             for kind, units, identity in sent:
-                answer, body = client.answer(identity, 15)
+                answer, body = client.answer(identity)
                 if answer == TYPES["Error"]:
                     assert body["name"] == "id_reused", body
                 else:
@@ -816,7 +825,7 @@ def test_two_requests_under_one_id():
             if first == second == "Redeem":
                 continue
             client.socket.send(b"".join(data for _, data in frame))
-            done, not_done = (client.answer(identity, 15) for identity, _ in frame)
+            done, not_done = (client.answer(identity) for identity, _ in frame)
             assert done[0] == TYPES["Transaction"], done
             name = not_done[1].get("name")
             if name == "not_ready":
@@ -835,7 +844,10 @@ def test_resolve_races_mint():
         before, held, minted = attacker.supply(), attacker.client.holding("alice"), 0
         minting = attacker.connection("coordinator.TIM3.7", tokens)
         voiding = attacker.connection("lock_manager.TIM3.0", tokens)
-        for i in range(50):
+        for i in itertools.count():
+            if i >= 50 and 0 < minted < 10 * i:
+                break  # each side has won some
+            assert i < 1000, "the race was no race"
             tx = fresh()
             body = dict(tx=tx, account="alice", amount=amount(10))
             body["receipt"] = attacker.lock(tx, "alice", 10)
@@ -845,7 +857,7 @@ def test_resolve_races_mint():
             for connection, kind in asks:
                 sent.append((connection, connection.send(tokens, kind, body)))
                 time.sleep(random.choice((0, 0, 0.0002)))
-            answers = [connection.answer(identity, 10) for connection, identity in sent]
+            answers = [connection.answer(identity) for connection, identity in sent]
             assert all(answer == answers[0] for answer in answers), answers
             kind, answer = answers[0]
             if kind == TYPES["Minted"]:
@@ -854,7 +866,6 @@ def test_resolve_races_mint():
             else:
                 assert kind == TYPES["Voided"]
                 attacker.release(VOID, tx, "alice", 10, answer["receipt"])
-        assert 0 < minted < 500, "the race was no race"
         assert attacker.supply() == before + minted
         assert attacker.client.holding("alice") == held - minted * SCALE
 
@@ -967,7 +978,7 @@ def test_flood():
             asked += [identity for identity, _ in sent]
         tally = dict(ok=0, overloaded=0)
         for identity in asked:
-            kind, body = client.answer(identity, 10)
+            kind, body = client.answer(identity)
             name = "ok" if kind == TYPES["Transaction"] else body["name"]
             tally[name] = tally.get(name, 0) + 1
         assert set(tally) == {"ok", "overloaded"} and sum(tally.values()) == many, tally

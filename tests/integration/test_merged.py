@@ -12,6 +12,7 @@ import subprocess
 import harness
 from harness import Cluster
 from load import Load
+from tim3_wire import PATIENT
 from test_backup import (test_backups_under_load, test_hold_ends_by_itself, test_older_router_is_found_out,  # noqa: F401
                          test_older_collateral_token_is_refused_after_a_clean_stop, test_one_commit_is_enough)
 from test_import import test_agents_killed_while_importing  # noqa: F401
@@ -27,7 +28,7 @@ def test_the_other_way_of_running_is_refused():
         for cluster in (merged, split):
             load = Load(cluster, seed=3, outstanding=20)
             load.start()
-            load.advance(50, 30)
+            load.advance(50)
             load.resolve()
         for cluster, address, word in ((merged, "lock_manager.TIM3.0", "split"),
                                        (split, "coordinator.TIM3.0", "merged")):
@@ -41,14 +42,14 @@ def test_the_other_way_of_running_is_refused():
             if word == "merged":
                 cluster.kill("lock_manager.TIM3.0")
                 cluster.kill("token_manager.TIM3.0")
-            done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENT)
             assert done.returncode == 100 and "configure" in done.stderr, (done.returncode, done.stderr)
 
 
 def test_a_ledger_beside_a_hosted_one_is_refused():
     with Cluster() as cluster:
         done = subprocess.run([cluster.exe("tim3-token-manager"), "--config", cluster.config, "--data", cluster.dir,
-                               "--asset", "TIM3", "--shard", "0"], capture_output=True, text=True, timeout=20)
+                               "--asset", "TIM3", "--shard", "0"], capture_output=True, text=True, timeout=PATIENT)
         assert done.returncode == 100 and "coordinator.TIM3.0 runs this ledger" in done.stderr, done.stderr
 
 

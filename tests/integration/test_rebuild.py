@@ -12,7 +12,7 @@ import time
 import harness
 from harness import Cluster, home_of, needs, poll
 from load import Load
-from tim3_wire import NoAnswer, Refused, number
+from tim3_wire import PATIENT, NoAnswer, Refused, number
 
 SEED = int(os.environ.get("TIM3_SEED", "1"))
 STATE_MANAGER = "state_manager.-.0"
@@ -24,7 +24,7 @@ def grown(cluster, requests, seed):
     """A cluster with some history behind it, all settled."""
     load = Load(cluster, seed=seed, outstanding=200)
     load.start()
-    load.advance(requests, 60)
+    load.advance(requests)
     load.resolve()
     cluster.audit()
     return load
@@ -66,6 +66,8 @@ def test_coordinators_lose_their_stores():
         for turn in range(6):
             load.advance(100)
             victim = victims[turn % len(victims)]
+            # others decided these requests, perhaps, before it has made its store again
+            poll(lambda: os.path.isdir(cluster.store_of(victim)), what=f"the store of {victim}")
             cluster.kill(victim, rng.choice((signal.SIGTERM, signal.SIGKILL)))
             cluster.delete_store(victim)
             cluster.start(victim)
@@ -116,11 +118,18 @@ def test_rebuild_killed_at_each_commit():
 
 def died(cluster, client):
     """Whether the state manager crashes before it has read all of the log."""
-    while cluster.running(STATE_MANAGER):
-        end = stat(client, "state_manager.-", "event_log_end_offset", 0.2)
-        if end and stat(client, "state_manager.-", "event_log_next_offset", 0.2) == end:
-            return False
-    return True
+    wait = 0.2
+
+    def end():
+        nonlocal wait
+        if not cluster.running(STATE_MANAGER):
+            return "died"
+        last = stat(client, "state_manager.-", "event_log_end_offset", wait)
+        if last and stat(client, "state_manager.-", "event_log_next_offset", wait) == last:
+            return "read all"
+        wait = min(1.5 * wait, 5.0)  # a slow machine needs longer to answer
+        return None
+    return poll(end, what="the state manager to die, or to read all") == "died"
 
 
 def test_rebuild_killed_at_random():
@@ -154,7 +163,7 @@ def refuse_copy(cluster, address):
     os.rename(store, store + ".original")
     shutil.copytree(store + ".original", store)
     cluster.start(address)
-    status = cluster.process(address).wait(timeout=10)
+    status = cluster.process(address).wait(timeout=PATIENT)
     assert status == EXIT_PERMANENT, f"{address} on a copy ended with {status}"
     assert "is a copy of a store of " + home_of(address) in cluster.log_of(address)
     shutil.rmtree(store)
@@ -168,7 +177,7 @@ def test_second_process_is_refused():
         load.start()
         for address, command in cluster.commands.items():
             load.advance(30)
-            second = subprocess.run(command, capture_output=True, text=True, timeout=10)
+            second = subprocess.run(command, capture_output=True, text=True, timeout=PATIENT)
             assert second.returncode == EXIT_PERMANENT, f"a second {address} ended with {second.returncode}"
             assert "is in use by" in second.stderr, second.stderr
             assert cluster.running(address)
@@ -186,7 +195,7 @@ def test_store_of_another_agent_is_refused():
         shutil.rmtree(os.path.join(store, TOKEN_MANAGER))
         os.rename(os.path.join(store, "lock_manager.TIM3.0"), os.path.join(store, TOKEN_MANAGER))
         cluster.start(TOKEN_MANAGER)
-        poll(lambda: not cluster.running(TOKEN_MANAGER), 10, "the wrong store to be refused")
+        poll(lambda: not cluster.running(TOKEN_MANAGER), what="the wrong store to be refused")
         assert cluster.processes[TOKEN_MANAGER].returncode == EXIT_PERMANENT
         assert "lock_manager.TIM3.0" in cluster.log_of(TOKEN_MANAGER)
 

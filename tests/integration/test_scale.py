@@ -9,9 +9,9 @@ import signal
 import subprocess
 
 import harness
-from harness import Cluster, ROOT, needs, poll
+from harness import LONGEST, ROOT, Cluster, needs, poll
 from load import Load
-from tim3_wire import number
+from tim3_wire import PATIENT, number
 
 SEED = int(os.environ.get("TIM3_SEED", "1"))
 SUPERVISOR = os.path.join(ROOT, "scripts", "supervisor")
@@ -35,7 +35,7 @@ def all_work(load, count):
         return all(completed(load, shard(i)) > 0 for i in range(count))
     if os.environ.get("TIM3_CRITICAL_PATH") == "merged":
         load.shards = [shard(i) for i in range(count)]
-    poll(spread, 20, f"each of {count} coordinators to have completed something")
+    poll(spread, what=f"each of {count} coordinators to have completed something")
     load.shards = []
 
 
@@ -60,7 +60,7 @@ def scale_by_hand(how):
         for i in reversed(range(1, MOST)):
             cluster.kill(shard(i), how)
             load.advance(50)
-        poll(lambda: alive(load) == {shard(0)}, 20, "the registry to know one coordinator")
+        poll(lambda: alive(load) == {shard(0)}, what="the registry to know one coordinator")
         load.advance(200)
         load.finish()
 
@@ -92,8 +92,8 @@ class Supervised(Cluster):
     """A cluster whose processes s6 starts, through scripts/supervisor."""
 
     def call(self, *arguments):
-        return subprocess.run([SUPERVISOR, *arguments, "--data", self.dir], capture_output=True, text=True,
-                              timeout=90, stdin=subprocess.DEVNULL,
+        return subprocess.run([SUPERVISOR, *arguments, "--data", self.dir, "--timeout", str(int(PATIENT))],
+                              capture_output=True, text=True, timeout=LONGEST, stdin=subprocess.DEVNULL,
                               env=dict(os.environ, TIM3_BIN=harness.BIN))
 
     def supervisor(self, *arguments, status=0):
@@ -147,7 +147,7 @@ def killed_agent_comes_back(cluster, address):
     def back():
         now = cluster.status()[address]
         return now["state"] == "ready" and now["pid"] != before["pid"]
-    poll(back, 20, f"s6 to start {address} again")
+    poll(back, what=f"s6 to start {address} again")
 
 
 def test_scale_with_the_supervisor():
@@ -167,7 +167,7 @@ def test_scale_with_the_supervisor():
         load.finish()
         cluster.supervisor("stop")
         cluster.supervisor("status", status=3)
-        assert processes_of(cluster.dir) == []
+        poll(lambda: processes_of(cluster.dir) == [], what="the last process to end")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 /*  tables.c - totals against records, indexes against states, histories against balances.  */
 #include "tables.h"
+#include "../unit/deadlines.h"
 #include "agent/due.h"
 #include "disk.h"
 #include "wire/run.h"
@@ -43,23 +44,11 @@ static unsigned count_places (const place_t *place, tim3_table_t lists, uint64_t
     return places;
 }
 
-/*  Every deadline has its lists, and no list is of none. Returns how many records are open in all of them.  */
 static uint64_t count_open (const place_t *place, tim3_table_t deadlines, tim3_table_t lists)
 {
-    tim3_key_t key = tim3_key_empty ();
-    tim3_deadline_t deadline;
-    uint64_t open = 0;
-    uint64_t list_count = 0;
-    while (next (place, deadlines, &key, &deadline)) {
-        AGREE (deadline.open > 0 && deadline.first <= deadline.last, "a deadline of nothing");
-        for (uint64_t number = deadline.first; number <= deadline.last; number++, list_count++) {
-            tim3_key_t at = key;
-            tim3_key_add_u64 (&at, number);
-            AGREE (tim3_store_has (place->store, lists, &at), "a deadline lacks a list");
-        }
-        open += deadline.open;
-    }
-    AGREE (count (place, lists) == list_count, "a list of no deadline");
+    uint64_t open;
+    const char *wrong = deadlines_count (place->store, deadlines, lists, &open);
+    AGREE (!wrong, wrong);
     return open;
 }
 

@@ -1,5 +1,6 @@
 /*  bench.c - one core on the bench.  */
 #include "bench.h"
+#include "deadlines.h"
 #include "runs.h"
 
 #include <check.h>
@@ -363,20 +364,9 @@ const void *bench_event (uint64_t number, uint64_t type)
 
 uint64_t bench_unfinished (tim3_table_t deadlines, tim3_table_t lists)
 {
-    tim3_key_t key = tim3_key_empty ();
-    tim3_deadline_t deadline;
-    uint64_t open = 0;
-    uint64_t list_count = 0;
-    while (tim3_store_seek (s_store, deadlines, TIM3_SEEK_GT, &key, &deadline)) {
-        ck_assert (deadline.open > 0 && deadline.first <= deadline.last);
-        for (uint64_t number = deadline.first; number <= deadline.last; number++, list_count++) {
-            tim3_key_t list = key;
-            tim3_key_add_u64 (&list, number);
-            ck_assert (tim3_store_has (s_store, lists, &list));
-        }
-        open += deadline.open;
-    }
-    ck_assert_uint_eq (memory_store_count (s_store, lists), list_count);
+    uint64_t open;
+    const char *wrong = deadlines_count (s_store, deadlines, lists, &open);
+    ck_assert_msg (!wrong, "%s", wrong);
     return open;
 }
 

@@ -10,6 +10,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#define PATIENT_MS 60000 /* more than a slow machine needs for anything here */
+
 static char s_endpoint[64];
 static pthread_t s_thread;
 static atomic_bool s_stop;
@@ -71,11 +73,11 @@ static void *s_socket;
 
 static void begin (void)
 {
-    int patience = 20;
+    int pause_ms = 20;
     snprintf (s_endpoint, sizeof s_endpoint, "ipc:///tmp/tim3-test-client-%d.sock", (int) getpid ());
     s_context = zmq_ctx_new ();
     s_socket = zmq_socket (s_context, ZMQ_ROUTER);
-    zmq_setsockopt (s_socket, ZMQ_RCVTIMEO, &patience, sizeof patience);
+    zmq_setsockopt (s_socket, ZMQ_RCVTIMEO, &pause_ms, sizeof pause_ms);
     ck_assert_int_eq (zmq_bind (s_socket, s_endpoint), 0);
     atomic_store (&s_stop, false);
     atomic_store (&s_seconds, 0);
@@ -83,6 +85,8 @@ static void begin (void)
     ck_assert_int_eq (pthread_create (&s_thread, NULL, stand_in, s_socket), 0);
     s_client = tim3_client_new (s_endpoint);
     ck_assert_ptr_nonnull (s_client);
+    tim3_client_set_timeout_ms (s_client, PATIENT_MS);
+    tim3_client_set_retry_ms (s_client, PATIENT_MS);
 }
 
 static void end (void)
@@ -93,6 +97,7 @@ static void end (void)
     pthread_join (s_thread, NULL);
     zmq_close (s_socket);
     zmq_ctx_term (s_context);
+    unlink (s_endpoint + strlen ("ipc://"));
 }
 
 static const tim3_answer_t *call (const char *account)
@@ -100,6 +105,22 @@ static const tim3_answer_t *call (const char *account)
     tim3_account_only_t body = {0};
     strcpy (body.account, account);
     return tim3_client_call (s_client, "token_manager.TIM3", account, TIM3_MSG_GET_BALANCE, &body);
+}
+
+/*  Gives it a short time, and more where the machine was too slow to ask twice, and to hear all of it, in that.  */
+static const tim3_answer_t *call_until_sent_again (const char *account, tim3_result_t code)
+{
+    const tim3_answer_t *answer = NULL;
+    for (uint64_t timeout_ms = 300; timeout_ms < PATIENT_MS; timeout_ms *= 2) {
+        tim3_client_set_timeout_ms (s_client, timeout_ms);
+        answer = call (account);
+        ck_assert_ptr_nonnull (answer->error);
+        if (answer->sends > 1 && answer->error->code == code)
+            break;
+    }
+    ck_assert_uint_eq (answer->error->code, code);
+    ck_assert_uint_gt (answer->sends, 1);
+    return answer;
 }
 
 START_TEST (answers)
@@ -123,11 +144,7 @@ END_TEST
 
 START_TEST (reports_the_refusal_at_the_deadline)
 {
-    tim3_client_set_timeout_ms (s_client, 300);
-    const tim3_answer_t *answer = call ("refused");
-    ck_assert_ptr_nonnull (answer->error);
-    ck_assert_uint_eq (answer->error->code, TIM3_OVERLOADED);
-    ck_assert_uint_gt (answer->sends, 1);
+    call_until_sent_again ("refused", TIM3_OVERLOADED);
 }
 END_TEST
 
@@ -144,11 +161,8 @@ END_TEST
 
 START_TEST (silence_is_no_answer)
 {
-    tim3_client_set_timeout_ms (s_client, 300);
     tim3_client_set_retry_ms (s_client, 50);
-    const tim3_answer_t *answer = call ("silent");
-    ck_assert_uint_eq (answer->error->code, TIM3_NO_ANSWER);
-    ck_assert_uint_gt (answer->sends, 1);
+    call_until_sent_again ("silent", TIM3_NO_ANSWER);
     ck_assert_uint_eq (tim3_client_outstanding (s_client), 0);
 }
 END_TEST
@@ -162,7 +176,7 @@ START_TEST (many_leave_as_one_message)
         tim3_client_submit (s_client, "token_manager.TIM3", "alice", TIM3_MSG_GET_BALANCE, &body, &tags[i]);
     ck_assert_uint_eq (tim3_client_outstanding (s_client), 100);
     while (tim3_client_outstanding (s_client) > 0) {
-        const tim3_answer_t *answer = tim3_client_poll (s_client, 1000);
+        const tim3_answer_t *answer = tim3_client_poll (s_client, PATIENT_MS);
         ck_assert_ptr_nonnull (answer);
         ck_assert_ptr_eq (answer->tag, &tags[answered++]);
     }
@@ -177,7 +191,7 @@ START_TEST (call_keeps_other_answers)
     uint64_t handle =
         tim3_client_submit (s_client, "token_manager.TIM3", "bob", TIM3_MSG_GET_BALANCE, &body, &body);
     ck_assert_str_eq (((const tim3_account_t *) call ("alice")->body)->account, "alice");
-    const tim3_answer_t *answer = tim3_client_poll (s_client, 1000);
+    const tim3_answer_t *answer = tim3_client_poll (s_client, PATIENT_MS);
     ck_assert_ptr_nonnull (answer);
     ck_assert (answer->handle == handle && answer->tag == &body);
     ck_assert_str_eq (((const tim3_account_t *) answer->body)->account, "bob");
