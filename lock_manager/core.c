@@ -60,9 +60,10 @@ static tim3_key_t totals_key (void)
 
 static void read_totals (self_t *self, tim3_env_t *env, tim3_lock_totals_t *totals)
 {
-    tim3_key_t key = totals_key ();
-    if (!self->totals_read)
+    if (!self->totals_read) {
+        tim3_key_t key = totals_key ();
         tim3_store_read (tim3_env_store (env), TIM3_TABLE_LOCK_TOTALS, &key, &self->totals);
+    }
     self->totals_read = true;
     *totals = self->totals;
 }
@@ -87,7 +88,8 @@ static void end_batch (void *state, tim3_env_t *env)
 
 static bool read_item (tim3_env_t *env, tim3_table_t table, const tim3_id_t *tx, tim3_lock_item_t *item)
 {
-    tim3_key_t key = tim3_key_id (tx);
+    tim3_key_t key;
+    tim3_key_set_id (&key, tx);
     return tim3_store_read (tim3_env_store (env), table, &key, item);
 }
 
@@ -107,7 +109,8 @@ static tim3_table_t table_of (const tim3_lock_item_t *item)
 
 static void write_item (tim3_env_t *env, const tim3_lock_item_t *item)
 {
-    tim3_key_t key = tim3_key_id (&item->tx);
+    tim3_key_t key;
+    tim3_key_set_id (&key, &item->tx);
     tim3_store_write (tim3_env_store (env), table_of (item), &key, item);
 }
 

@@ -83,6 +83,9 @@ tim3_key_t tim3_key_empty (void);
 tim3_key_t tim3_key_text (const char *text);
 tim3_key_t tim3_key_u64 (uint64_t number);
 tim3_key_t tim3_key_id (const tim3_id_t *id);
+/*  The same in its place, for where every message makes one: a key is large, and to return it is to copy it.  */
+void tim3_key_set_text (tim3_key_t *key, const char *text);
+void tim3_key_set_id (tim3_key_t *key, const tim3_id_t *id);
 void tim3_key_add_text (tim3_key_t *key, const char *text);
 void tim3_key_add_u64 (tim3_key_t *key, uint64_t number);
 void tim3_key_add_u8 (tim3_key_t *key, uint8_t number);
