@@ -129,6 +129,16 @@ static bool read_holding (tim3_env_t *env, const char *account, tim3_holding_t *
     return found;
 }
 
+/*  Evidence is checked first, and what it is about is there when that is done.  */
+static void fetch (tim3_env_t *env, unsigned op, const tim3_vault_move_t *ask)
+{
+    tim3_key_t key;
+    set_record_key (&key, op, &ask->tx, ask->vault);
+    tim3_store_fetch (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key);
+    tim3_key_set_text (&key, ask->account);
+    tim3_store_fetch (tim3_env_store (env), TIM3_TABLE_HOLDING, &key);
+}
+
 /*  Adds to an account and returns what it then holds. Cannot overflow: the sum of all is at most issued.  */
 static tim3_amount_t credit (self_t *self, tim3_env_t *env, const char *account, tim3_amount_t amount)
 {
@@ -326,6 +336,7 @@ static void on_vault_lock (void *state, tim3_env_t *env, const void *body)
     tim3_collateral_record_t record;
 
     ask.reason = 0;
+    fetch (env, TIM3_COLLATERAL_OP_LOCK, &ask);
     const tim3_key_secret_t *key = check_vault (self, env, TIM3_RECEIPT_KIND_VAULT_LOCK, &ask);
     if (!key)
         return;

@@ -97,6 +97,16 @@ static void write_account (tim3_env_t *env, const tim3_account_t *account)
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_ACCOUNT, &key, account);
 }
 
+/*  Evidence is checked first, and what it is about is there when that is done.  */
+static void fetch (tim3_env_t *env, const tim3_id_t *tx, const char *account)
+{
+    tim3_key_t key;
+    tim3_key_set_id (&key, tx);
+    tim3_store_fetch (tim3_env_store (env), TIM3_TABLE_RECORD, &key);
+    tim3_key_set_text (&key, account);
+    tim3_store_fetch (tim3_env_store (env), TIM3_TABLE_ACCOUNT, &key);
+}
+
 /*  An account as a decision finds it: read once, judged, and changed if all is well.  */
 typedef struct {
     tim3_account_t account;
@@ -320,6 +330,7 @@ static void on_mint (void *state, tim3_env_t *env, const void *body)
     tim3_ledger_t ledger;
     holder_t holder;
 
+    fetch (env, &ask->tx, ask->account);
     if (!check_fields (env, &ask->tx, ask->account, ask->amount)
         || (!check_receipt (self, env, &lock, &ask->receipt) && !TIM3_CANARY_IS (3)))
         return;

@@ -13,6 +13,7 @@
     the batch took to the next: however often that happens, the table does not grow.
 */
 #include "store/memtable.h"
+#include "base/fetch.h"
 #include "base/log.h"
 #include "store/memtable_tree.h"
 
@@ -385,6 +386,14 @@ void tim3_memtable_clear (tim3_memtable_t *self)
 bool tim3_memtable_get (const tim3_memtable_t *self, const uint8_t *key, size_t key_size, tim3_memrow_t *row)
 {
     return show (find (self, hash_of (self, key, key_size), key, key_size), row);
+}
+
+void tim3_memtable_fetch (const tim3_memtable_t *self, const uint8_t *key, size_t key_size)
+{
+    uint64_t hash = hash_of (self, key, key_size);
+    const shard_t *shard = shard_of (self, hash);
+    if (is_filled (self, shard))
+        tim3_fetch (&shard->slots[hash & shard->mask]);
 }
 
 /*  The tree goes on with the next table where one ends.  */

@@ -155,6 +155,12 @@ bool tim3_store_read (tim3_store_t *self, tim3_table_t table, const tim3_key_t *
     return true;
 }
 
+void tim3_store_fetch (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key)
+{
+    if (self->ops->fetch)
+        self->ops->fetch (self, table, key);
+}
+
 void tim3_store_write (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const void *record)
 {
     tim3_buffer_clear (&self->scratch);

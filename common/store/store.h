@@ -120,6 +120,8 @@ typedef struct {
 typedef struct {
     bool (*get) (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const uint8_t **value,
                  size_t *size);
+    /* NULL where there is nothing to gain */
+    void (*fetch) (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
     void (*put) (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
                  size_t size);
     void (*del) (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
@@ -155,6 +157,8 @@ struct tim3_store {
     leaves record zeroed when not. RAW members point into the store and live until the next change.  */
 bool tim3_store_read (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, void *record);
 void tim3_store_write (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const void *record);
+/*  The key will be looked up soon: what is in memory, but in no cache, is asked for meanwhile. Reads and changes nothing.  */
+void tim3_store_fetch (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
 bool tim3_store_has (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
 void tim3_store_delete (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
 bool tim3_store_seek (tim3_store_t *self, tim3_table_t table, tim3_seek_t how, tim3_key_t *key, void *record);

@@ -54,6 +54,13 @@ static bool view_get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *
     return !failed (self) && there;
 }
 
+static void view_fetch (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key)
+{
+    view_t *self = (view_t *) base;
+    tim3_key_t room;
+    tim3_store_fetch (self->shared, table, key_below (self, table, key, &room));
+}
+
 static void view_put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
                       size_t size)
 {
@@ -146,6 +153,7 @@ static void view_close (tim3_store_t *base)
 }
 
 static const tim3_store_ops_t s_ops = {.get = view_get,
+                                       .fetch = view_fetch,
                                        .put = view_put,
                                        .del = view_delete,
                                        .seek = view_seek,
