@@ -60,9 +60,10 @@ static tim3_key_t totals_key (void)
 
 static void read_totals (self_t *self, tim3_env_t *env, tim3_lock_totals_t *totals)
 {
-    tim3_key_t key = totals_key ();
-    if (!self->totals_read)
+    if (!self->totals_read) {
+        tim3_key_t key = totals_key ();
         tim3_store_read (tim3_env_store (env), TIM3_TABLE_LOCK_TOTALS, &key, &self->totals);
+    }
     self->totals_read = true;
     *totals = self->totals;
 }
@@ -87,8 +88,17 @@ static void end_batch (void *state, tim3_env_t *env)
 
 static bool read_item (tim3_env_t *env, tim3_table_t table, const tim3_id_t *tx, tim3_lock_item_t *item)
 {
-    tim3_key_t key = tim3_key_id (tx);
+    tim3_key_t key;
+    tim3_key_set_id (&key, tx);
     return tim3_store_read (tim3_env_store (env), table, &key, item);
+}
+
+/*  Evidence is checked first, and what it is about is there when that is done.  */
+static void fetch_item (tim3_env_t *env, tim3_table_t table, const tim3_id_t *tx)
+{
+    tim3_key_t key;
+    tim3_key_set_id (&key, tx);
+    tim3_store_fetch (tim3_env_store (env), table, &key);
 }
 
 /*  Reads the record at a place: its table number, then its tx.  */
@@ -107,7 +117,8 @@ static tim3_table_t table_of (const tim3_lock_item_t *item)
 
 static void write_item (tim3_env_t *env, const tim3_lock_item_t *item)
 {
-    tim3_key_t key = tim3_key_id (&item->tx);
+    tim3_key_t key;
+    tim3_key_set_id (&key, &item->tx);
     tim3_store_write (tim3_env_store (env), table_of (item), &key, item);
 }
 
@@ -364,6 +375,7 @@ static void on_vault_locked (void *state, tim3_env_t *env, const void *body)
     tim3_lock_item_t item;
     tim3_lock_totals_t totals;
 
+    fetch_item (env, TIM3_TABLE_LOCK, &answer->tx);
     if (!check_vault (self, TIM3_RECEIPT_KIND_VAULT_LOCKED, answer, 0)
         || !find_requested (self, env, &answer->tx, answer->account, answer->amount, &item))
         return;
@@ -455,6 +467,7 @@ static void on_settle (void *state, tim3_env_t *env, const void *body)
 static bool settle_one (self_t *self, tim3_env_t *env, const tim3_receipt_t *ask)
 {
     tim3_lock_item_t item;
+    fetch_item (env, TIM3_TABLE_LOCK, &ask->tx);
     return (is_proven (self, TIM3_RECEIPT_KIND_MINT, &ask->tx, ask->account, ask->amount, &ask->receipt, 0)
             || TIM3_CANARY_IS (15))
            && read_item (env, TIM3_TABLE_LOCK, &ask->tx, &item)

@@ -32,27 +32,28 @@ typedef struct {
 /*  Faucet and transfers share one space of ids, for they share the caller's request ids. Each vault operation of
     each vault has its own: a lock and its undoing carry the same tx, and what one asset's ledgers do must
     not stand in the way of another's.  */
-static tim3_key_t record_key (unsigned op, const tim3_id_t *tx, const char *vault)
+static void set_record_key (tim3_key_t *key, unsigned op, const tim3_id_t *tx, const char *vault)
 {
-    tim3_key_t key = tim3_key_empty ();
-    tim3_key_add_u8 (&key, op == TIM3_COLLATERAL_OP_TRANSFER ? TIM3_COLLATERAL_OP_FAUCET : (uint8_t) op);
-    tim3_key_add_id (&key, tx);
-    tim3_key_add_text (&key, vault);
-    return key;
+    key->size = 0;
+    tim3_key_add_u8 (key, op == TIM3_COLLATERAL_OP_TRANSFER ? TIM3_COLLATERAL_OP_FAUCET : (uint8_t) op);
+    tim3_key_add_id (key, tx);
+    tim3_key_add_text (key, vault);
 }
 
 static bool read_record (tim3_env_t *env, const tim3_id_t *tx, const tim3_collateral_record_t *asked,
                          tim3_collateral_record_t *record)
 {
-    tim3_key_t key = record_key (asked->op, tx, asked->vault);
+    tim3_key_t key;
+    set_record_key (&key, asked->op, tx, asked->vault);
     return tim3_store_read (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
 }
 
 static tim3_collateral_totals_t *read_totals (self_t *self, tim3_env_t *env)
 {
-    tim3_key_t key = tim3_key_text ("totals");
-    if (!self->totals_read)
+    if (!self->totals_read) {
+        tim3_key_t key = tim3_key_text ("totals");
         tim3_store_read (tim3_env_store (env), TIM3_TABLE_COLLATERAL_TOTALS, &key, &self->totals);
+    }
     self->totals_read = true;
     return &self->totals;
 }
@@ -84,10 +85,10 @@ static void write_vault (self_t *self, tim3_env_t *env)
 
 static const tim3_vault_t *read_vault (self_t *self, tim3_env_t *env, const char *name)
 {
-    tim3_key_t key = tim3_key_text (name);
     if (strcmp (self->vault.vault, name) == 0)
         return &self->vault;
     write_vault (self, env);
+    tim3_key_t key = tim3_key_text (name);
     if (!tim3_store_read (tim3_env_store (env), TIM3_TABLE_VAULT, &key, &self->vault))
         strcpy (self->vault.vault, name);
     return &self->vault;
@@ -112,24 +113,37 @@ static void end_batch (void *state, tim3_env_t *env)
 static void write_record (self_t *self, tim3_env_t *env, const tim3_id_t *tx,
                           const tim3_collateral_record_t *record)
 {
-    tim3_key_t key = record_key (record->op, tx, record->vault);
+    tim3_key_t key;
+    set_record_key (&key, record->op, tx, record->vault);
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
     change_totals (self, env)->operations++;
 }
 
 static bool read_holding (tim3_env_t *env, const char *account, tim3_holding_t *holding)
 {
-    tim3_key_t key = tim3_key_text (account);
+    tim3_key_t key;
+    tim3_key_set_text (&key, account);
     bool found = tim3_store_read (tim3_env_store (env), TIM3_TABLE_HOLDING, &key, holding);
     if (!found)
         strcpy (holding->account, account);
     return found;
 }
 
+/*  Evidence is checked first, and what it is about is there when that is done.  */
+static void fetch (tim3_env_t *env, unsigned op, const tim3_vault_move_t *ask)
+{
+    tim3_key_t key;
+    set_record_key (&key, op, &ask->tx, ask->vault);
+    tim3_store_fetch (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key);
+    tim3_key_set_text (&key, ask->account);
+    tim3_store_fetch (tim3_env_store (env), TIM3_TABLE_HOLDING, &key);
+}
+
 /*  Adds to an account and returns what it then holds. Cannot overflow: the sum of all is at most issued.  */
 static tim3_amount_t credit (self_t *self, tim3_env_t *env, const char *account, tim3_amount_t amount)
 {
-    tim3_key_t key = tim3_key_text (account);
+    tim3_key_t key;
+    tim3_key_set_text (&key, account);
     tim3_holding_t holding;
     if (!read_holding (env, account, &holding))
         change_totals (self, env)->accounts++;
@@ -141,7 +155,8 @@ static tim3_amount_t credit (self_t *self, tim3_env_t *env, const char *account,
 /*  Takes from an account if it holds as much; else fills the record's refusal and returns false.  */
 static bool debit (tim3_env_t *env, tim3_collateral_record_t *record)
 {
-    tim3_key_t key = tim3_key_text (record->account);
+    tim3_key_t key;
+    tim3_key_set_text (&key, record->account);
     tim3_holding_t holding;
     read_holding (env, record->account, &holding);
     record->balance = holding.available;
@@ -321,6 +336,7 @@ static void on_vault_lock (void *state, tim3_env_t *env, const void *body)
     tim3_collateral_record_t record;
 
     ask.reason = 0;
+    fetch (env, TIM3_COLLATERAL_OP_LOCK, &ask);
     const tim3_key_secret_t *key = check_vault (self, env, TIM3_RECEIPT_KIND_VAULT_LOCK, &ask);
     if (!key)
         return;

@@ -150,11 +150,10 @@ static uint64_t backing_ppm (const tim3_asset_metrics_t *metrics)
 
 /*  --------------------------------------------------------------------------------- positions, metrics  */
 
-static tim3_key_t position_key (const char *asset, const char *account)
+static void set_position_key (tim3_key_t *key, const char *asset, const char *account)
 {
-    tim3_key_t key = tim3_key_text (asset);
-    tim3_key_add_text (&key, account);
-    return key;
+    tim3_key_set_text (key, asset);
+    tim3_key_add_text (key, account);
 }
 
 static bool read_metrics (tim3_env_t *env, const char *asset, tim3_asset_metrics_t *metrics)
@@ -207,7 +206,8 @@ typedef union {
 static tim3_position_t read_position (const step_t *step, const char *account)
 {
     tim3_position_t position;
-    tim3_key_t key = position_key (step->metrics.asset, account);
+    tim3_key_t key;
+    set_position_key (&key, step->metrics.asset, account);
     if (!tim3_store_read (tim3_env_store (step->env), TIM3_TABLE_POSITION, &key, &position)) {
         memcpy (position.asset, step->metrics.asset, sizeof position.asset);
         strcpy (position.account, account);
@@ -227,7 +227,8 @@ static void write_position (step_t *step, tim3_position_t *position, tim3_amount
     position->balance = balance;
     position->events++;
     position->changed_us = step->event.time_us;
-    tim3_key_t key = position_key (position->asset, position->account);
+    tim3_key_t key;
+    set_position_key (&key, position->asset, position->account);
     tim3_store_write (tim3_env_store (step->env), TIM3_TABLE_POSITION, &key, position);
 }
 
@@ -623,7 +624,8 @@ static void on_agents (void *core, tim3_env_t *env, const void *body)
 static void on_get_position (void *core, tim3_env_t *env, const void *body)
 {
     const tim3_get_position_t *ask = body;
-    tim3_key_t key = position_key (ask->asset, ask->account);
+    tim3_key_t key;
+    set_position_key (&key, ask->asset, ask->account);
     tim3_position_t position;
     tim3_asset_metrics_t metrics;
     (void) core;

@@ -52,9 +52,11 @@ static tim3_key_t ledger_key (void)
 
 static void read_ledger (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger)
 {
-    tim3_key_t key = ledger_key ();
-    if (!self->ledger_read && !tim3_store_read (tim3_env_store (env), TIM3_TABLE_LEDGER, &key, &self->ledger))
-        self->ledger.cap = self->settings->cap;
+    if (!self->ledger_read) {
+        tim3_key_t key = ledger_key ();
+        if (!tim3_store_read (tim3_env_store (env), TIM3_TABLE_LEDGER, &key, &self->ledger))
+            self->ledger.cap = self->settings->cap;
+    }
     self->ledger_read = true;
     *ledger = self->ledger;
 }
@@ -80,7 +82,8 @@ static void end_batch (void *state, tim3_env_t *env)
 /*  An account that is not there yet has its name and nothing else.  */
 static bool read_account (tim3_env_t *env, const char *name, tim3_account_t *account)
 {
-    tim3_key_t key = tim3_key_text (name);
+    tim3_key_t key;
+    tim3_key_set_text (&key, name);
     bool found = tim3_store_read (tim3_env_store (env), TIM3_TABLE_ACCOUNT, &key, account);
     if (!found)
         strcpy (account->account, name);
@@ -89,8 +92,19 @@ static bool read_account (tim3_env_t *env, const char *name, tim3_account_t *acc
 
 static void write_account (tim3_env_t *env, const tim3_account_t *account)
 {
-    tim3_key_t key = tim3_key_text (account->account);
+    tim3_key_t key;
+    tim3_key_set_text (&key, account->account);
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_ACCOUNT, &key, account);
+}
+
+/*  Evidence is checked first, and what it is about is there when that is done.  */
+static void fetch (tim3_env_t *env, const tim3_id_t *tx, const char *account)
+{
+    tim3_key_t key;
+    tim3_key_set_id (&key, tx);
+    tim3_store_fetch (tim3_env_store (env), TIM3_TABLE_RECORD, &key);
+    tim3_key_set_text (&key, account);
+    tim3_store_fetch (tim3_env_store (env), TIM3_TABLE_ACCOUNT, &key);
 }
 
 /*  An account as a decision finds it: read once, judged, and changed if all is well.  */
@@ -113,14 +127,16 @@ static tim3_account_t *take_account (holder_t *holder, tim3_ledger_t *ledger)
 
 static bool read_record (tim3_env_t *env, const tim3_id_t *tx, tim3_transaction_t *record)
 {
-    tim3_key_t key = tim3_key_id (tx);
+    tim3_key_t key;
+    tim3_key_set_id (&key, tx);
     bool found = tim3_store_read (tim3_env_store (env), TIM3_TABLE_RECORD, &key, record);
     return found && !(TIM3_CANARY_IS (5) && record->time_us + 10000000 < tim3_env_now (env));
 }
 
 static void write_record (tim3_env_t *env, const tim3_transaction_t *record)
 {
-    tim3_key_t key = tim3_key_id (&record->tx);
+    tim3_key_t key;
+    tim3_key_set_id (&key, &record->tx);
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_RECORD, &key, record);
 }
 
@@ -314,6 +330,7 @@ static void on_mint (void *state, tim3_env_t *env, const void *body)
     tim3_ledger_t ledger;
     holder_t holder;
 
+    fetch (env, &ask->tx, ask->account);
     if (!check_fields (env, &ask->tx, ask->account, ask->amount)
         || (!check_receipt (self, env, &lock, &ask->receipt) && !TIM3_CANARY_IS (3)))
         return;

@@ -48,13 +48,6 @@ static uint64_t clock_us (clockid_t clock)
     return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_nsec / 1000;
 }
 
-static void key_of (const tim3_memrow_t *row, tim3_key_t *key)
-{
-    TIM3_ASSERT (row->key_size >= 1 && row->key_size - 1 <= TIM3_KEY_MAX);
-    key->size = (uint16_t) (row->key_size - 1);
-    memcpy (key->data, row->key + 1, key->size);
-}
-
 static bool rest (run_t *self)
 {
     uint64_t worked_us = clock_us (CLOCK_MONOTONIC) - self->rested_us;
@@ -139,17 +132,11 @@ static bool look (run_t *self)
 {
     tim3_memcursor_t cursor = {0};
     tim3_memrow_t row;
-    tim3_key_t key;
+    tim3_memrow_t old;
     measure_t part = {.page = UINT64_MAX};
     while (tim3_memtable_next (self->table, &cursor, &row)) {
         uint64_t page;
-        tim3_memrow_t old = {.key = row.key, .key_size = row.key_size};
-        key_of (&row, &key);
-        old.deleted =
-            !tim3_store_lmdb_look (self->own->writer, row.key[0], &key, &old.value, &old.value_size, &page);
-        if (old.deleted)
-            old.value_size = 0;
-        if (self->own->writer->error)
+        if (!tim3_store_lmdb_look (self->own->writer, &row, &old, &page))
             return false;
         keep (self, &old);
         self->done++;
@@ -181,18 +168,6 @@ static bool commit_part (run_t *self)
     return commit (self, &now) && rest (self);
 }
 
-static void write_row (run_t *self, const tim3_memrow_t *row)
-{
-    tim3_store_t *writer = self->own->writer;
-    tim3_key_t key;
-    key_of (row, &key);
-    if (row->deleted)
-        writer->ops->del (writer, row->key[0], &key);
-    else
-        writer->ops->put (writer, row->key[0], &key, row->value, row->value_size);
-    self->done++;
-}
-
 /*  False when told to stop, or when there was no room.  */
 static bool write_parts (run_t *self)
 {
@@ -202,7 +177,8 @@ static bool write_parts (run_t *self)
     const uint64_t *no_more = end + self->ends.size / sizeof *end;
     uint64_t rows = tim3_memtable_rows (self->table);
     while (tim3_memtable_next (self->table, &cursor, &row)) {
-        write_row (self, &row);
+        tim3_store_lmdb_lay (self->own->writer, &row);
+        self->done++;
         if (self->own->writer->error)
             return false;
         if (end < no_more && self->done - rows == *end) {

@@ -13,6 +13,7 @@
     the batch took to the next: however often that happens, the table does not grow.
 */
 #include "store/memtable.h"
+#include "base/fetch.h"
 #include "base/log.h"
 #include "store/memtable_tree.h"
 
@@ -180,17 +181,20 @@ static void remove_from_hash (tim3_memtable_t *self, const tim3_memdata_t *row)
 
 /*  ---------------------------------------------------------------------------------------------- rows  */
 
-static tim3_memrow_t view (const tim3_memdata_t *row)
+/*  Member by member: of a struct that is made and then copied, the copy would have to wait for what was written in smaller pieces.  */
+static void look_at (const tim3_memdata_t *row, tim3_memrow_t *seen)
 {
-    if (row->deleted)
-        return (tim3_memrow_t){.key = row->key, .key_size = row->key_size, .deleted = true};
-    return (tim3_memrow_t){row->key, row->key_size, row->value, row->value_size, false};
+    seen->key = row->key;
+    seen->key_size = row->key_size;
+    seen->value = row->deleted ? NULL : row->value;
+    seen->value_size = row->deleted ? 0 : row->value_size;
+    seen->deleted = row->deleted;
 }
 
 static bool show (const tim3_memdata_t *row, tim3_memrow_t *seen)
 {
     if (row)
-        *seen = view (row);
+        look_at (row, seen);
     return row != NULL;
 }
 
@@ -384,6 +388,14 @@ bool tim3_memtable_get (const tim3_memtable_t *self, const uint8_t *key, size_t 
     return show (find (self, hash_of (self, key, key_size), key, key_size), row);
 }
 
+void tim3_memtable_fetch (const tim3_memtable_t *self, const uint8_t *key, size_t key_size)
+{
+    uint64_t hash = hash_of (self, key, key_size);
+    const shard_t *shard = shard_of (self, hash);
+    if (is_filled (self, shard))
+        tim3_fetch (&shard->slots[hash & shard->mask]);
+}
+
 /*  The tree goes on with the next table where one ends.  */
 static bool show_of_table (const tim3_memdata_t *row, unsigned table, tim3_memrow_t *seen)
 {
@@ -450,7 +462,9 @@ size_t tim3_memtable_changes (const tim3_memtable_t *self)
 tim3_memrow_t tim3_memtable_change (const tim3_memtable_t *self, size_t position)
 {
     TIM3_ASSERT (position < self->changes_count);
-    return view (self->changes[position].row);
+    tim3_memrow_t row;
+    look_at (self->changes[position].row, &row);
+    return row;
 }
 
 void tim3_memtable_commit (tim3_memtable_t *self)

@@ -45,6 +45,9 @@ void tim3_memtable_clear (tim3_memtable_t *self);
 /*  False when the table has no row for the key.  */
 bool tim3_memtable_get (const tim3_memtable_t *self, const uint8_t *key, size_t key_size, tim3_memrow_t *row);
 
+/*  The key will be looked up soon: asks for what of the table is not in a cache then.  */
+void tim3_memtable_fetch (const tim3_memtable_t *self, const uint8_t *key, size_t key_size);
+
 /*  The row nearest to the key: at or after it (or strictly after), or at or before it (or strictly before).
     Deleted rows count. False when the table that the key belongs to has none.  */
 bool tim3_memtable_after (tim3_memtable_t *self, const uint8_t *key, size_t key_size, bool strictly,

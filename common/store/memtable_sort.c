@@ -5,6 +5,7 @@
     with no branch that depends on them, for which one is less cannot be foretold.
 */
 #include "store/memtable_tree.h"
+#include "base/fetch.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -29,7 +30,7 @@ static size_t common_of_all (tim3_memdata_t *const *rows, size_t count)
     size_t size = rows[0]->key_size;
     for (size_t i = 1; i < count; i++) {
         if (i + AHEAD < count)
-            __builtin_prefetch (rows[i + AHEAD]->key);
+            tim3_fetch (rows[i + AHEAD]->key);
         size = common (rows[0], rows[i], size);
     }
     return size;

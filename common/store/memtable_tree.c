@@ -1,5 +1,6 @@
 /*  memtable_tree.c - an arena, and a B+tree of the rows in it.  */
 #include "store/memtable_tree.h"
+#include "base/fetch.h"
 #include "base/log.h"
 
 #include <endian.h>
@@ -84,6 +85,7 @@ void tim3_memarena_free (tim3_memarena_t *self)
 #define WIDTH 64
 #define PREFIX_MAX 104
 #define HEIGHT_MAX 16
+#define AHEAD 8 /* rows */
 
 /*  In an inner node, entry i stands for child i, and its row is the smallest below that child. That of the very first
     child on every level is not kept up: it is never looked at, since whatever is not behind entry 1 belongs there.  */
@@ -255,13 +257,19 @@ static void sharpen (tim3_memnode_t *node, unsigned at)
 
 /*  -------------------------------------------------------------------------------------------- descent  */
 
-/*  A node that is not in a cache is there sooner when all of its pieces are asked for at once.  */
+/*  A node that is not in a cache is there sooner when all that will be read of it is asked for at once: its head and one of its
+    arrays.  */
+TIM3_FETCHES fetch_node (const tim3_memnode_t *node, const void *array, size_t size)
+{
+    tim3_fetch (node);
+    for (size_t at = 0; at < size; at += TIM3_CACHE_LINE)
+        tim3_fetch ((const uint8_t *) array + at);
+}
+
 static tim3_memnode_t *child_at (const tim3_memnode_t *node, unsigned at)
 {
     tim3_memnode_t *child = node->children[at];
-    __builtin_prefetch (child);
-    for (unsigned i = 0; i < WIDTH; i += 8)
-        __builtin_prefetch (&child->pieces[i]);
+    fetch_node (child, child->pieces, sizeof child->pieces);
     return child;
 }
 
@@ -288,11 +296,32 @@ static tim3_memplace_t seek (const tim3_memtree_t *self, const uint8_t *key, siz
     return (tim3_memplace_t){node, search (node, key, key_size, past)};
 }
 
+/*  Who goes through all rows in order meets each of them somewhere else in memory. So rows, of two lines mostly, are asked for some
+    time before it is their turn, and with the first of a leaf the pointers of the next.  */
+TIM3_FETCHES fetch_ahead (const tim3_memplace_t *place)
+{
+    const tim3_memnode_t *leaf = place->leaf;
+    unsigned at = place->at + AHEAD;
+    if (place->at == 0 && leaf->next)
+        fetch_node (leaf->next, leaf->next->rows, sizeof leaf->rows);
+    if (at >= leaf->count) {
+        at -= leaf->count;
+        leaf = leaf->next;
+    }
+    if (!leaf || at >= leaf->count)
+        return;
+    tim3_fetch (leaf->rows[at]);
+    tim3_fetch ((const uint8_t *) leaf->rows[at] + TIM3_CACHE_LINE);
+}
+
 const tim3_memdata_t *tim3_memtree_next (tim3_memplace_t *place)
 {
     if (place->leaf && place->at >= place->leaf->count)
         *place = (tim3_memplace_t){place->leaf->next, 0};
-    return place->leaf ? place->leaf->rows[place->at++] : NULL;
+    if (!place->leaf)
+        return NULL;
+    fetch_ahead (place);
+    return place->leaf->rows[place->at++];
 }
 
 const tim3_memdata_t *tim3_memtree_after (const tim3_memtree_t *self, const uint8_t *key, size_t key_size,
@@ -449,6 +478,8 @@ void tim3_memtree_insert (tim3_memtree_t *self, tim3_memdata_t *const *rows, siz
     tim3_memnode_t *leaf = NULL;
     for (size_t i = 0; i < count; i++) {
         tim3_memdata_t *row = rows[i];
+        if (i + AHEAD < count)
+            tim3_fetch (rows[i + AHEAD]->key);
         if (goes_into (leaf, row))
             add (leaf, search (leaf, row->key, row->key_size, false), row, NULL);
         else

@@ -77,10 +77,22 @@ void tim3_key_add_id (tim3_key_t *key, const tim3_id_t *id)
     add (key, id->bytes, sizeof id->bytes);
 }
 
+void tim3_key_set_text (tim3_key_t *key, const char *text)
+{
+    key->size = 0;
+    tim3_key_add_text (key, text);
+}
+
+void tim3_key_set_id (tim3_key_t *key, const tim3_id_t *id)
+{
+    key->size = 0;
+    tim3_key_add_id (key, id);
+}
+
 tim3_key_t tim3_key_text (const char *text)
 {
-    tim3_key_t key = tim3_key_empty ();
-    tim3_key_add_text (&key, text);
+    tim3_key_t key;
+    tim3_key_set_text (&key, text);
     return key;
 }
 
@@ -93,8 +105,8 @@ tim3_key_t tim3_key_u64 (uint64_t number)
 
 tim3_key_t tim3_key_id (const tim3_id_t *id)
 {
-    tim3_key_t key = tim3_key_empty ();
-    tim3_key_add_id (&key, id);
+    tim3_key_t key;
+    tim3_key_set_id (&key, id);
     return key;
 }
 
@@ -141,6 +153,12 @@ bool tim3_store_read (tim3_store_t *self, tim3_table_t table, const tim3_key_t *
     }
     decode (self, table, value, size, record);
     return true;
+}
+
+void tim3_store_fetch (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key)
+{
+    if (self->ops->fetch)
+        self->ops->fetch (self, table, key);
 }
 
 void tim3_store_write (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const void *record)

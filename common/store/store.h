@@ -83,6 +83,9 @@ tim3_key_t tim3_key_empty (void);
 tim3_key_t tim3_key_text (const char *text);
 tim3_key_t tim3_key_u64 (uint64_t number);
 tim3_key_t tim3_key_id (const tim3_id_t *id);
+/*  The same in its place, for where every message makes one: a key is large, and to return it is to copy it.  */
+void tim3_key_set_text (tim3_key_t *key, const char *text);
+void tim3_key_set_id (tim3_key_t *key, const tim3_id_t *id);
 void tim3_key_add_text (tim3_key_t *key, const char *text);
 void tim3_key_add_u64 (tim3_key_t *key, uint64_t number);
 void tim3_key_add_u8 (tim3_key_t *key, uint8_t number);
@@ -117,6 +120,8 @@ typedef struct {
 typedef struct {
     bool (*get) (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const uint8_t **value,
                  size_t *size);
+    /* NULL where there is nothing to gain */
+    void (*fetch) (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
     void (*put) (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
                  size_t size);
     void (*del) (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
@@ -152,6 +157,8 @@ struct tim3_store {
     leaves record zeroed when not. RAW members point into the store and live until the next change.  */
 bool tim3_store_read (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, void *record);
 void tim3_store_write (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const void *record);
+/*  The key will be looked up soon: what is in memory, but in no cache, is asked for meanwhile. Reads and changes nothing.  */
+void tim3_store_fetch (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
 bool tim3_store_has (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
 void tim3_store_delete (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
 bool tim3_store_seek (tim3_store_t *self, tim3_table_t table, tim3_seek_t how, tim3_key_t *key, void *record);

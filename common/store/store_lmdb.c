@@ -401,45 +401,50 @@ static const tim3_store_ops_t s_ops = {.get = lmdb_get,
 
 /*  -------------------------------------------------------------------------------------- rows in order
     The other handle is given rows in the order of their keys. Its cursor stays where the last one was, so that most
-    searches end on the page at hand.  */
+    searches end on the page at hand. Keys of rows are as LMDB has them.  */
+
+static bool near_find (lmdb_t *self, MDB_val *key, MDB_val *value)
+{
+    return ready (self) && found (self, "open cursor", open_cursor (self)) &&
+           found (self, "get", mdb_cursor_get (self->cursor, key, value, MDB_SET));
+}
 
 static bool near_get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t **value,
                       size_t *size)
 {
-    lmdb_t *self = (lmdb_t *) base;
     place_t place;
     MDB_val data;
-    if (!ready (self) || !found (self, "open cursor", open_cursor (self)))
-        return false;
     place_set (&place, table, key);
-    if (!found (self, "get", mdb_cursor_get (self->cursor, &place.value, &data, MDB_SET)))
+    if (!near_find ((lmdb_t *) base, &place.value, &data))
         return false;
     *value = data.mv_data;
     *size = data.mv_size;
     return true;
 }
 
-static void near_put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
-                      size_t size)
+static void near_lay (lmdb_t *self, MDB_val *key, MDB_val *value)
 {
-    lmdb_t *self = (lmdb_t *) base;
-    place_t place;
     if (!ready (self) || !found (self, "open cursor", open_cursor (self)))
         return;
-    place_set (&place, table, key);
-    MDB_val data = {size, (void *) (uintptr_t) value};
-    int rc = mdb_cursor_put (self->cursor, &place.value, &data, 0);
+    int rc = mdb_cursor_put (self->cursor, key, value, 0);
     if (rc)
         latch (self, "put", rc);
     self->dirty = true;
 }
 
-static void near_delete (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key)
+static void near_put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
+                      size_t size)
 {
-    lmdb_t *self = (lmdb_t *) base;
-    const uint8_t *value;
-    size_t size;
-    if (!near_get (base, table, key, &value, &size))
+    place_t place;
+    MDB_val data = {size, (void *) (uintptr_t) value};
+    place_set (&place, table, key);
+    near_lay ((lmdb_t *) base, &place.value, &data);
+}
+
+static void near_remove (lmdb_t *self, MDB_val *key)
+{
+    MDB_val value;
+    if (!near_find (self, key, &value))
         return;
     int rc = mdb_cursor_del (self->cursor, 0);
     if (rc)
@@ -447,20 +452,43 @@ static void near_delete (tim3_store_t *base, tim3_table_t table, const tim3_key_
     self->dirty = true;
 }
 
-static int compare (const place_t *place, const MDB_val *key)
+static void near_delete (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key)
 {
-    size_t least = place->value.mv_size < key->mv_size ? place->value.mv_size : key->mv_size;
-    int order = memcmp (place->bytes, key->mv_data, least);
-    return order ? order : (place->value.mv_size > key->mv_size) - (place->value.mv_size < key->mv_size);
+    place_t place;
+    place_set (&place, table, key);
+    near_remove ((lmdb_t *) base, &place.value);
+}
+
+static MDB_val key_of (const tim3_memrow_t *row)
+{
+    TIM3_ASSERT (row->key_size >= 1 && row->key_size - 1 <= TIM3_KEY_MAX);
+    return (MDB_val){row->key_size, (void *) (uintptr_t) row->key};
+}
+
+void tim3_store_lmdb_lay (tim3_store_t *store, const tim3_memrow_t *row)
+{
+    MDB_val key = key_of (row);
+    MDB_val value = {row->value_size, (void *) (uintptr_t) row->value};
+    if (row->deleted)
+        near_remove ((lmdb_t *) store, &key);
+    else
+        near_lay ((lmdb_t *) store, &key, &value);
+}
+
+static int compare (const MDB_val *a, const MDB_val *b)
+{
+    size_t least = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
+    int order = memcmp (a->mv_data, b->mv_data, least);
+    return order ? order : (a->mv_size > b->mv_size) - (a->mv_size < b->mv_size);
 }
 
 /*  Keys come in order: what was the nearest for the last one is so for all in front of it, and of many new ones only the first
     has to be looked for.  */
-static bool look_near (lmdb_t *self, const place_t *place)
+static bool look_near (lmdb_t *self, const MDB_val *key)
 {
-    if (self->looked && (self->near_key.mv_size == 0 || compare (place, &self->near_key) <= 0))
+    if (self->looked && (self->near_key.mv_size == 0 || compare (key, &self->near_key) <= 0))
         return true;
-    self->near_key = place->value;
+    self->near_key = *key;
     int rc = mdb_cursor_get (self->cursor, &self->near_key, &self->near_value, MDB_SET_RANGE);
     if (!found (self, "look", rc))
         self->near_key.mv_size = 0;
@@ -468,22 +496,24 @@ static bool look_near (lmdb_t *self, const place_t *place)
     return !self->base.error;
 }
 
-bool tim3_store_lmdb_look (tim3_store_t *store, tim3_table_t table, const tim3_key_t *key,
-                           const uint8_t **value, size_t *size, uint64_t *page)
+bool tim3_store_lmdb_look (tim3_store_t *store, const tim3_memrow_t *row, tim3_memrow_t *old, uint64_t *page)
 {
     lmdb_t *self = (lmdb_t *) store;
-    place_t place;
+    MDB_val key = key_of (row);
     TIM3_ASSERT (!self->dirty); /* what was changed does not lie where pages are */
     *page = UINT64_MAX;
-    if (!ready (self) || !found (self, "open cursor", open_cursor (self)))
+    *old = (tim3_memrow_t){.key = row->key, .key_size = row->key_size, .deleted = true};
+    if (!ready (self) || !found (self, "open cursor", open_cursor (self)) || !look_near (self, &key))
         return false;
-    place_set (&place, table, key);
-    if (!look_near (self, &place) || self->near_key.mv_size == 0)
-        return false;
+    if (self->near_key.mv_size == 0)
+        return true;
     *page = (uintptr_t) self->near_value.mv_data / TIM3_STORE_PAGE;
-    *value = self->near_value.mv_data;
-    *size = self->near_value.mv_size;
-    return compare (&place, &self->near_key) == 0;
+    if (compare (&key, &self->near_key) != 0)
+        return true;
+    old->value = self->near_value.mv_data;
+    old->value_size = self->near_value.mv_size;
+    old->deleted = false;
+    return true;
 }
 
 static const tim3_store_ops_t s_near_ops = {.get = near_get,

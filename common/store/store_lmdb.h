@@ -2,6 +2,7 @@
 #ifndef TIM3_STORE_LMDB_H
 #define TIM3_STORE_LMDB_H
 
+#include "store/memtable.h"
 #include "store/store.h"
 
 #define TIM3_STORE_PAGE 4096
@@ -11,10 +12,12 @@
     the first.  */
 tim3_store_t *tim3_store_lmdb_share (tim3_store_t *store);
 
-/*  For the second handle, in a batch that has changed nothing yet, keys in order: what a key holds, false when nothing; and which page it lies on, or
-    would come close to, as a number that only tells pages of the batch apart.  */
-bool tim3_store_lmdb_look (tim3_store_t *store, tim3_table_t table, const tim3_key_t *key,
-                           const uint8_t **value, size_t *size, uint64_t *page);
+/*  For the second handle, with the keys of rows as tables in memory have them (store_tiers.c), in order. What the environment holds for the
+    key of a row, "deleted" when nothing, in a batch that has changed nothing yet; and which page it lies on, or would come close to, as a
+    number that only tells pages of the batch apart. False after an error.  */
+bool tim3_store_lmdb_look (tim3_store_t *store, const tim3_memrow_t *row, tim3_memrow_t *old, uint64_t *page);
+/*  Puts the row there, or deletes what is there.  */
+void tim3_store_lmdb_lay (tim3_store_t *store, const tim3_memrow_t *row);
 
 /*  As tim3_store_copy_begin, for a copy that counts so many commits.  */
 int tim3_store_lmdb_copy_begin (tim3_store_t *store, const char *path, uint64_t commits, char *why,

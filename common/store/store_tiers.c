@@ -179,6 +179,16 @@ static bool tiers_get (tim3_store_t *base, tim3_table_t table, const tim3_key_t 
     return !row.deleted;
 }
 
+static void tiers_fetch (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key)
+{
+    const tiers_t *self = (const tiers_t *) base;
+    place_t place;
+    place_set (&place, table, key);
+    tim3_memtable_fetch (self->active, place.bytes, place.size);
+    if (self->frozen && compare_keys (key, &self->below[table]) <= 0)
+        tim3_memtable_fetch (self->frozen, place.bytes, place.size);
+}
+
 /*  What one tier has nearest to a key.  */
 typedef struct {
     bool there;
@@ -886,6 +896,7 @@ static void tiers_close (tim3_store_t *base)
 }
 
 static const tim3_store_ops_t s_ops = {.get = tiers_get,
+                                       .fetch = tiers_fetch,
                                        .put = tiers_put,
                                        .del = tiers_delete,
                                        .seek = tiers_seek,

@@ -24,16 +24,17 @@ static bool is_apart (tim3_table_t table)
     return table == TIM3_TABLE_OUTBOX || table == TIM3_TABLE_COUNTER;
 }
 
-static tim3_key_t key_below (const view_t *self, tim3_table_t table, const tim3_key_t *key)
+/*  As the shared store has it: the same, or one that is made in the room given.  */
+static const tim3_key_t *key_below (const view_t *self, tim3_table_t table, const tim3_key_t *key,
+                                    tim3_key_t *room)
 {
-    tim3_key_t below;
     if (!is_apart (table))
-        return *key;
+        return key;
     TIM3_ASSERT (key->size < TIM3_KEY_MAX);
-    below.data[0] = self->role;
-    memcpy (below.data + 1, key->data, key->size);
-    below.size = (uint16_t) (key->size + 1);
-    return below;
+    room->data[0] = self->role;
+    memcpy (room->data + 1, key->data, key->size);
+    room->size = (uint16_t) (key->size + 1);
+    return room;
 }
 
 /*  What went wrong below, through whichever view, has gone wrong for all.  */
@@ -47,27 +48,37 @@ static bool view_get (tim3_store_t *base, tim3_table_t table, const tim3_key_t *
                       size_t *size)
 {
     view_t *self = (view_t *) base;
-    tim3_key_t below = key_below (self, table, key);
-    bool there = self->own[table] && self->shared->ops->get (self->shared, table, &below, value, size);
+    tim3_key_t room;
+    const tim3_key_t *below = key_below (self, table, key, &room);
+    bool there = self->own[table] && self->shared->ops->get (self->shared, table, below, value, size);
     return !failed (self) && there;
+}
+
+static void view_fetch (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key)
+{
+    view_t *self = (view_t *) base;
+    tim3_key_t room;
+    tim3_store_fetch (self->shared, table, key_below (self, table, key, &room));
 }
 
 static void view_put (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key, const uint8_t *value,
                       size_t size)
 {
     view_t *self = (view_t *) base;
-    tim3_key_t below = key_below (self, table, key);
+    tim3_key_t room;
+    const tim3_key_t *below = key_below (self, table, key, &room);
     TIM3_ASSERT (self->own[table]);
-    self->shared->ops->put (self->shared, table, &below, value, size);
+    self->shared->ops->put (self->shared, table, below, value, size);
     failed (self);
 }
 
 static void view_delete (tim3_store_t *base, tim3_table_t table, const tim3_key_t *key)
 {
     view_t *self = (view_t *) base;
-    tim3_key_t below = key_below (self, table, key);
+    tim3_key_t room;
+    const tim3_key_t *below = key_below (self, table, key, &room);
     TIM3_ASSERT (self->own[table]);
-    self->shared->ops->del (self->shared, table, &below);
+    self->shared->ops->del (self->shared, table, below);
     failed (self);
 }
 
@@ -75,7 +86,8 @@ static bool view_seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how, 
                        const uint8_t **value, size_t *size)
 {
     view_t *self = (view_t *) base;
-    tim3_key_t below = key_below (self, table, key);
+    tim3_key_t room;
+    tim3_key_t below = *key_below (self, table, key, &room);
     bool there = self->own[table] && self->shared->ops->seek (self->shared, table, how, &below, value, size);
     if (failed (self) || !there)
         return false;
@@ -141,6 +153,7 @@ static void view_close (tim3_store_t *base)
 }
 
 static const tim3_store_ops_t s_ops = {.get = view_get,
+                                       .fetch = view_fetch,
                                        .put = view_put,
                                        .del = view_delete,
                                        .seek = view_seek,

@@ -1,9 +1,10 @@
 /*  hosts.c - what the agents' own work costs: all of them as hosts in one process, with real stores and no sockets.
 
-    tim3-bench-hosts [mints [outstanding [checkpoint_mb [merged]]]]: 20,000, 1,000 at once, and stretches of 1,024 MB if
-    nothing is said; with "merged" the coordinator's host runs the cores of the lock manager and the token manager too. For each
-    agent: microseconds of CPU of its thread, commits, bytes in the journal and calls of the allocator, each for one mint; and how
-    long its longest batch took, of all. The first tenth of the mints warms up and is not counted. Everything happens in a fixed order, so
+    tim3-bench-hosts [mints [outstanding [checkpoint_mb [split | merged [accounts]]]]]: 20,000, 1,000 at once, stretches of 1,024 MB
+    and 10,000 accounts if nothing is said; with "merged" the coordinator's host runs the cores of the lock manager and the token
+    manager too. For each agent: microseconds of CPU of its thread, commits, bytes in the journal and calls of the allocator, each for
+    one mint; and how long its longest batch took, of all. Then the CPU of all checkpoints, which begin once a stretch is full. The
+    first tenth of the mints warms up and is not counted. Everything happens in a fixed order, so
     `valgrind --tool=callgrind --toggle-collect=run_lock_manager` counts the same instructions every time.
 */
 #include "agent/host.h"
@@ -26,8 +27,8 @@
 
 #define TICK_US 250000
 #define STEP_US 5000
-#define ACCOUNTS 10000
 #define MINTS_MOST 10000000ull
+#define ACCOUNTS_MOST 10000000ull
 #define OUTSTANDING_MOST 100000ull
 
 /*  A (address, core, asset)  */
@@ -77,6 +78,7 @@ static uint64_t s_now = 1000000000000ull;
 static uint64_t s_next_id = 1;
 static uint64_t s_answered;
 static uint64_t s_refused;
+static uint64_t s_accounts;
 static bool s_merged;
 static char s_folder[] = "/tmp/tim3-bench-hosts-XXXXXX";
 
@@ -356,10 +358,10 @@ static void finish (uint64_t answers)
 
 static void fund (void)
 {
-    for (unsigned i = 0; i < ACCOUNTS; i++) {
+    for (uint64_t i = 0; i < s_accounts; i++) {
         tim3_faucet_t body = {.amount = 1000000000000ull};
         name_account (i, body.account);
-        snprintf (body.request_id, sizeof body.request_id, "faucet-%u", i);
+        snprintf (body.request_id, sizeof body.request_id, "faucet-%llu", (unsigned long long) i);
         ask (AGENT_mock_usda, TIM3_MSG_FAUCET, body.account, &body);
         if (i % 1000 == 999)
             finish (i + 1);
@@ -369,7 +371,7 @@ static void fund (void)
 static void mint (uint64_t number)
 {
     tim3_mint_t body = {.amount = 1000000 + number % 1000};
-    name_account (number * 7919 % ACCOUNTS, body.account);
+    name_account (number * 7919 % s_accounts, body.account);
     /* a UUID of version 7, as the tools and the benchmarks make them */
     snprintf (body.request_id, sizeof body.request_id, "%08llx-%04llx-7%03llx-8%03llx-%012llx",
               (unsigned long long) (s_now / 1000) >> 16, (unsigned long long) (s_now / 1000) & 0xffff,
@@ -398,8 +400,15 @@ static void look (unsigned i, cost_t *cost)
         cost->commits = tim3_store_commits (s_agents[i].store);
 }
 
-static void report (const cost_t before[CAST], uint64_t mints)
+/*  Of all threads but this one.  */
+static uint64_t others_ns (void)
 {
+    return clock_ns (CLOCK_PROCESS_CPUTIME_ID) - clock_ns (CLOCK_THREAD_CPUTIME_ID);
+}
+
+static void report (const cost_t before[CAST], uint64_t others_before, uint64_t mints)
+{
+    uint64_t others = others_ns () - others_before;
     printf ("%-22s %8s %10s %12s %14s %12s\n", "for each mint", "CPU us", "commits", "allocations",
             "journal bytes", "longest ms");
     for (unsigned i = 0; i < CAST; i++) {
@@ -414,6 +423,7 @@ static void report (const cost_t before[CAST], uint64_t mints)
                 (double) (now.journal_bytes - before[i].journal_bytes) / (double) mints,
                 (double) now.longest_ns / 1e6);
     }
+    printf ("%-22s %8.3f\n", "checkpoints", (double) others / 1e3 / (double) mints);
 }
 
 static uint64_t argument (int argc, char **argv, int which, uint64_t otherwise, uint64_t most)
@@ -429,6 +439,7 @@ int main (int argc, char **argv)
     uint64_t checkpoint_mb = argument (argc, argv, 3, 1024, 4096);
     cost_t before[CAST];
 
+    s_accounts = argument (argc, argv, 5, 10000, ACCOUNTS_MOST);
     s_merged = argc > 4 && strcmp (argv[4], "merged") == 0;
     TIM3_ASSERT (sodium_init () >= 0 && mkdtemp (s_folder));
 #define A(address, core, asset) start (AGENT_##core, &tim3_##core##_core, asset, checkpoint_mb);
@@ -438,8 +449,9 @@ int main (int argc, char **argv)
     mint_all (0, mints / 10, outstanding);
     for (unsigned i = 0; i < CAST; i++)
         look (i, &before[i]);
+    uint64_t others = others_ns ();
     mint_all (mints / 10, mints, outstanding);
-    report (before, mints - mints / 10);
+    report (before, others, mints - mints / 10);
     printf ("%llu answers, %llu of them errors\n", (unsigned long long) s_answered,
             (unsigned long long) s_refused);
     for (unsigned i = 0; i < CAST; i++) {

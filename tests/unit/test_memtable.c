@@ -143,6 +143,7 @@ static void check_get (const entry_t *key)
 {
     tim3_memrow_t row;
     const entry_t *entry = look_up (&s_now, key->key, key->key_size);
+    tim3_memtable_fetch (s_table, key->key, key->key_size);
     must (tim3_memtable_get (s_table, key->key, key->key_size, &row) == (entry != NULL));
     if (entry)
         check_row (&row, entry);

@@ -233,6 +233,7 @@ static bool look (tim3_table_t table, tim3_key_t *key, uint64_t how)
     bool there;
     if (!s_store)
         return true;
+    tim3_store_fetch (s_store, table, key); /* must make no difference, wherever the key is */
     if (how == 4)
         return same_get (s_store, table, key);
     return how == 5 ? stays (table, key) : same_seek (s_store, table, (tim3_seek_t) how, key, &there);
