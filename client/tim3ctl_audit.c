@@ -68,16 +68,21 @@ static bool say (char *why, size_t size, const char *format, ...)
 
 /*  ------------------------------------------------------------------------------------------- figures  */
 
-/*  Asks one ledger and copies its answer. False with why filled.  */
-static bool take (audit_t *self, asset_audit_t *audit, const char *role, tim3_type_t type, void *out)
+/*  Asks all shards of one ledger, and adds up. False with why filled.  */
+static bool take (audit_t *self, asset_audit_t *audit, tim3_role_t role, tim3_type_t type, void *out)
 {
     char route[TIM3_ADDRESS_MAX + 1];
     tim3_error_t error;
-    snprintf (route, sizeof route, "%s.%s", role, audit->asset);
-    const void *reply = tim3ctl_try (self->ctl, route, "", type, NULL, &error);
-    if (!reply)
-        return say (audit->why, sizeof audit->why, "%s: %s: %s", route, error.name, error.text);
-    memcpy (out, reply, tim3_message (tim3_message (type)->reply)->shape->size);
+    return tim3ctl_sum_shards (self->ctl, role, audit->asset, type, out, &error, route) ||
+           say (audit->why, sizeof audit->why, "%s: %s: %s", route, error.name, error.text);
+}
+
+/*  A shard may have released what another has locked; together none is overdrawn.  */
+static bool take_locks (audit_t *self, asset_audit_t *audit, tim3_lock_totals_t *locks)
+{
+    if (!take (self, audit, TIM3_ROLE_LOCK_MANAGER, TIM3_MSG_GET_LOCK_TOTALS, locks))
+        return false;
+    locks->locked -= locks->overdrawn;
     return true;
 }
 
@@ -114,8 +119,8 @@ static bool take_vault (audit_t *self, asset_audit_t *audit, tim3_vault_t *out)
 static bool take_figures (audit_t *self, asset_audit_t *audit, figures_t *figures)
 {
     memset (figures, 0, sizeof *figures);
-    return take (self, audit, "lock_manager", TIM3_MSG_GET_LOCK_TOTALS, &figures->locks) &&
-           take (self, audit, "token_manager", TIM3_MSG_GET_SUPPLY, &figures->ledger) &&
+    return take_locks (self, audit, &figures->locks) &&
+           take (self, audit, TIM3_ROLE_TOKEN_MANAGER, TIM3_MSG_GET_SUPPLY, &figures->ledger) &&
            take_metrics (self, audit, &figures->metrics) && take_vault (self, audit, &figures->vault);
 }
 

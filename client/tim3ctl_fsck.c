@@ -133,6 +133,23 @@ tim3_fsck_store_t *tim3_fsck_store (const tim3_fsck_t *self, tim3_role_t role, c
     return NULL;
 }
 
+void tim3_fsck_move_net (tim3_amount_t *up, tim3_amount_t *down, tim3_amount_t amount)
+{
+    tim3_amount_t taken = *down < amount ? *down : amount;
+    *down -= taken;
+    *up += amount - taken;
+}
+
+unsigned tim3_fsck_shards (const tim3_fsck_store_t *store)
+{
+    return store->meta.shards ? (unsigned) store->meta.shards : 1;
+}
+
+bool tim3_fsck_is_own (const tim3_fsck_store_t *store, const char *account)
+{
+    return tim3_account_shard (account, tim3_fsck_shards (store)) == (unsigned) store->address.shard;
+}
+
 /*  --------------------------------------------------------------------------------------------- checking  */
 
 typedef void (check_fn) (tim3_fsck_t *self, const tim3_fsck_store_t *store);

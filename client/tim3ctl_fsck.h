@@ -120,6 +120,14 @@ bool tim3_fsck_progress (tim3_fsck_t *self, const tim3_fsck_place_t *at);
 void tim3_fsck_add (tim3_amount_t *sum, tim3_amount_t amount);
 void tim3_fsck_sub (tim3_amount_t *sum, tim3_amount_t amount);
 
+/*  What locks and releases have moved is one sum with its sign, `locked` or `overdrawn`: what is added to the one is first taken from
+    the other. Modulo 2^128, as the lock manager keeps them.  */
+void tim3_fsck_move_net (tim3_amount_t *up, tim3_amount_t *down, tim3_amount_t amount);
+/*  Shards of the ledger that a store is one of.  */
+unsigned tim3_fsck_shards (const tim3_fsck_store_t *store);
+/*  Whether an account belongs to the store's shard.  */
+bool tim3_fsck_is_own (const tim3_fsck_store_t *store, const char *account);
+
 /*  -------------------------------------------------------------------------------------------- checks  */
 
 /*  In seen of a token manager's store.  */

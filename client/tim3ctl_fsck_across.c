@@ -6,6 +6,7 @@
 */
 #include "tim3ctl_fsck.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define EXPONENTS 39
@@ -244,7 +245,8 @@ static void check_moves (across_t *self)
     tim3_fsck_place_t at = {self->collateral, TIM3_TABLE_COLLATERAL_RECORD, tim3_key_empty ()};
     tim3_collateral_record_t record;
     while (tim3_fsck_next (self->fsck, &at, &record))
-        if (record.op >= TIM3_COLLATERAL_OP_LOCK && strcmp (record.vault, self->asset) == 0)
+        if (record.op >= TIM3_COLLATERAL_OP_LOCK && strcmp (record.vault, self->asset) == 0 &&
+            tim3_fsck_is_own (self->locks, record.account))
             check_move (self, &at, &record);
 }
 
@@ -260,19 +262,59 @@ static void expect_backing (across_t *self, const char *more, tim3_amount_t a, c
                            tim3_amount_format_units (a, left), less, tim3_amount_format_units (b, right));
 }
 
-static void check_backing (across_t *self)
+/*  Adds what one shard has; false when its stores are not here, which is told of elsewhere.  */
+static bool add_shard (const across_t *self, int shard, tim3_amount_t *locked, tim3_amount_t *overdrawn,
+                       tim3_amount_t *supply)
 {
-    const tim3_fsck_place_t totals_at = {self->locks, TIM3_TABLE_LOCK_TOTALS, tim3_key_text ("totals")};
-    const tim3_fsck_place_t ledger_at = {self->tokens, TIM3_TABLE_LEDGER, tim3_key_text ("ledger")};
-    const tim3_fsck_place_t vault_at = {self->collateral, TIM3_TABLE_VAULT, tim3_key_text (self->asset)};
+    const tim3_fsck_place_t totals_at = {tim3_fsck_store (self->fsck, TIM3_ROLE_LOCK_MANAGER, self->asset, shard),
+                                         TIM3_TABLE_LOCK_TOTALS, tim3_key_text ("totals")};
+    const tim3_fsck_place_t ledger_at = {tim3_fsck_store (self->fsck, TIM3_ROLE_TOKEN_MANAGER, self->asset, shard),
+                                         TIM3_TABLE_LEDGER, tim3_key_text ("ledger")};
     tim3_lock_totals_t totals;
     tim3_ledger_t ledger;
-    tim3_vault_t vault;
+    if (!totals_at.store || !ledger_at.store)
+        return false;
     tim3_fsck_read (&totals_at, &totals);
     tim3_fsck_read (&ledger_at, &ledger);
+    *locked += totals.locked;
+    *overdrawn += totals.overdrawn;
+    *supply += ledger.supply;
+    return true;
+}
+
+/*  Of the asset as a whole, once.  */
+static void check_backing (across_t *self)
+{
+    const tim3_fsck_place_t vault_at = {self->collateral, TIM3_TABLE_VAULT, tim3_key_text (self->asset)};
+    int shards = (int) tim3_fsck_shards (self->locks);
+    tim3_amount_t locked = 0;
+    tim3_amount_t overdrawn = 0;
+    tim3_amount_t supply = 0;
+    tim3_vault_t vault;
+    for (int shard = 0; shard < shards; shard++)
+        if (!add_shard (self, shard, &locked, &overdrawn, &supply))
+            return;
     tim3_fsck_read (&vault_at, &vault);
-    expect_backing (self, "locked", totals.locked, "supply", ledger.supply);
-    expect_backing (self, "vault", vault.total, "locked * scale", in_collateral (self, totals.locked));
+    expect_backing (self, "locked", locked - overdrawn, "supply", supply);
+    expect_backing (self, "vault", vault.total, "locked * scale", in_collateral (self, locked - overdrawn));
+}
+
+/*  Each shard is here, and of as many as this one.  */
+static void check_shards (across_t *self)
+{
+    int shards = (int) tim3_fsck_shards (self->locks);
+    for (int shard = 0; shard < shards; shard++) {
+        const tim3_fsck_store_t *other = tim3_fsck_store (self->fsck, TIM3_ROLE_LOCK_MANAGER, self->asset, shard);
+        if (!other)
+            tim3_fsck_problem (self->fsck, NULL, "%s is one of %d shards, but the store of lock_manager.%s.%d is not here",
+                               self->locks->meta.name, shards, self->asset, shard);
+        else if ((int) tim3_fsck_shards (other) != shards)
+            tim3_fsck_problem (self->fsck, NULL, "%s is one of %d shards, but %s is one of %u", self->locks->meta.name,
+                               shards, other->meta.name, tim3_fsck_shards (other));
+    }
+    if (tim3_fsck_shards (self->tokens) != (unsigned) shards)
+        tim3_fsck_problem (self->fsck, NULL, "%s is one of %d shards, but %s is one of %u", self->locks->meta.name, shards,
+                           self->tokens->meta.name, tim3_fsck_shards (self->tokens));
 }
 
 /*  ---------------------------------------------------------------------------------------- the sections  */
@@ -304,11 +346,15 @@ void tim3_fsck_across (tim3_fsck_t *fsck, const tim3_fsck_store_t *locks)
         each_item (&self, TIM3_TABLE_LOCK, check_lock_move);
         each_item (&self, TIM3_TABLE_RELEASE, check_release_move);
         check_moves (&self);
-        check_backing (&self);
+        check_shards (&self);
+        if (locks->address.shard == 0)
+            check_backing (&self);
     }
     if (self.scale)
         tim3_amount_format_units (self.scale, scale);
-    tim3_fsck_section (fsck, self.asset,
+    char name[TIM3_ADDRESS_MAX + 1];
+    snprintf (name, sizeof name, tim3_fsck_shards (locks) > 1 ? "%s.%d" : "%s", self.asset, locks->address.shard);
+    tim3_fsck_section (fsck, name,
                        "mints, locks, redemptions, releases and moves of the vault; scale %s", scale);
 }
 

@@ -42,6 +42,22 @@ static void move_total (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, c
     move_sum (self, at, what, &self->total_known, &self->total, amount, up, told);
 }
 
+/*  The same for what is locked, or released beyond that.  */
+static void move_locked (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, tim3_amount_t amount, bool up,
+                         tim3_amount_t locked, tim3_amount_t overdrawn)
+{
+    char is[TIM3_AMOUNT_TEXT_MAX];
+    char should[TIM3_AMOUNT_TEXT_MAX];
+    tim3_fsck_move_net (up ? &self->total : &self->below, up ? &self->below : &self->total, amount);
+    if ((self->total_known || self->whole) && (self->total != locked || self->below != overdrawn))
+        tim3_fsck_problem (self->fsck, at, "event %llu tells locked %s, but \"%s\" by the events before",
+                           (unsigned long long) self->seq, tim3_amount_format_units (locked, is),
+                           tim3_amount_format_units (self->total, should));
+    self->total = locked;
+    self->below = overdrawn;
+    self->total_known = true;
+}
+
 /*  -------------------------------------------------------------------------------- events and records  */
 
 static void mark (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_id_t *tx, uint32_t bit)
@@ -183,10 +199,11 @@ static void play_locked (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, 
 {
     const tim3_collateral_locked_t *told = &event->locked;
     tim3_lock_item_t item;
-    move_total (self, at, "locked", told->amount, true, told->locked);
+    move_locked (self, at, told->amount, true, told->locked, told->overdrawn);
     if (!find_item (self, at, &told->tx, TIM3_TABLE_LOCK, TIM3_FSCK_LOCKED, &item))
         return;
     tim3_collateral_locked_t derived = {.tx = told->tx, .amount = item.amount, .locked = told->locked};
+    derived.overdrawn = told->overdrawn;
     strcpy (derived.account, item.account);
     tim3_fsck_compare (self->fsck, at, &tim3_shape_collateral_locked, told, &derived, "the ledger's record");
     if (item.state == TIM3_LOCK_STATE_PENDING)
@@ -202,13 +219,14 @@ static void play_released (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at
     const tim3_collateral_released_t *told = &event->released;
     bool burn = told->reason == TIM3_RELEASE_REASON_BURN;
     tim3_lock_item_t item;
-    move_total (self, at, "locked", told->amount, false, told->locked);
+    move_locked (self, at, told->amount, false, told->locked, told->overdrawn);
     if (!find_item (self, at, &told->tx, burn ? TIM3_TABLE_RELEASE : TIM3_TABLE_LOCK,
                     burn ? TIM3_FSCK_RELEASED_BURN : TIM3_FSCK_RELEASED_VOID, &item))
         return;
     tim3_collateral_released_t derived = {.tx = told->tx, .amount = item.amount, .reason = item.reason};
     strcpy (derived.account, item.account);
     derived.locked = told->locked;
+    derived.overdrawn = told->overdrawn;
     tim3_fsck_compare (self->fsck, at, &tim3_shape_collateral_released, told, &derived,
                        "the ledger's record");
     if (burn)

@@ -61,8 +61,10 @@ static void check_totals (tim3_fsck_replay_t *self)
     tim3_lock_totals_t found;
     tim3_fsck_read (&at, &found);
     tim3_lock_totals_t derived = found;
-    if (self->total_known || self->whole)
+    if (self->total_known || self->whole) {
         derived.locked = self->total;
+        derived.overdrawn = self->below;
+    }
     tim3_fsck_compare (self->fsck, &at, &tim3_shape_lock_totals, &found, &derived, "its events");
 }
 

@@ -142,6 +142,8 @@ static void check_accounts (tokens_t *self)
                            "its key and its history");
         if (!tim3_account_valid (account.account))
             tim3_fsck_problem (self->fsck, &at, "no account can be called that");
+        if (!tim3_fsck_is_own (self->store, derived.account))
+            tim3_fsck_problem (self->fsck, &at, "the account belongs to another shard");
         strcpy (account.account, derived.account);
         check_history (self, &at, &account);
         tim3_fsck_add (&self->balances, account.balance);

@@ -63,6 +63,8 @@ typedef struct {
     tim3_return_t to;
     tim3_id_t tx;
     tim3_list_transactions_t list;
+    unsigned shard; /* that is asked now, */
+    bool all;       /* and then those behind it too */
     uint64_t begun_us;
     UT_hash_handle hh;
 } ask_t;
@@ -74,10 +76,9 @@ typedef struct {
     size_t spare_count;
     ask_t *asks;
     tim3_waiters_t *waiters;
-    tim3_receipt_t settles[SETTLES_HELD]; /* mint receipts that the lock manager is to have */
+    tim3_receipt_t settles[SETTLES_HELD]; /* mint receipts that the lock managers are to have */
     uint32_t settle_count;
-    unsigned settle_shard; /* of its lock manager */
-    bool locks_asked;      /* in this batch */
+    bool locks_asked; /* in this batch */
     uint64_t completed;
     uint64_t failed;
     uint64_t resent;
@@ -383,22 +384,34 @@ static void keep_outcome (flight_t *flight, const tim3_minted_t *answer)
 /*  Locks are settled by courtesy; should that get lost, the lock manager's sweep finds out. So nobody looks at the answer, and
     nobody waits for it: it goes with the next locks that are asked for, in one frame, and into one commit of the lock
     manager's. When none are, the tick sends it.  */
+static void send_settles_of (const self_t *self, tim3_env_t *env, unsigned shard)
+{
+    tim3_receipt_t items[TIM3_SETTLES_MAX];
+    tim3_settle_all_t body = {.items = {items, 0}};
+    for (uint32_t i = 0; i < self->settle_count; i++) {
+        if (tim3_account_shard (self->settles[i].account, self->settings->shards) != shard)
+            continue;
+        items[body.items.count++] = self->settles[i];
+        if (body.items.count < TIM3_SETTLES_MAX)
+            continue;
+        send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, shard, TIM3_MSG_SETTLE_ALL, &body);
+        body.items.count = 0;
+    }
+    if (body.items.count > 0)
+        send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, shard, TIM3_MSG_SETTLE_ALL, &body);
+}
+
 static void send_settles (self_t *self, tim3_env_t *env)
 {
-    for (uint32_t sent = 0, count; sent < self->settle_count; sent += count) {
-        count = self->settle_count - sent < TIM3_SETTLES_MAX ? self->settle_count - sent : TIM3_SETTLES_MAX;
-        tim3_settle_all_t body = {.items = {self->settles + sent, count}};
-        send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, self->settle_shard, TIM3_MSG_SETTLE_ALL, &body);
-    }
+    for (unsigned shard = 0; shard < self->settings->shards && self->settle_count > 0; shard++)
+        send_settles_of (self, env, shard);
     self->settle_count = 0;
 }
 
 static void gather_settle (self_t *self, tim3_env_t *env, const flight_t *flight)
 {
-    unsigned shard = tim3_account_shard (flight->record.account, self->settings->shards);
-    if (self->settle_count == SETTLES_HELD || self->settle_shard != shard)
+    if (self->settle_count == SETTLES_HELD)
         send_settles (self, env);
-    self->settle_shard = shard;
     self->settles[self->settle_count++] = receipt_body (flight);
 }
 
@@ -557,6 +570,24 @@ static void refuse_ask (self_t *self, tim3_env_t *env, ask_t *ask, const tim3_er
     end_ask (self, ask);
 }
 
+/*  Where the account is, or with none everywhere, one shard after the other.  */
+static void choose_shards (const self_t *self, ask_t *ask, const char *account)
+{
+    ask->all = account[0] == '\0';
+    ask->shard = ask->all ? 0 : tim3_account_shard (account, self->settings->shards);
+}
+
+static bool is_last_shard (const self_t *self, const ask_t *ask)
+{
+    return !ask->all || ask->shard + 1 == self->settings->shards;
+}
+
+static uint64_t ask_for_record (const self_t *self, tim3_env_t *env, const ask_t *ask)
+{
+    tim3_tx_only_t get = {ask->tx};
+    return send_to_shard (self, env, TIM3_ROLE_TOKEN_MANAGER, ask->shard, TIM3_MSG_GET_RECORD, &get);
+}
+
 static void on_get_transaction (void *state, tim3_env_t *env, const void *body)
 {
     self_t *self = state;
@@ -576,16 +607,18 @@ static void on_get_transaction (void *state, tim3_env_t *env, const void *body)
     if (!ask)
         return;
     ask->tx = get.tx;
-    keep_ask (self, ask,
-              send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, asked->account, TIM3_MSG_GET_RECORD, &get));
+    choose_shards (self, ask, asked->account);
+    keep_ask (self, ask, ask_for_record (self, env, ask));
 }
 
 static void on_transaction (void *state, tim3_env_t *env, const void *body)
 {
-    ask_t *ask = find_ask (state, env);
+    self_t *self = state;
+    const tim3_transaction_t *record = body;
+    ask_t *ask = find_ask (self, env);
     if (!ask)
         return;
-    tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTION, body);
+    tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTION, record);
     end_ask (state, ask);
 }
 
@@ -594,7 +627,14 @@ static void ask_for_lock (self_t *self, tim3_env_t *env, ask_t *ask)
 {
     tim3_get_lock_t get = {.tx = ask->tx};
     HASH_DEL (self->asks, ask);
-    keep_ask (self, ask, send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, "", TIM3_MSG_GET_LOCK, &get));
+    keep_ask (self, ask, send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, ask->shard, TIM3_MSG_GET_LOCK, &get));
+}
+
+static void ask_next_shard (self_t *self, tim3_env_t *env, ask_t *ask)
+{
+    HASH_DEL (self->asks, ask);
+    ask->shard++;
+    keep_ask (self, ask, ask_for_record (self, env, ask));
 }
 
 /*  A lock whose mint is not decided yet, as the transaction that it is part of.  */
@@ -617,34 +657,58 @@ static void on_lock_item (void *state, tim3_env_t *env, const void *body)
     end_ask (state, ask);
 }
 
-/*  Transactions are listed from the ledgers: first mints whose lock is under way, from the lock manager (cursors
-    that begin with 'l'), then all that is decided, from the token manager ('t').  */
+/*  Transactions are listed from the ledgers: first mints whose lock is under way, from the lock managers (cursors
+    that begin with 'l'), then all that is decided, from the token managers ('t'). The shard follows, as a letter from a on.  */
+#define LIST_MARKS 2
+
+/*  False after refusing a cursor that no page of this list has ended with.  */
+static bool take_cursor (const self_t *self, tim3_env_t *env, ask_t *place, const tim3_list_transactions_t *asked)
+{
+    choose_shards (self, place, asked->account);
+    if (asked->cursor[0] == '\0')
+        return true;
+    if (!tim3_page_mark (env, asked->cursor, "lt"))
+        return false;
+    unsigned shard = (unsigned) (unsigned char) asked->cursor[1] - (unsigned) 'a';
+    if (place->all ? shard < self->settings->shards : shard == place->shard) {
+        place->shard = shard;
+        return true;
+    }
+    tim3_page_refuse (env);
+    return false;
+}
+
+static void write_cursor (char out[TIM3_CURSOR_MAX + 1], char mark, unsigned shard, const char *rest)
+{
+    snprintf (out, TIM3_CURSOR_MAX + 1, "%c%c%.*s", mark, (char) ('a' + shard), TIM3_CURSOR_MAX - LIST_MARKS, rest);
+}
+
 static void on_list_transactions (void *state, tim3_env_t *env, const void *body)
 {
     self_t *self = state;
     const tim3_list_transactions_t *asked = body;
-    const char *cursor = asked->cursor[0] ? asked->cursor + 1 : "";
+    const char *cursor = asked->cursor[0] ? asked->cursor + LIST_MARKS : "";
+    ask_t place;
     bool pending = asked->status == 0 || asked->status == TIM3_TX_STATUS_PENDING;
     bool locks = asked->cursor[0] ? asked->cursor[0] == 'l' : pending;
 
-    if (!tim3_page_mark (env, asked->cursor, "lt"))
+    if (!take_cursor (self, env, &place, asked))
         return;
     ask_t *ask = new_ask (self, env);
     if (!ask)
         return;
     ask->list = *asked;
+    ask->shard = place.shard;
+    ask->all = place.all;
     if (locks) {
         tim3_list_locks_t list = {.unsettled = true, .limit = asked->limit};
         strcpy (list.account, asked->account);
         strcpy (list.cursor, cursor);
-        keep_ask (self, ask,
-                  send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, list.account, TIM3_MSG_LIST_LOCKS, &list));
+        keep_ask (self, ask, send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, ask->shard, TIM3_MSG_LIST_LOCKS, &list));
     } else {
         tim3_list_transactions_t list = *asked;
         strcpy (list.cursor, cursor);
-        keep_ask (self, ask,
-                  send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, list.account, TIM3_MSG_LIST_RECORDS,
-                                  &list));
+        keep_ask (self, ask, send_to_shard (self, env, TIM3_ROLE_TOKEN_MANAGER, ask->shard, TIM3_MSG_LIST_RECORDS, &list));
     }
 }
 
@@ -665,9 +729,11 @@ static void on_locks (void *state, tim3_env_t *env, const void *body)
             records[count++] = as_transaction (&item[i]);
     reply.items = (tim3_list_t){records, count};
     if (answer->cursor[0])
-        snprintf (reply.cursor, sizeof reply.cursor, "l%.*s", TIM3_CURSOR_MAX - 1, answer->cursor);
+        write_cursor (reply.cursor, 'l', ask->shard, answer->cursor);
+    else if (!is_last_shard (state, ask))
+        write_cursor (reply.cursor, 'l', ask->shard + 1, "");
     else
-        strcpy (reply.cursor, "t");
+        write_cursor (reply.cursor, 't', ask->all ? 0 : ask->shard, "");
     tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTIONS, &reply);
     end_ask (state, ask);
 }
@@ -680,7 +746,9 @@ static void on_transactions (void *state, tim3_env_t *env, const void *body)
     if (!ask)
         return;
     if (answer->cursor[0])
-        snprintf (reply.cursor, sizeof reply.cursor, "t%.*s", TIM3_CURSOR_MAX - 1, answer->cursor);
+        write_cursor (reply.cursor, 't', ask->shard, answer->cursor);
+    else if (!is_last_shard (state, ask))
+        write_cursor (reply.cursor, 't', ask->shard + 1, "");
     tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTIONS, &reply);
     end_ask (state, ask);
 }
@@ -693,6 +761,8 @@ static void on_error (void *state, tim3_env_t *env, const void *body)
     flight_t *flight = find_answered (self, env, &error->tx);
     if (ask && error->request == TIM3_MSG_GET_RECORD && error->code == TIM3_NOT_FOUND)
         ask_for_lock (self, env, ask);
+    else if (ask && error->request == TIM3_MSG_GET_LOCK && error->code == TIM3_NOT_FOUND && !is_last_shard (self, ask))
+        ask_next_shard (self, env, ask);
     else if (ask)
         refuse_ask (self, env, ask, error);
     else if (flight)

@@ -5,7 +5,9 @@
     impossible (voided) before a void receipt is handed out, and a completed one never gets one.
     A burn stays pending until the lock manager's release receipt arrives; the sweep pushes it there.
 
-    Order of checks. All: field rules, receipt, known tx (same fields: the recorded outcome; other fields:
+    It may be one of several shards, each of which has the accounts of its slots. A mint, a burn and a control concern one shard alone.
+
+    Order of checks. All: field rules, shard, receipt, known tx (same fields: the recorded outcome; other fields:
     id_reused). Then, by what is asked:
         mint      asset_paused, account_frozen, cap_exceeded, amount_overflow
         burn      asset_paused, account_frozen, insufficient_funds
@@ -224,23 +226,37 @@ static bool check_receipt (self_t *self, tim3_env_t *env, const tim3_claim_t *ma
     return false;
 }
 
-static bool check_fields (tim3_env_t *env, const tim3_id_t *tx, const char *account, tim3_amount_t amount)
+static bool check_fields (const self_t *self, tim3_env_t *env, const tim3_id_t *tx, const char *account,
+                          tim3_amount_t amount)
 {
-    return tim3_rule_account (env, tx, account) && tim3_rule_amount (env, tx, amount);
+    return tim3_rule_account (env, tx, account) && tim3_rule_amount (env, tx, amount)
+           && tim3_rule_shard (env, self->settings, tx, account);
 }
 
 /*  ------------------------------------------------------------------------------------------------- mint  */
 
-static verdict_t judge_mint (const tim3_ledger_t *ledger, const holder_t *holder, const tim3_receipt_t *ask)
+/*  What a shard may still mint. Each has an equal share of the cap, the first also what is left over. Its tokens may be in other
+    shards by now, or theirs here, so what counts is what it has minted and burned: over all shards that makes up the supply.  */
+static tim3_amount_t mint_room (const self_t *self, const tim3_ledger_t *ledger)
+{
+    unsigned shards = self->settings->shards;
+    tim3_amount_t share = ledger->cap / shards + (self->settings->shard == 0 ? ledger->cap % shards : 0);
+    tim3_amount_t room;
+    if (ledger->minted >= ledger->burned)
+        return tim3_amount_sub (share, ledger->minted - ledger->burned, &room) ? room : 0;
+    return tim3_amount_add (share, ledger->burned - ledger->minted, &room) ? room : TIM3_AMOUNT_MAX;
+}
+
+static verdict_t judge_mint (const self_t *self, const tim3_ledger_t *ledger, const holder_t *holder,
+                             const tim3_receipt_t *ask)
 {
     tim3_amount_t sum;
+    tim3_amount_t room = ledger->cap == TIM3_AMOUNT_MAX ? TIM3_AMOUNT_MAX - ledger->supply : mint_room (self, ledger);
     verdict_t open = check_open (ledger, holder, NULL);
     if (open.code)
         return open;
-    if (!tim3_amount_add (ledger->supply, ask->amount, &sum) || sum > ledger->cap) {
-        tim3_amount_t room = ledger->cap > ledger->supply ? ledger->cap - ledger->supply : 0;
+    if (ask->amount > room || !tim3_amount_add (ledger->supply, ask->amount, &sum))
         return (verdict_t){TIM3_CAP_EXCEEDED, room, ask->amount};
-    }
     /* a balance is never more than the supply, so only the total of all mints is left to overflow */
     if (!tim3_amount_add (ledger->minted, ask->amount, &sum) && !TIM3_CANARY_IS (11))
         return (verdict_t){TIM3_AMOUNT_OVERFLOW, TIM3_AMOUNT_MAX - ledger->minted, ask->amount};
@@ -314,13 +330,13 @@ static void on_mint (void *state, tim3_env_t *env, const void *body)
     tim3_ledger_t ledger;
     holder_t holder;
 
-    if (!check_fields (env, &ask->tx, ask->account, ask->amount)
+    if (!check_fields (self, env, &ask->tx, ask->account, ask->amount)
         || (!check_receipt (self, env, &lock, &ask->receipt) && !TIM3_CANARY_IS (3)))
         return;
     if (!read_record (env, &ask->tx, &record)) {
         read_ledger (self, env, &ledger);
         read_holder (env, ask->account, &holder);
-        verdict_t verdict = judge_mint (&ledger, &holder, ask);
+        verdict_t verdict = judge_mint (self, &ledger, &holder, ask);
         record = mint;
         if (verdict.code)
             write_failure (self, env, &record, &ledger, &verdict);
@@ -352,7 +368,7 @@ static void on_resolve (void *state, tim3_env_t *env, const void *body)
     static const verdict_t voided = {TIM3_VOIDED, 0, 0};
     tim3_claim_t lock = claim (self, TIM3_RECEIPT_KIND_LOCK, &ask->tx, ask->account, ask->amount, 0);
 
-    if (!check_fields (env, &ask->tx, ask->account, ask->amount)
+    if (!check_fields (self, env, &ask->tx, ask->account, ask->amount)
         || !check_receipt (self, env, &lock, &ask->receipt))
         return;
     tim3_transaction_t mint = new_record (env, TIM3_TX_KIND_MINT, &ask->tx, ask->account, "", ask->amount);
@@ -367,7 +383,7 @@ static void on_resolve_refused (void *state, tim3_env_t *env, const void *body)
     tim3_claim_t refusal =
         claim (self, TIM3_RECEIPT_KIND_REFUSAL, &ask->tx, ask->account, ask->amount, ask->code);
 
-    if (!check_fields (env, &ask->tx, ask->account, ask->amount)
+    if (!check_fields (self, env, &ask->tx, ask->account, ask->amount)
         || !check_receipt (self, env, &refusal, &ask->receipt))
         return;
     tim3_transaction_t mint = new_record (env, TIM3_TX_KIND_MINT, &ask->tx, ask->account, "", ask->amount);
@@ -425,7 +441,7 @@ static void on_burn (void *state, tim3_env_t *env, const void *body)
     tim3_ledger_t ledger;
     holder_t holder;
 
-    if (!check_fields (env, &ask->tx, ask->account, ask->amount))
+    if (!check_fields (self, env, &ask->tx, ask->account, ask->amount))
         return;
     if (!read_record (env, &ask->tx, &record)) {
         read_ledger (self, env, &ledger);
@@ -568,13 +584,15 @@ static void on_transfer (void *state, tim3_env_t *env, const void *body)
     tim3_ledger_t ledger;
     sides_t sides;
 
-    if (!check_fields (env, &ask->tx, ask->account, ask->amount)
+    if (!check_fields (self, env, &ask->tx, ask->account, ask->amount)
         || !tim3_rule_account (env, &ask->tx, ask->to))
         return;
     if (strcmp (ask->account, ask->to) == 0) {
         tim3_env_refuse (env, TIM3_SAME_ACCOUNT, &ask->tx, NULL);
         return;
     }
+    if (!tim3_rule_shard (env, self->settings, &ask->tx, ask->to))
+        return;
     if (!read_record (env, &ask->tx, &record)) {
         read_ledger (self, env, &ledger);
         record = new_record (env, TIM3_TX_KIND_TRANSFER, &ask->tx, ask->account, ask->to, ask->amount);
@@ -599,6 +617,11 @@ static void on_transfer (void *state, tim3_env_t *env, const void *body)
 }
 
 /*  -------------------------------------------------------------------------------------------- controls  */
+
+static bool check_account (const self_t *self, tim3_env_t *env, const char *account)
+{
+    return tim3_rule_account (env, NULL, account) && tim3_rule_shard (env, self->settings, NULL, account);
+}
 
 static void set_frozen (tim3_env_t *env, tim3_ledger_t *ledger, const char *name, bool frozen)
 {
@@ -647,7 +670,7 @@ static void on_control (void *state, tim3_env_t *env, const void *body)
     tim3_ledger_t ledger;
 
     if (!tim3_rule_request_id (env, ask->request_id)
-        || (freezing && !tim3_rule_account (env, NULL, ask->account)))
+        || (freezing && !check_account (self, env, ask->account)))
         return;
     tim3_id_t tx = tim3_tx_id (self->settings->asset, CONTROL_ACCOUNT, ask->request_id);
     tim3_transaction_t control = new_record (env, TIM3_TX_KIND_CONTROL, &tx, freezing ? ask->account : "", "",
@@ -668,10 +691,10 @@ static void on_control (void *state, tim3_env_t *env, const void *body)
 
 static void on_get_balance (void *state, tim3_env_t *env, const void *body)
 {
+    const self_t *self = state;
     const tim3_account_only_t *ask = body;
     tim3_account_t account;
-    (void) state;
-    if (!tim3_rule_account (env, NULL, ask->account))
+    if (!check_account (self, env, ask->account))
         return;
     read_account (env, ask->account, &account);
     tim3_env_reply (env, TIM3_MSG_BALANCE, &account);
@@ -771,8 +794,7 @@ static void on_list_history (void *state, tim3_env_t *env, const void *body)
     tim3_transaction_t record;
     history_t history;
     tim3_entry_t entry;
-    (void) state;
-    if (!tim3_rule_account (env, NULL, ask->account)
+    if (!check_account (state, env, ask->account)
         || !begin_history (env, &history, ask->account, ask->cursor, ask->limit, sizeof entry))
         return;
     while (next_entry (env, &history, &record, &entry))
@@ -852,13 +874,13 @@ static void list_failed (tim3_env_t *env, const tim3_list_transactions_t *ask, c
 /*  Records of an account come from its history, then from its refusals: 'h' or 'f' in front of the cursor.  */
 static void on_list_records (void *state, tim3_env_t *env, const void *body)
 {
+    const self_t *self = state;
     const tim3_list_transactions_t *ask = body;
     bool failed = ask->cursor[0] ? ask->cursor[0] == 'f' : ask->status == TIM3_TX_STATUS_FAILED;
     const char *cursor = ask->cursor[0] ? ask->cursor + 1 : ask->cursor;
-    (void) state;
     if (ask->account[0] == '\0')
         list_all (env, ask);
-    else if (!tim3_page_mark (env, ask->cursor, "hf"))
+    else if (!tim3_rule_shard (env, self->settings, NULL, ask->account) || !tim3_page_mark (env, ask->cursor, "hf"))
         return;
     else if (failed)
         list_failed (env, ask, cursor);

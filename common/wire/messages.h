@@ -150,7 +150,8 @@
     F (S, U64, releases, REQUIRED, 0, none, "releases ever decided")                                         \
     F (S, U64, refused, REQUIRED, 0, none, "locks refused by the collateral token")                          \
     F (S, U64, event_seq, OPTIONAL, 0, none, "number of the last event emitted")                             \
-    F (S, AMOUNT, scale, OPTIONAL, 0, none, "collateral units in one unit of the asset")
+    F (S, AMOUNT, scale, OPTIONAL, 0, none, "collateral units in one unit of the asset")                     \
+    F (S, AMOUNT, overdrawn, OPTIONAL, 0, none, "released beyond what was locked here: its tokens came from other shards")
 
 #define TIM3_FIELDS_account(F, S)                                                                            \
     F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
@@ -192,7 +193,7 @@
 
 #define TIM3_FIELDS_ledger(F, S)                                                                             \
     F (S, AMOUNT, supply, REQUIRED, 0, none, "tokens in existence")                                          \
-    F (S, AMOUNT, cap, REQUIRED, 0, none, "most tokens allowed; 2^128 - 1 for no cap")                       \
+    F (S, AMOUNT, cap, REQUIRED, 0, none, "most tokens of the asset allowed; 2^128 - 1 for no cap")          \
     F (S, BOOL, paused, REQUIRED, 0, none, "mints, redemptions and transfers are refused")                   \
     F (S, AMOUNT, minted, REQUIRED, 0, none, "sum of all mints")                                             \
     F (S, AMOUNT, burned, REQUIRED, 0, none, "sum of all burns")                                             \
@@ -259,11 +260,17 @@
     F (S, AMOUNT, volume_transferred, REQUIRED, 0, none, "sum of transfers")                                 \
     F (S, U64, positions, REQUIRED, 0, none, "accounts with a position")                                     \
     F (S, AMOUNT, balances, REQUIRED, 0, none, "sum of the positions' balances")                             \
-    F (S, U64, token_seq, REQUIRED, 0, none, "last event applied of the token manager")                      \
-    F (S, U64, lock_seq, REQUIRED, 0, none, "last event applied of the lock manager")                        \
+    F (S, U64, token_seq, REQUIRED, 0, none, "events applied of the token manager, of all shards together")                      \
+    F (S, U64, lock_seq, REQUIRED, 0, none, "events applied of the lock manager, of all shards together")                        \
     F (S, U64, changed_us, REQUIRED, 0, none, "time of the last event applied")
 
 /*  Records of the store alone.  */
+#define TIM3_FIELDS_shard_metrics(F, S)                                                                      \
+    F (S, AMOUNT, locked, REQUIRED, 0, none, "collateral locked in this shard, in the asset's unit")         \
+    F (S, AMOUNT, overdrawn, REQUIRED, 0, none, "or released beyond that")                                   \
+    F (S, AMOUNT, supply, REQUIRED, 0, none, "tokens in this shard")                                         \
+    F (S, U64, token_seq, REQUIRED, 0, none, "last event applied of its token manager")                      \
+    F (S, U64, lock_seq, REQUIRED, 0, none, "last event applied of its lock manager")
 #define TIM3_FIELDS_deadline(F, S)                                                                           \
     F (S, U64, open, REQUIRED, 0, none, "how many of those that are due then are not final")                 \
     F (S, U64, first, REQUIRED, 0, none, "number of the first list of them that is left")                    \
@@ -278,7 +285,8 @@
     F (S, U64, created_us, REQUIRED, 0, none, "when it was made")                                            \
     F (S, ID, lineage, OPTIONAL, 0, none, "identity it was made with: adopting changes id, never this")      \
     F (S, U64, commits, OPTIONAL, 0, none, "what to add to the file's own count of commits, modulo 2^64")                     \
-    F (S, BOOL, shared, OPTIONAL, 0, none, "it holds several agents' tables")
+    F (S, BOOL, shared, OPTIONAL, 0, none, "it holds several agents' tables")                                \
+    F (S, U64, shards, OPTIONAL, TIM3_SHARDS_MAX, none, "of how many the shard of a ledger in it is one; 0: none is in it")
 #define TIM3_FIELDS_counter(F, S) F (S, U64, value, REQUIRED, 0, none, "value")
 #define TIM3_FIELDS_checkpoint(F, S)                                                                         \
     F (S, U64, number, REQUIRED, 0, none, "last record of the journal that the tables hold")                 \
@@ -322,7 +330,7 @@
     X (collateral_record)                                                                                    \
     X (collateral_totals)                                                                                    \
     X (position)                                                                                             \
-    X (asset_metrics) X (store_meta) X (checkpoint) X (counter) X (mark) X (deadline) X (deadline_list) X (log_source) X (log_cursor) X (standing) X (standing_item)
+    X (asset_metrics) X (shard_metrics) X (store_meta) X (checkpoint) X (counter) X (mark) X (deadline) X (deadline_list) X (log_source) X (log_cursor) X (standing) X (standing_item)
 
 /*  ---------------------------------------------------------------------------------- fields of messages  */
 
@@ -349,7 +357,8 @@
     F (S, ID, store, REQUIRED, 0, none, "identity of its store")                                             \
     F (S, U64, uptime_us, REQUIRED, 0, none, "time since start")                                             \
     F (S, U64, pid, OPTIONAL, 0, none, "process id")                                                         \
-    F (S, U64, decimals, OPTIONAL, 30, none, "decimals of the asset or collateral")
+    F (S, U64, decimals, OPTIONAL, 30, none, "decimals of the asset or collateral")                          \
+    F (S, U64, shards, OPTIONAL, TIM3_SHARDS_MAX, none, "shards of each ledger of the asset")
 
 #define TIM3_FIELDS_health_reply(F, S)                                                                       \
     F (S, ENUM, status, REQUIRED, 0, health, "in a word")                                                    \
@@ -585,13 +594,15 @@
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
-    F (S, AMOUNT, locked, REQUIRED, 0, none, "total locked right after it")
+    F (S, AMOUNT, locked, REQUIRED, 0, none, "total locked right after it")                                  \
+    F (S, AMOUNT, overdrawn, OPTIONAL, 0, none, "or released beyond what was locked in this shard")
 #define TIM3_FIELDS_collateral_released(F, S)                                                                \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, ENUM, reason, REQUIRED, 0, release_reason, "why")                                                  \
-    F (S, AMOUNT, locked, REQUIRED, 0, none, "total locked right after it")
+    F (S, AMOUNT, locked, REQUIRED, 0, none, "total locked right after it")                                  \
+    F (S, AMOUNT, overdrawn, OPTIONAL, 0, none, "or released beyond what was locked in this shard")
 #define TIM3_FIELDS_token_changed(F, S)                                                                      \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, STR, account, REQUIRED, 64, none, "account")                                                       \

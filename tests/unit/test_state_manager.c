@@ -69,6 +69,7 @@ static void setup (void)
     strcpy (s_settings.name, "state_manager.-.0");
     strcpy (s_settings.asset, "-");
     strcpy (s_settings.assets[0].name, "TIM3");
+    s_settings.assets[0].shards = 1;
     s_settings.asset_count = 1;
     s_settings.heartbeat_us = SECOND;
     s_answer = tim3_alloc (tim3_body_size_max ());
@@ -454,6 +455,30 @@ START_TEST (test_log_that_went_back)
 END_TEST
 
 /*  -------------------------------------------------------------------------------------------- numbers  */
+
+/*  Each shard has numbers and totals of its own; what one has released beyond its locks the other has locked.  */
+START_TEST (test_shards_add_up)
+{
+    tim3_collateral_locked_t lock = {.account = "alice", .amount = 9, .locked = 9};
+    tim3_collateral_released_t release = {.account = "bob", .amount = 4, .reason = TIM3_RELEASE_REASON_BURN};
+    tim3_token_changed_t mint = {.account = "alice", .amount = 9, .balance = 9, .supply = 9};
+    tim3_token_changed_t burn = {.account = "bob", .amount = 1, .balance = 3, .supply = 3};
+    release.overdrawn = 4;
+    append ("lock_manager.TIM3.1", 1, TIM3_MSG_COLLATERAL_RELEASED, &release);
+    deliver_all ();
+    ck_assert (metrics ().locked == 0);
+    append ("lock_manager.TIM3.0", 1, TIM3_MSG_COLLATERAL_LOCKED, &lock);
+    append ("token_manager.TIM3.0", 1, TIM3_MSG_TOKEN_MINTED, &mint);
+    append ("token_manager.TIM3.1", 1, TIM3_MSG_TOKEN_BURNED, &burn);
+    append ("token_manager.TIM3.0", 2, TIM3_MSG_TOKEN_MINTED, &mint);
+    deliver (2, s_count + 1);
+    tim3_asset_metrics_t all = metrics ();
+    ck_assert (all.locked == 5 && all.supply == 12);
+    ck_assert_uint_eq (all.token_seq, 3);
+    ck_assert_uint_eq (all.lock_seq, 2);
+    ck_assert_uint_eq (metric ("events_missing"), 0);
+}
+END_TEST
 
 START_TEST (test_gaps_and_repeats)
 {
@@ -1055,6 +1080,7 @@ Suite *suite_state_manager (void)
     tcase_add_test (log, test_exactly_once_over_crashes);
     tcase_add_test (log, test_replaced_log);
     tcase_add_test (log, test_log_that_went_back);
+    tcase_add_test (log, test_shards_add_up);
     tcase_add_test (log, test_gaps_and_repeats);
     tcase_add_test (log, test_first_number_must_be_one);
     tcase_add_test (log, test_unreadable_body_is_a_gap);

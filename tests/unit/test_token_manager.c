@@ -180,6 +180,58 @@ START_TEST (test_mint_order_of_checks)
 }
 END_TEST
 
+/*  A shard has an equal share of the cap, and what it has minted and burned counts, wherever the tokens are now.  */
+START_TEST (test_mint_up_to_the_share_of_the_cap)
+{
+    const char *own = bench_account (0, 3);
+    bench_settings.shards = 3;
+    steer (TIM3_CONTROL_CAP, "", 20, "c1");
+    ck_assert (ledger ().cap == 20);
+    mint (1, own, 7);
+    tim3_receipt_t more = locked (2, own, 2);
+    tim3_refusal_t refusal = voided (TIM3_MSG_TOKEN_MINT, &more, TIM3_CAP_EXCEEDED);
+    ck_assert (refusal.available == 1);
+    burn (3, own, 5);
+    mint (4, own, 6);
+    bench_close ();
+    bench_defaults ("token_manager.TIM3.1"); /* has no part of what is left over */
+    bench_settings.shards = 3;
+    bench_settings.shard = 1;
+    bench_open (&tim3_token_manager_core);
+    steer (TIM3_CONTROL_CAP, "", 20, "c1");
+    mint (4, bench_account (1, 3), 6);
+    more = locked (5, bench_account (1, 3), 1);
+    refusal = voided (TIM3_MSG_TOKEN_MINT, &more, TIM3_CAP_EXCEEDED);
+    ck_assert (refusal.available == 0 && refusal.needed == 1);
+}
+END_TEST
+
+/*  Whatever evidence there is, another shard's account is not its own.  */
+START_TEST (test_accounts_of_another_shard)
+{
+    const char *own = bench_account (0, 2);
+    const char *other = bench_account (1, 2);
+    bench_settings.shards = 2;
+    mint (1, own, 5);
+    tim3_receipt_t mint_other = locked (2, other, 5);
+    bench_refused (TIM3_MSG_TOKEN_MINT, &mint_other, TIM3_WRONG_SHARD);
+    bench_refused (TIM3_MSG_RESOLVE, &mint_other, TIM3_WRONG_SHARD);
+    tim3_refusal_t refused = lock_refused (2, other, 5);
+    bench_refused (TIM3_MSG_RESOLVE_REFUSED, &refused, TIM3_WRONG_SHARD);
+    tim3_lock_t burn_other = burning (2, other, 5);
+    bench_refused (TIM3_MSG_TOKEN_BURN, &burn_other, TIM3_WRONG_SHARD);
+    tim3_control_t freeze = control (TIM3_CONTROL_FREEZE, other, 0, "c1");
+    bench_refused (TIM3_MSG_CONTROL, &freeze, TIM3_WRONG_SHARD);
+    tim3_account_only_t look = {""};
+    strcpy (look.account, other);
+    bench_refused (TIM3_MSG_GET_BALANCE, &look, TIM3_WRONG_SHARD);
+    tim3_list_history_t history = {.limit = 1};
+    strcpy (history.account, other);
+    bench_refused (TIM3_MSG_LIST_HISTORY, &history, TIM3_WRONG_SHARD);
+    ck_assert_uint_eq (bench_events (), 1);
+}
+END_TEST
+
 START_TEST (test_mint_up_to_the_cap)
 {
     steer (TIM3_CONTROL_CAP, "", 100, "c1");
@@ -782,6 +834,8 @@ Suite *suite_token_manager (void)
     tcase_add_test (tcase, test_mint);
     tcase_add_test (tcase, test_mint_order_of_checks);
     tcase_add_test (tcase, test_mint_up_to_the_cap);
+    tcase_add_test (tcase, test_mint_up_to_the_share_of_the_cap);
+    tcase_add_test (tcase, test_accounts_of_another_shard);
     tcase_add_test (tcase, test_mint_overflow);
     tcase_add_test (tcase, test_mint_of_a_taken_tx);
     tcase_add_test (tcase, test_void_then_mint);

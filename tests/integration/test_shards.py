@@ -1,0 +1,83 @@
+#!/usr/bin/python3
+"""Ledgers that are split into shards."""
+import os
+import subprocess
+
+import harness
+from harness import Cluster
+
+ACCOUNTS = [f"holder{i}" for i in range(24)]
+
+
+def sharded(count, **more):
+    return Cluster(coordinators=max(2, count), asset_settings=dict(shards=count), **more)
+
+
+def accounts_of(cluster):
+    """Names of accounts by shard, as the shards themselves tell."""
+    client = cluster.client()
+    return [[row["account"] for row in cluster.pages(client, f"token_manager.TIM3.{shard}", "ListBalances", {})]
+            for shard in range(cluster.shards)]
+
+
+def test_every_shard_has_accounts_of_its_own():
+    with sharded(3) as cluster:
+        for account in ACCOUNTS:
+            cluster.ctl("usda", "mint", account, "10")
+            cluster.ctl("mint", account, "5")
+            cluster.ctl("redeem", account, "2")
+        by_shard = accounts_of(cluster)
+        assert all(by_shard) and sorted(sum(by_shard, [])) == sorted(ACCOUNTS), by_shard
+        assert cluster.ctl_json("supply")["supply"] == str(len(ACCOUNTS) * 3 * 10**6)
+        assert sorted(row["account"] for row in cluster.ctl_json("balance")) == sorted(ACCOUNTS)
+        assert len(cluster.ctl_json("txs")) == 2 * len(ACCOUNTS)
+        assert len(cluster.ctl_json("locks")) == 2 * len(ACCOUNTS)
+        assert cluster.ctl_json("audit")["agrees"]
+        cluster.audit()
+        # what concerns all of the asset is done in every shard
+        cluster.ctl("pause")
+        for accounts in by_shard:
+            done = cluster.ctl("redeem", accounts[0], "1", check=False)
+            assert done.returncode == 1 and "asset_paused" in done.stderr, done.stderr
+        cluster.ctl("unpause")
+        for accounts in by_shard:
+            cluster.ctl("redeem", accounts[0], "1")
+        cluster.ctl("freeze", by_shard[1][0])
+        assert "account_frozen" in cluster.ctl("redeem", by_shard[1][0], "1", check=False).stderr
+        cluster.audit()
+
+
+def test_each_shard_has_its_share_of_the_cap():
+    with sharded(2) as cluster:
+        for account in ACCOUNTS:
+            cluster.ctl("usda", "mint", account, "100")
+            cluster.ctl("mint", account, "1")
+        first = [accounts[0] for accounts in accounts_of(cluster)]
+        cluster.ctl("cap", "50")
+        for account, accounts in zip(first, accounts_of(cluster)):
+            done = cluster.ctl("mint", account, str(26 - len(accounts)), check=False)
+            assert done.returncode == 1 and "cap_exceeded" in done.stderr, done.stderr
+            cluster.ctl("mint", account, str(25 - len(accounts)))
+        assert cluster.ctl_json("supply")["supply"] == "50000000"
+        cluster.audit()
+
+
+def test_another_number_of_shards_is_refused():
+    with sharded(2) as cluster:
+        cluster.ctl("usda", "mint", "alice", "10")
+        cluster.ctl("mint", "alice", "5")
+        other = os.path.join(cluster.dir, "other.cfg")
+        with open(cluster.config) as given, open(other, "w") as out:
+            out.write(given.read().replace("shards = 2", "shards = 1"))
+        for role in ("lock_manager", "token_manager"):
+            process = cluster.process_of(f"{role}.TIM3.0")
+            cluster.kill(process)
+            executable = "tim3-" + process.split(".")[0].replace("_", "-")
+            done = subprocess.run([cluster.exe(executable), "--config", other, "--data", cluster.dir, "--asset", "TIM3",
+                                   "--shard", "0"], capture_output=True, text=True, timeout=20)
+            assert done.returncode == 100 and "shards, not 1; set asset/NAME/shards back to 2" in done.stderr, done.stderr
+            cluster.start(process)
+
+
+if __name__ == "__main__":
+    harness.main()
