@@ -71,6 +71,44 @@ static void expect_lock (across_t *self, const tim3_fsck_place_t *at, const tim3
     }
 }
 
+static bool same_transfer (const tim3_transaction_t *a, const tim3_transaction_t *b)
+{
+    return a->kind == b->kind && a->amount == b->amount && strcmp (a->account, b->account) == 0 &&
+           strcmp (a->to, b->to) == 0;
+}
+
+/*  A transfer between shards at its one end, by what the other end has of it; other is NULL when it has nothing under the tx.  */
+static bool ends_fit (const across_t *self, const tim3_transaction_t *record, const tim3_transaction_t *other)
+{
+    bool there = other && same_transfer (record, other);
+    bool failed = there && other->status == TIM3_TX_STATUS_FAILED;
+    bool refused = record->status == TIM3_TX_STATUS_FAILED;
+    if (tim3_fsck_way (self->tokens, record) == TIM3_FSCK_CAME)
+        return there && other->entry > 0 && other->status != (refused ? TIM3_TX_STATUS_COMPLETED : TIM3_TX_STATUS_FAILED);
+    if (record->status == TIM3_TX_STATUS_COMPLETED)
+        return there && !failed;
+    if (tim3_fsck_came_back (self->tokens, record))
+        return other && (failed || !there);
+    return true;
+}
+
+static void check_crossing (across_t *self, const tim3_fsck_place_t *at, const tim3_transaction_t *record)
+{
+    tim3_fsck_way_t way = tim3_fsck_way (self->tokens, record);
+    const char *account = way == TIM3_FSCK_CAME ? record->account : record->to;
+    int shard = (int) tim3_account_shard (account, tim3_fsck_shards (self->tokens));
+    const tim3_fsck_store_t *store = tim3_fsck_store (self->fsck, TIM3_ROLE_TOKEN_MANAGER, self->asset, shard);
+    tim3_transaction_t other;
+    if (way == TIM3_FSCK_WITHIN || !store)
+        return;
+    bool found = tim3_fsck_read_tx (store, TIM3_TABLE_RECORD, &record->tx, &other);
+    if (!ends_fit (self, record, found ? &other : NULL))
+        tim3_fsck_problem (self->fsck, at, "a transfer between shards is %s here, but %s in %s",
+                           tim3_value_name (tim3_tx_status_values, record->status),
+                           found ? tim3_value_name (tim3_tx_status_values, other.status) : "not known",
+                           store->meta.name);
+}
+
 static void check_token_record (across_t *self, const tim3_fsck_place_t *at, const tim3_transaction_t *record)
 {
     bool failed = record->status == TIM3_TX_STATUS_FAILED;
@@ -95,6 +133,7 @@ static void check_token_records (across_t *self)
     while (tim3_fsck_next (self->fsck, &at, &record)) {
         record.tx = tim3_key_read_id (&at.key, 0);
         check_token_record (self, &at, &record);
+        check_crossing (self, &at, &record);
     }
 }
 

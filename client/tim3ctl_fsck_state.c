@@ -81,6 +81,19 @@ static void apply_transferred (state_t *self, tim3_asset_metrics_t *metrics,
     metrics->transfers++;
 }
 
+static void apply_crossed (state_t *self, tim3_asset_metrics_t *metrics, const tim3_token_crossed_t *event, size_t sum)
+{
+    move_position (self, metrics, event->account, sum, event->amount, event->balance);
+}
+
+static void apply_returned (state_t *self, tim3_asset_metrics_t *metrics, const tim3_token_crossed_t *event)
+{
+    tim3_position_t *position = position_of (self, metrics->asset, event->account);
+    if (position->sent != TIM3_AMOUNT_MAX)
+        tim3_fsck_sub (&position->sent, event->amount);
+    move_position (self, metrics, event->account, offsetof (tim3_position_t, sent), 0, event->balance);
+}
+
 static void apply_event (state_t *self, tim3_asset_metrics_t *metrics, tim3_shard_metrics_t *shard, uint64_t type,
                          const tim3_fsck_event_t *event)
 {
@@ -104,6 +117,20 @@ static void apply_event (state_t *self, tim3_asset_metrics_t *metrics, tim3_shar
     case TIM3_MSG_TOKEN_TRANSFERRED:
         apply_transferred (self, metrics, &event->transferred);
         shard->supply = event->transferred.supply;
+        break;
+    case TIM3_MSG_TOKEN_SENT:
+        apply_crossed (self, metrics, &event->crossed, offsetof (tim3_position_t, sent));
+        shard->supply = event->crossed.supply;
+        break;
+    case TIM3_MSG_TOKEN_RECEIVED:
+        apply_crossed (self, metrics, &event->crossed, offsetof (tim3_position_t, received));
+        tim3_fsck_add (&metrics->volume_transferred, event->crossed.amount);
+        metrics->transfers++;
+        shard->supply = event->crossed.supply;
+        break;
+    case TIM3_MSG_TOKEN_RETURNED:
+        apply_returned (self, metrics, &event->crossed);
+        shard->supply = event->crossed.supply;
         break;
     case TIM3_MSG_TRANSACTION_FAILED:
         metrics->refusals++;

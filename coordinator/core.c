@@ -11,6 +11,8 @@
                              MINTING  -> VOIDING        mint refused: have the collateral given back
         redeem    BURNING -> RELEASING -> done
         transfer  MOVING -> done
+                  MOVING -> ARRIVING -> done            to another shard
+                            ARRIVING -> RETURNING       which refuses: have the first give back
 */
 #include "core.h"
 #include "agent/page.h"
@@ -30,10 +32,10 @@
 #define ASKS_MOST 4096
 #define ASK_MOST_US 10000000
 
-typedef enum { LOCKING, MINTING, REFUSING, VOIDING, BURNING, RELEASING, MOVING, STATES } stage_t;
+typedef enum { LOCKING, MINTING, REFUSING, VOIDING, BURNING, RELEASING, MOVING, ARRIVING, RETURNING, STATES } stage_t;
 
-static const char *const s_stage_names[STATES] = {"locking", "minting",   "refusing", "voiding",
-                                                  "burning", "releasing", "moving"};
+static const char *const s_stage_names[STATES] = {"locking",   "minting", "refusing", "voiding",  "burning",
+                                                  "releasing", "moving",  "arriving", "returning"};
 
 /*  Moves a flight may make, by stage: a mask of next stages.  */
 static const unsigned s_moves[STATES] = {
@@ -41,6 +43,8 @@ static const unsigned s_moves[STATES] = {
     [MINTING] = 1u << VOIDING,
     [REFUSING] = 1u << VOIDING,
     [BURNING] = 1u << RELEASING,
+    [MOVING] = 1u << ARRIVING,
+    [ARRIVING] = 1u << RETURNING,
 };
 
 typedef struct {
@@ -199,11 +203,35 @@ static uint64_t ask_move (const self_t *self, tim3_env_t *env, const flight_t *f
     return send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_TOKEN_TRANSFER, &body);
 }
 
+static tim3_crossing_t crossing_body (const flight_t *flight)
+{
+    tim3_crossing_t body = {.tx = flight->record.tx, .amount = flight->record.amount, .receipt = flight->receipt};
+    strcpy (body.account, flight->record.account);
+    strcpy (body.to, flight->record.to);
+    return body;
+}
+
+static uint64_t ask_receive (const self_t *self, tim3_env_t *env, const flight_t *flight)
+{
+    tim3_crossing_t body = crossing_body (flight);
+    return send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.to, TIM3_MSG_RECEIVE, &body);
+}
+
+static uint64_t ask_return (const self_t *self, tim3_env_t *env, const flight_t *flight)
+{
+    tim3_not_received_t body = {.tx = flight->record.tx, .amount = flight->record.amount, .receipt = flight->receipt};
+    strcpy (body.account, flight->record.account);
+    strcpy (body.to, flight->record.to);
+    body.code = flight->record.code;
+    return send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_RETURN_SENT, &body);
+}
+
 /*  What each stage asks, and may ask any number of times. Returns the id of the message.  */
 typedef uint64_t (ask_fn) (const self_t *self, tim3_env_t *env, const flight_t *flight);
 static ask_fn *const s_asks[STATES] = {
     [LOCKING] = ask_lock, [MINTING] = ask_mint,     [REFUSING] = ask_record_refusal, [VOIDING] = ask_release,
-    [BURNING] = ask_burn, [RELEASING] = ask_release, [MOVING] = ask_move};
+    [BURNING] = ask_burn, [RELEASING] = ask_release, [MOVING] = ask_move,            [ARRIVING] = ask_receive,
+    [RETURNING] = ask_return};
 
 static void push (self_t *self, tim3_env_t *env, flight_t *flight)
 {
@@ -484,6 +512,52 @@ static void on_transferred (void *state, tim3_env_t *env, const void *body)
     complete (state, env, flight);
 }
 
+/*  The tokens have left the sender's shard.  */
+static void on_sent (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_sent_t *answer = body;
+    flight_t *flight = find_in (state, env, &answer->tx, MOVING);
+    if (!flight)
+        return;
+    flight->receipt = answer->receipt;
+    flight->record.balance = answer->balance;
+    flight->record.supply = answer->supply;
+    flight->record.time_us = answer->time_us;
+    move (state, env, flight, ARRIVING);
+}
+
+static void on_received (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_crossing_t *answer = body;
+    flight_t *flight = find_in (state, env, &answer->tx, ARRIVING);
+    if (!flight)
+        return;
+    flight->receipt = answer->receipt;
+    tim3_crossing_t settle = crossing_body (flight);
+    send_to_ledger (state, env, TIM3_ROLE_TOKEN_MANAGER, settle.account, TIM3_MSG_SETTLE_SENT, &settle);
+    complete (state, env, flight);
+}
+
+static void on_not_received (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_not_received_t *answer = body;
+    flight_t *flight = find_in (state, env, &answer->tx, ARRIVING);
+    if (!flight)
+        return;
+    flight->receipt = answer->receipt;
+    flight->record.code = answer->code;
+    move (state, env, flight, RETURNING);
+}
+
+/*  Nobody waits for it but who has something given back.  */
+static void on_settled (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_settled_t *answer = body;
+    flight_t *flight = find_in (state, env, &answer->tx, RETURNING);
+    if (flight)
+        fail (state, env, flight, (tim3_result_t) flight->record.code);
+}
+
 /*  Which request a stage waits for, so that late refusals of earlier ones are not taken for its own.  */
 static bool refuses_stage (const flight_t *flight, uint64_t request)
 {
@@ -491,7 +565,8 @@ static bool refuses_stage (const flight_t *flight, uint64_t request)
         [LOCKING] = TIM3_MSG_LOCK,        [MINTING] = TIM3_MSG_TOKEN_MINT,
         [REFUSING] = TIM3_MSG_RESOLVE_REFUSED, [VOIDING] = TIM3_MSG_RELEASE,
         [BURNING] = TIM3_MSG_TOKEN_BURN,  [RELEASING] = TIM3_MSG_RELEASE,
-        [MOVING] = TIM3_MSG_TOKEN_TRANSFER};
+        [MOVING] = TIM3_MSG_TOKEN_TRANSFER, [ARRIVING] = TIM3_MSG_RECEIVE,
+        [RETURNING] = TIM3_MSG_RETURN_SENT};
     return requests[flight->stage] == request;
 }
 
@@ -514,8 +589,8 @@ static void fail_stage (self_t *self, tim3_env_t *env, flight_t *flight, const t
     }
     if (advice == TIM3_ADVICE_RETRY_SAME_ID || advice == TIM3_ADVICE_UNKNOWN)
         return; /* it will be asked again */
-    if (flight->stage == RELEASING)
-        return; /* the tokens are burned: there is no way but forward */
+    if (flight->stage == RELEASING || flight->stage == ARRIVING || flight->stage == RETURNING)
+        return; /* the tokens are burned, or sent: there is no way but forward */
     if (flight->stage == VOIDING) {
         fail (self, env, flight, (tim3_result_t) flight->record.code);
         return;
@@ -588,6 +663,13 @@ static uint64_t ask_for_record (const self_t *self, tim3_env_t *env, const ask_t
     return send_to_shard (self, env, TIM3_ROLE_TOKEN_MANAGER, ask->shard, TIM3_MSG_GET_RECORD, &get);
 }
 
+static void ask_shard (self_t *self, tim3_env_t *env, ask_t *ask, unsigned shard)
+{
+    HASH_DEL (self->asks, ask);
+    ask->shard = shard;
+    keep_ask (self, ask, ask_for_record (self, env, ask));
+}
+
 static void on_get_transaction (void *state, tim3_env_t *env, const void *body)
 {
     self_t *self = state;
@@ -618,6 +700,13 @@ static void on_transaction (void *state, tim3_env_t *env, const void *body)
     ask_t *ask = find_ask (self, env);
     if (!ask)
         return;
+    unsigned shard = tim3_account_shard (record->account, self->settings->shards);
+    if (record->kind == TIM3_TX_KIND_TRANSFER && ask->all && shard != ask->shard) {
+        /* the receiver's: the sender's shard has what became of it */
+        ask->all = false;
+        ask_shard (self, env, ask, shard);
+        return;
+    }
     tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTION, record);
     end_ask (state, ask);
 }
@@ -630,12 +719,6 @@ static void ask_for_lock (self_t *self, tim3_env_t *env, ask_t *ask)
     keep_ask (self, ask, send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, ask->shard, TIM3_MSG_GET_LOCK, &get));
 }
 
-static void ask_next_shard (self_t *self, tim3_env_t *env, ask_t *ask)
-{
-    HASH_DEL (self->asks, ask);
-    ask->shard++;
-    keep_ask (self, ask, ask_for_record (self, env, ask));
-}
 
 /*  A lock whose mint is not decided yet, as the transaction that it is part of.  */
 static tim3_transaction_t as_transaction (const tim3_lock_item_t *item)
@@ -738,13 +821,26 @@ static void on_locks (void *state, tim3_env_t *env, const void *body)
     end_ask (state, ask);
 }
 
+/*  A transfer between shards is in both, and listed where it began.  */
+static tim3_list_t begun_here (const self_t *self, tim3_env_t *env, const ask_t *ask, const tim3_list_t *items)
+{
+    const tim3_transaction_t *item = items->items;
+    tim3_transaction_t *kept = tim3_arena_take (tim3_env_arena (env), (items->count + 1) * sizeof *kept);
+    uint32_t count = 0;
+    for (uint32_t i = 0; kept && i < items->count; i++)
+        if (item[i].kind != TIM3_TX_KIND_TRANSFER ||
+            tim3_account_shard (item[i].account, self->settings->shards) == ask->shard)
+            kept[count++] = item[i];
+    return (tim3_list_t){kept, count};
+}
+
 static void on_transactions (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_transactions_t *answer = body;
-    tim3_transactions_t reply = {.items = answer->items};
     ask_t *ask = find_ask (state, env);
     if (!ask)
         return;
+    tim3_transactions_t reply = {.items = ask->all ? begun_here (state, env, ask, &answer->items) : answer->items};
     if (answer->cursor[0])
         write_cursor (reply.cursor, 't', ask->shard, answer->cursor);
     else if (!is_last_shard (state, ask))
@@ -762,7 +858,7 @@ static void on_error (void *state, tim3_env_t *env, const void *body)
     if (ask && error->request == TIM3_MSG_GET_RECORD && error->code == TIM3_NOT_FOUND)
         ask_for_lock (self, env, ask);
     else if (ask && error->request == TIM3_MSG_GET_LOCK && error->code == TIM3_NOT_FOUND && !is_last_shard (self, ask))
-        ask_next_shard (self, env, ask);
+        ask_shard (self, env, ask, ask->shard + 1);
     else if (ask)
         refuse_ask (self, env, ask, error);
     else if (flight)
@@ -876,6 +972,10 @@ static const tim3_handler_t s_handlers[] = {
     {TIM3_MSG_BURNED, on_burned},
     {TIM3_MSG_RELEASED, on_released},
     {TIM3_MSG_TRANSFERRED, on_transferred},
+    {TIM3_MSG_SENT, on_sent},
+    {TIM3_MSG_RECEIVED, on_received},
+    {TIM3_MSG_NOT_RECEIVED, on_not_received},
+    {TIM3_MSG_SETTLED, on_settled},
     {TIM3_MSG_TRANSACTION, on_transaction},
     {TIM3_MSG_LOCK_ITEM, on_lock_item},
     {TIM3_MSG_LOCKS, on_locks},

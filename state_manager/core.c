@@ -231,6 +231,7 @@ typedef union {
     tim3_collateral_released_t collateral_released;
     tim3_token_changed_t token_changed;
     tim3_token_transferred_t token_transferred;
+    tim3_token_crossed_t token_crossed;
     tim3_token_controlled_t token_controlled;
     tim3_transaction_failed_t transaction_failed;
 } event_t;
@@ -310,6 +311,38 @@ static void apply_transferred (step_t *step, const event_t *event)
     step->shard.supply = moved->supply;
 }
 
+/*  What is between shards is nobody's: it is told when it leaves, and when it arrives or comes back.  */
+static void apply_sent (step_t *step, const event_t *event)
+{
+    const tim3_token_crossed_t *sent = &event->token_crossed;
+    tim3_position_t sender = read_position (step, sent->account);
+    add_amount (step->self, &sender.sent, sent->amount);
+    write_position (step, &sender, sent->balance);
+    step->shard.supply = sent->supply;
+}
+
+static void apply_received (step_t *step, const event_t *event)
+{
+    const tim3_token_crossed_t *received = &event->token_crossed;
+    tim3_position_t receiver = read_position (step, received->account);
+    add_amount (step->self, &receiver.received, received->amount);
+    write_position (step, &receiver, received->balance);
+    add_amount (step->self, &step->metrics.volume_transferred, received->amount);
+    step->metrics.transfers++;
+    step->shard.supply = received->supply;
+}
+
+/*  A sum that stays at the most stays there.  */
+static void apply_returned (step_t *step, const event_t *event)
+{
+    const tim3_token_crossed_t *returned = &event->token_crossed;
+    tim3_position_t sender = read_position (step, returned->account);
+    if (sender.sent != TIM3_AMOUNT_MAX && !tim3_amount_sub (sender.sent, returned->amount, &sender.sent))
+        sender.sent = 0;
+    write_position (step, &sender, returned->balance);
+    step->shard.supply = returned->supply;
+}
+
 static void apply_failed (step_t *step, const event_t *event)
 {
     (void) event;
@@ -327,6 +360,9 @@ static const application_t s_applications[] = {{TIM3_MSG_COLLATERAL_LOCKED, appl
                                                {TIM3_MSG_TOKEN_MINTED, apply_minted},
                                                {TIM3_MSG_TOKEN_BURNED, apply_burned},
                                                {TIM3_MSG_TOKEN_TRANSFERRED, apply_transferred},
+                                               {TIM3_MSG_TOKEN_SENT, apply_sent},
+                                               {TIM3_MSG_TOKEN_RECEIVED, apply_received},
+                                               {TIM3_MSG_TOKEN_RETURNED, apply_returned},
                                                {TIM3_MSG_TRANSACTION_FAILED, apply_failed},
                                                {0, NULL}};
 

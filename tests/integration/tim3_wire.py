@@ -48,13 +48,16 @@ def number(data):
 
 
 # Events, by their numbers: name, and the fields of the body in their order.
-EVENTS = {200: ("collateral.locked", ("tx", "account", "amount", "locked")),
-          201: ("collateral.released", ("tx", "account", "amount", "reason", "locked")),
+EVENTS = {200: ("collateral.locked", ("tx", "account", "amount", "locked", "overdrawn")),
+          201: ("collateral.released", ("tx", "account", "amount", "reason", "locked", "overdrawn")),
           202: ("token.minted", ("tx", "account", "amount", "balance", "supply")),
           203: ("token.burned", ("tx", "account", "amount", "balance", "supply")),
           204: ("token.transferred", ("tx", "account", "to", "amount", "balance", "to_balance", "supply")),
           205: ("token.controlled", ("tx", "control", "account", "amount")),
-          206: ("transaction.failed", ("tx", "kind", "account", "amount", "code"))}
+          206: ("transaction.failed", ("tx", "kind", "account", "amount", "code")),
+          207: ("token.sent", ("tx", "account", "other", "amount", "balance", "supply")),
+          208: ("token.received", ("tx", "account", "other", "amount", "balance", "supply")),
+          209: ("token.returned", ("tx", "account", "other", "amount", "balance", "supply"))}
 
 
 def pack_events(events):

@@ -324,6 +324,69 @@ START_TEST (test_transfer)
 }
 END_TEST
 
+/*  ----------------------------------------------------------------------------- transfers between shards  */
+
+static char s_sender[16];
+static char s_receiver[16];
+
+static void start_crossing (const char *id)
+{
+    bench_settings.shards = 2;
+    strcpy (s_sender, bench_account (1, 2));
+    strcpy (s_receiver, bench_account (0, 2));
+    tim3_transfer_t ask = wanted (s_sender, s_receiver, 5, id);
+    bench_send (TIM3_MSG_TRANSFER, &ask);
+    passed_on (TIM3_MSG_TOKEN_TRANSFER, "token_manager.TIM3.1");
+    tim3_sent_t sent = {.tx = tim3_tx_id ("TIM3", s_sender, id), .amount = 5, .balance = 1, .supply = 3, .time_us = 77};
+    strcpy (sent.account, s_sender);
+    strcpy (sent.to, s_receiver);
+    sent.receipt = token (6);
+    bench_told (bench_last_id (), TIM3_MSG_SENT, &sent);
+    const tim3_crossing_t *receive = passed_on (TIM3_MSG_RECEIVE, "token_manager.TIM3.0");
+    check_token (&receive->receipt, 6);
+    ck_assert_str_eq (receive->account, s_sender);
+    ck_assert_str_eq (receive->to, s_receiver);
+}
+
+START_TEST (test_transfer_to_another_shard)
+{
+    start_crossing ("r1");
+    tim3_crossing_t received = {.tx = tim3_tx_id ("TIM3", s_sender, "r1"), .amount = 5, .receipt = token (7)};
+    bench_told (bench_last_id (), TIM3_MSG_RECEIVED, &received);
+    const tim3_crossing_t *settle = bench_sent (TIM3_MSG_SETTLE_SENT);
+    ck_assert_str_eq (bench_nth (TIM3_MSG_SETTLE_SENT, 0)->to, "token_manager.TIM3.1");
+    check_token (&settle->receipt, 7);
+    const tim3_transaction_t *answer = bench_sent (TIM3_MSG_TRANSACTION);
+    ck_assert_uint_eq (answer->status, TIM3_TX_STATUS_COMPLETED);
+    ck_assert (answer->balance == 1 && answer->supply == 3 && answer->time_us == 77);
+    ck_assert_uint_eq (bench_metric ("in_flight"), 0);
+}
+END_TEST
+
+/*  Nobody is told that it failed before the sender has his tokens back; and no error on the way ends it.  */
+START_TEST (test_transfer_comes_back)
+{
+    start_crossing ("r1");
+    tim3_id_t tx = tim3_tx_id ("TIM3", s_sender, "r1");
+    tim3_error_t error;
+    tim3_error_fill (&error, TIM3_BAD_RECEIPT, NULL);
+    error.tx = tx;
+    error.request = TIM3_MSG_RECEIVE;
+    bench_told (bench_last_id (), TIM3_MSG_ERROR, &error);
+    ck_assert_uint_eq (bench_count (), 0);
+    tim3_not_received_t refused = {.tx = tx, .amount = 5, .code = TIM3_ACCOUNT_FROZEN, .receipt = token (8)};
+    bench_told (bench_last_id (), TIM3_MSG_NOT_RECEIVED, &refused);
+    const tim3_not_received_t *back = passed_on (TIM3_MSG_RETURN_SENT, "token_manager.TIM3.1");
+    check_token (&back->receipt, 8);
+    ck_assert_uint_eq (back->code, TIM3_ACCOUNT_FROZEN);
+    ck_assert_uint_eq (bench_metric ("in_flight"), 1);
+    tim3_settled_t settled = {.tx = tx};
+    bench_told (bench_last_id (), TIM3_MSG_SETTLED, &settled);
+    ck_assert_uint_eq (((const tim3_error_t *) bench_sent (TIM3_MSG_ERROR))->code, TIM3_ACCOUNT_FROZEN);
+    ck_assert_uint_eq (bench_metric ("in_flight"), 0);
+}
+END_TEST
+
 /*  ----------------------------------------------------------------------------------------------- refusals  */
 
 START_TEST (test_order_of_checks)
@@ -863,6 +926,8 @@ Suite *suite_coordinator (void)
     tcase_set_timeout (tcase, 60);
     tcase_add_checked_fixture (tcase, setup, teardown);
     tcase_add_test (tcase, test_mint);
+    tcase_add_test (tcase, test_transfer_to_another_shard);
+    tcase_add_test (tcase, test_transfer_comes_back);
     tcase_add_test (tcase, test_requests_go_to_the_accounts_shard);
     tcase_add_test (tcase, test_list_of_all_shards);
     tcase_add_test (tcase, test_look_up_in_all_shards);
