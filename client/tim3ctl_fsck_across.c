@@ -179,13 +179,14 @@ static void each_item (across_t *self, tim3_table_t table, check_item_fn *check)
 
 /*  ------------------------------------------------------------------------------- locks and collateral  */
 
-static bool read_move (const across_t *self, unsigned op, const tim3_id_t *tx,
+static bool read_move (const across_t *self, unsigned op, const tim3_lock_item_t *item,
                        tim3_collateral_record_t *record)
 {
     tim3_fsck_place_t at = {self->collateral, TIM3_TABLE_COLLATERAL_RECORD, tim3_key_empty ()};
     tim3_key_add_u8 (&at.key, (uint8_t) op);
-    tim3_key_add_id (&at.key, tx);
+    tim3_key_add_id (&at.key, &item->tx);
     tim3_key_add_text (&at.key, self->asset);
+    tim3_key_add_text (&at.key, item->account);
     return tim3_fsck_read (&at, record);
 }
 
@@ -210,8 +211,8 @@ static void derive_scale (across_t *self)
     tim3_collateral_record_t record;
     tim3_lock_item_t item;
     while (tim3_fsck_next (self->fsck, &at, &item)) {
-        tim3_id_t tx = tim3_key_read_id (&at.key, 0);
-        if (read_move (self, TIM3_COLLATERAL_OP_LOCK, &tx, &record))
+        item.tx = tim3_key_read_id (&at.key, 0);
+        if (read_move (self, TIM3_COLLATERAL_OP_LOCK, &item, &record))
             counts[exponent_of (record.amount, item.amount)]++;
     }
     counts[EXPONENTS] = 0;
@@ -233,7 +234,7 @@ static void expect_move (across_t *self, const tim3_fsck_place_t *at, const tim3
 {
     tim3_collateral_record_t record;
     const char *name = tim3_value_name (tim3_collateral_op_values, op);
-    if (!read_move (self, op, &item->tx, &record))
+    if (!read_move (self, op, item, &record))
         tim3_fsck_problem (self->fsck, at, "%s, but %s has no %s under this tx", state_name (item),
                            self->collateral->meta.name, name);
     else if (record.code != code)

@@ -31,20 +31,22 @@ typedef struct {
 
 /*  Faucet and transfers share one space of ids, for they share the caller's request ids. Each vault operation of
     each vault has its own: a lock and its undoing carry the same tx, and what one asset's ledgers do must
-    not stand in the way of another's.  */
-static tim3_key_t record_key (unsigned op, const tim3_id_t *tx, const char *vault)
+    not stand in the way of another's. Nor must what one shard's does, which the account tells: a coordinator that lies can hand one
+    tx to several.  */
+static tim3_key_t record_key (unsigned op, const tim3_id_t *tx, const char *vault, const char *account)
 {
     tim3_key_t key = tim3_key_empty ();
     tim3_key_add_u8 (&key, op == TIM3_COLLATERAL_OP_TRANSFER ? TIM3_COLLATERAL_OP_FAUCET : (uint8_t) op);
     tim3_key_add_id (&key, tx);
     tim3_key_add_text (&key, vault);
+    tim3_key_add_text (&key, account);
     return key;
 }
 
 static bool read_record (tim3_env_t *env, const tim3_id_t *tx, const tim3_collateral_record_t *asked,
                          tim3_collateral_record_t *record)
 {
-    tim3_key_t key = record_key (asked->op, tx, asked->vault);
+    tim3_key_t key = record_key (asked->op, tx, asked->vault, asked->account);
     return tim3_store_read (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
 }
 
@@ -112,7 +114,7 @@ static void end_batch (void *state, tim3_env_t *env)
 static void write_record (self_t *self, tim3_env_t *env, const tim3_id_t *tx,
                           const tim3_collateral_record_t *record)
 {
-    tim3_key_t key = record_key (record->op, tx, record->vault);
+    tim3_key_t key = record_key (record->op, tx, record->vault, record->account);
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
     change_totals (self, env)->operations++;
 }

@@ -1038,12 +1038,12 @@ static bool as_entry (const tim3_transaction_t *record, const char *account, uin
     bool own = strcmp (record->account, account) == 0;
     if (!own && strcmp (record->to, account) != 0)
         return false;
-    bool back = own && record->to_entry == number;
+    bool back = own && record->status == TIM3_TX_STATUS_FAILED && record->to_entry == number;
     *entry = (tim3_entry_t){.number = number, .tx = record->tx, .amount = record->amount, .time_us = record->time_us};
     entry->kind = back ? TIM3_ENTRY_KIND_RETURNED : own ? kinds[record->kind] : TIM3_ENTRY_KIND_RECEIVED;
     entry->balance = own && !back ? record->balance : record->to_balance;
     strcpy (entry->other, own ? record->to : record->account);
-    return number > 0 && (number == record->entry || number == record->to_entry);
+    return number > 0 && number == (own && !back ? record->entry : record->to_entry);
 }
 
 /*  Reads the next entry, and steps to the one behind it.  */

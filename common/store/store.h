@@ -35,7 +35,7 @@
     T (25, LEDGER, "ledger", "token_manager", ledger, "\"ledger\"")                                        \
     T (26, BURN_DUE_LIST, "burn_due_list", "token_manager", deadline_list, "due_us, list number")          \
     T (30, HOLDING, "holding", "mock_usda", holding, "account")                                            \
-    T (31, COLLATERAL_RECORD, "collateral_record", "mock_usda", collateral_record, "operation, tx, vault") \
+    T (31, COLLATERAL_RECORD, "collateral_record", "mock_usda", collateral_record, "operation, tx, vault, account") \
     T (32, VAULT, "vault", "mock_usda", vault, "vault")                                                    \
     T (33, COLLATERAL_TOTALS, "collateral_totals", "mock_usda", collateral_totals, "\"totals\"")           \
     T (40, POSITION, "position", "state_manager", position, "asset, account")                              \

@@ -409,7 +409,7 @@
     F (S, STR, request_id, REQUIRED, 64, none, "as in Mint")
 #define TIM3_FIELDS_get_transaction(F, S)                                                                    \
     F (S, ID, tx, OPTIONAL, 0, none, "transaction, or the two below")                                        \
-    F (S, STR, account, OPTIONAL, 64, none, "account it was asked for")                                      \
+    F (S, STR, account, OPTIONAL, 64, none, "account it was asked for; with a tx, says which shard to ask")    \
     F (S, STR, request_id, OPTIONAL, 64, none, "request id it was asked under")
 #define TIM3_FIELDS_list_transactions(F, S)                                                                  \
     F (S, STR, account, OPTIONAL, 64, none, "only of this account; empty for all")                           \

@@ -453,6 +453,28 @@ START_TEST (test_transfer)
 }
 END_TEST
 
+/*  An entry that has the same number in both histories is one thing in the one and another in the other.  */
+START_TEST (test_history_of_both_sides)
+{
+    tim3_list_history_t ask = {.account = "alice"};
+    mint (1, "alice", 100);
+    mint (2, "bob", 100);
+    tim3_token_transfer_t move = moving (3, "alice", "bob", 30);
+    bench_ask (TIM3_MSG_TOKEN_TRANSFER, &move, TIM3_MSG_TRANSFERRED);
+    const tim3_history_t *page = bench_ask (TIM3_MSG_LIST_HISTORY, &ask, TIM3_MSG_HISTORY);
+    const tim3_entry_t *entry = page->items.items;
+    ck_assert_uint_eq (page->items.count, 2);
+    ck_assert_uint_eq (entry->kind, TIM3_ENTRY_KIND_SENT);
+    ck_assert (entry->balance == 70);
+    strcpy (ask.account, "bob");
+    page = bench_ask (TIM3_MSG_LIST_HISTORY, &ask, TIM3_MSG_HISTORY);
+    entry = page->items.items;
+    ck_assert_uint_eq (page->items.count, 2);
+    ck_assert_uint_eq (entry->kind, TIM3_ENTRY_KIND_RECEIVED);
+    ck_assert (entry->balance == 130);
+}
+END_TEST
+
 START_TEST (test_transfer_order_of_checks)
 {
     tim3_token_transfer_t ask = moving (1, "", "", 0);
@@ -1085,6 +1107,7 @@ Suite *suite_token_manager (void)
     tcase_add_test (tcase, test_burn_order_of_checks);
     tcase_add_test (tcase, test_settle_burn_refuses);
     tcase_add_test (tcase, test_transfer);
+    tcase_add_test (tcase, test_history_of_both_sides);
     tcase_add_test (tcase, test_transfer_order_of_checks);
     tcase_add_test (tcase, test_sent);
     tcase_add_test (tcase, test_sent_comes_back);
