@@ -251,7 +251,7 @@ class Cluster:
         """What all shards of a ledger tell, added up; a scale is the same in all."""
         answers = [client.ask(f"{ledger}.{shard}", kind, {}) for shard in range(self.shards)]
         total = {key: sum(number(answer.get(key, 0)) for answer in answers) for key in
-                 ("supply", "locked", "overdrawn", "unsettled", "event_seq")}
+                 ("supply", "locked", "overdrawn", "unsettled", "event_seq", "refused", "sent", "returned", "crossing")}
         return dict(total, scale=number(answers[0].get("scale", 0)))
 
     def shard_pages(self, client, ledger, kind, body):
@@ -261,7 +261,7 @@ class Cluster:
     def pages(self, client, route, kind, body):
         cursor = ""
         while True:
-            page = client.ask(route, kind, dict(body, cursor=cursor, limit=1000))
+            page = client.ask(route, kind, dict(body, cursor=cursor, limit=1000), body.get("account", ""))
             yield from page["items"]
             cursor = page["cursor"]
             if not cursor:

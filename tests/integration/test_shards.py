@@ -1,10 +1,16 @@
 #!/usr/bin/python3
-"""Ledgers that are split into shards."""
+"""Ledgers that are split into shards: each has its own accounts, transfers go from one to another whatever dies meanwhile,
+and the number of shards is for ever.
+"""
 import os
+import random
 import subprocess
+import time
 
 import harness
-from harness import Cluster
+from harness import Cluster, needs
+from load import Load
+from tim3_wire import amount
 
 ACCOUNTS = [f"holder{i}" for i in range(24)]
 
@@ -98,6 +104,59 @@ def test_transfers_between_shards():
         assert looked["status"] == "completed" and looked["account"] == here[0]
         cluster.audit()
         assert cluster.ctl_json("audit")["agrees"]
+
+
+def killed_under_load(shards, seed, kills):
+    rng = random.Random(seed)
+    with sharded(shards) as cluster:
+        victims = [address for address in cluster.commands if address.split(".")[0] not in ("router", "state_manager")]
+        load = Load(cluster, seed=seed, accounts=16)
+        load.shards = [f"coordinator.TIM3.{i}" for i in range(max(2, shards))]
+        load.start()
+        for _ in range(kills):
+            time.sleep(rng.uniform(0.02, 0.12))
+            cluster.restart(rng.choice(victims))
+            load.check()
+        load.advance(200)
+        load.finish()
+        client = cluster.client()
+        supply = cluster.sum_shards(client, "token_manager.TIM3", "GetSupply")
+        assert supply["sent"] > 50 and supply["crossing"] == supply["returned"] == 0, supply
+        print(f"    {supply['sent']} transfers from shard to shard", flush=True)
+        assert cluster.ctl_json("audit")["agrees"]
+
+
+def test_killed_under_load_with_two_shards():
+    killed_under_load(2, 1, 60)
+
+
+def test_killed_under_load_with_four_shards():
+    killed_under_load(4, 2, 60)
+
+
+@needs("split", "a coordinator runs the ledgers, so without any there is nothing")
+def test_no_coordinator_is_needed():
+    """What one shard has sent reaches the other by its own sweep, also when that one comes back late."""
+    with sharded(2) as cluster:
+        for account in ACCOUNTS:
+            cluster.ctl("usda", "mint", account, "10")
+            cluster.ctl("mint", account, "5")
+        here, there = accounts_of(cluster)
+        cluster.kill("token_manager.TIM3.1")
+        client = cluster.client()
+        client.send("coordinator.TIM3", "Transfer", dict(account=here[0], to=there[0], amount=amount(10**6),
+                                                         request_id="late"), here[0])
+        harness.poll(lambda: cluster.client().ask("token_manager.TIM3.0", "GetSupply", {})["sent"] == 1, what="the debit")
+        for address in ("coordinator.TIM3.0", "coordinator.TIM3.1"):
+            cluster.kill(address)
+        cluster.start("token_manager.TIM3.1")
+        cluster.audit()
+        assert client.balance(there[0]) == 6 * 10**6
+        for address in ("coordinator.TIM3.0", "coordinator.TIM3.1"):
+            cluster.start(address)
+        done = cluster.ctl_json("transfer", here[0], there[0], "1", "--request-id", "late")
+        assert done["status"] == "completed" and client.balance(there[0]) == 6 * 10**6
+        cluster.audit()
 
 
 def test_another_number_of_shards_is_refused():
