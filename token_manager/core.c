@@ -608,12 +608,15 @@ static void answer_sent (const self_t *self, tim3_env_t *env, const tim3_transac
     tim3_env_reply (env, TIM3_MSG_SENT, &reply);
 }
 
-/*  At the receiver's shard.  */
-static verdict_t judge_receive (const tim3_ledger_t *ledger, const holder_t *holder, tim3_amount_t amount)
+/*  At the receiver's shard, of which it reads what it judges.  */
+static verdict_t judge_receive (self_t *self, tim3_env_t *env, const tim3_transaction_t *record, tim3_ledger_t *ledger,
+                                holder_t *holder)
 {
+    read_ledger (self, env, ledger);
+    read_holder (env, record->to, holder);
     verdict_t verdict = check_open (ledger, holder, NULL);
     /* a balance is never more than the supply */
-    if (!verdict.code && amount > TIM3_AMOUNT_MAX - ledger->supply)
+    if (!verdict.code && record->amount > TIM3_AMOUNT_MAX - ledger->supply)
         verdict = (verdict_t){TIM3_AMOUNT_OVERFLOW, 0, 0};
     return verdict;
 }
@@ -638,9 +641,7 @@ static void decide_receive (self_t *self, tim3_env_t *env, tim3_transaction_t *r
 {
     tim3_ledger_t ledger;
     holder_t holder;
-    read_ledger (self, env, &ledger);
-    read_holder (env, record->to, &holder);
-    verdict_t verdict = judge_receive (&ledger, &holder, record->amount);
+    verdict_t verdict = judge_receive (self, env, record, &ledger, &holder);
     if (!verdict.code) {
         apply_received (self, env, &ledger, &holder, record);
         return;
@@ -688,12 +689,6 @@ static bool check_crossing (const self_t *self, tim3_env_t *env, const tim3_cros
     return false;
 }
 
-static bool is_frozen (tim3_env_t *env, const char *name)
-{
-    tim3_account_t account;
-    return read_account (env, name, &account) && account.frozen;
-}
-
 static void on_receive (void *state, tim3_env_t *env, const void *body)
 {
     self_t *self = state;
@@ -701,6 +696,8 @@ static void on_receive (void *state, tim3_env_t *env, const void *body)
     ends_t ends = ends_of (ask->account, ask->to);
     tim3_claim_t sent = claim (self, TIM3_RECEIPT_KIND_SENT, &ask->tx, ends.text, ask->amount, 0);
     tim3_transaction_t record;
+    tim3_ledger_t ledger;
+    holder_t holder;
 
     if (!check_crossing (self, env, ask) || !check_receipt (self, env, &sent, &ask->receipt))
         return;
@@ -709,7 +706,7 @@ static void on_receive (void *state, tim3_env_t *env, const void *body)
         record = crossing;
         decide_receive (self, env, &record);
     }
-    if (TIM3_CANARY_IS (27) && is_frozen (env, ask->to)) {
+    if (TIM3_CANARY_IS (27) && judge_receive (self, env, &record, &ledger, &holder).code) {
         answer_not_received (self, env, &crossing, TIM3_ACCOUNT_FROZEN);
         return;
     }

@@ -2,13 +2,17 @@
 """Ledgers that are split into shards: each has its own accounts, transfers go from one to another whatever dies meanwhile,
 and the number of shards is for ever.
 """
+import json
 import os
 import random
+import shutil
+import signal
 import subprocess
+import tempfile
 import time
 
 import harness
-from harness import Cluster, needs
+from harness import Cluster, home_of, needs
 from load import Load
 from tim3_wire import amount
 
@@ -104,6 +108,39 @@ def test_transfers_between_shards():
         assert looked["status"] == "completed" and looked["account"] == here[0]
         cluster.audit()
         assert cluster.ctl_json("audit")["agrees"]
+
+
+def test_fsck_finds_what_two_shards_do_not_agree_on():
+    with sharded(2, settings=dict(store="lmdb")) as cluster:
+        cluster.sound = False  # it is broken here
+        for account in ACCOUNTS:
+            cluster.ctl("usda", "mint", account, "10")
+            cluster.ctl("mint", account, "5")
+        here, there = accounts_of(cluster)
+        arrived = cluster.ctl_json("transfer", here[0], there[0], "2")["tx"]
+        cluster.ctl("freeze", there[1])
+        failed = cluster.ctl("--json", "transfer", here[1], there[1], "1", check=False)
+        returned = json.loads(failed.stdout)["tx"]
+        cluster.audit()
+        for address in cluster.processes:
+            cluster.kill(address, signal.SIGTERM)
+        cluster.fsck()
+        for shard, tx, change in ((1, arrived, ("delete",)), (0, arrived, ("delete",)), (1, arrived, ("bump", "amount")),
+                                  (0, arrived, ("bump", "amount")), (0, arrived, ("bump", "status")),
+                                  (1, returned, ("delete",)), (1, returned, ("bump", "status")),
+                                  (0, returned, ("bump", "to_balance")), (0, returned, ("bump", "to_entry")),
+                                  (0, returned, ("bump", "status"))):
+            copy = tempfile.mkdtemp(prefix="t3s-")
+            try:
+                shutil.copytree(cluster.dir, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock"))
+                ledger = f"token_manager.TIM3.{shard}"
+                sight = ("as", "token_manager") if home_of(ledger) != ledger else ()
+                subprocess.run([cluster.exe("tim3-poke"), os.path.join(copy, "store", home_of(ledger)), *sight, "record",
+                                tx, *change], check=True, capture_output=True)
+                done = subprocess.run([cluster.exe("tim3ctl"), "fsck", copy], capture_output=True, text=True, timeout=60)
+                assert done.returncode == 1, (shard, tx, change, done.returncode, done.stdout, done.stderr)
+            finally:
+                shutil.rmtree(copy)
 
 
 def killed_under_load(shards, seed, kills):

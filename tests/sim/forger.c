@@ -298,17 +298,35 @@ static void tell_model (unsigned asset, unsigned kind, const body_t *body)
     sim_model_expect (&payload);
 }
 
+/*  What has been sent from shard to shard arrives soon; before that it is worth most to say that it is for somebody else.  */
+static bool redirects (const seen_t *seen)
+{
+    return seen->evidence.type == TIM3_MSG_SENT && below (2) == 0;
+}
+
+static void redirect (evidence_t *evidence, unsigned asset, unsigned *choice, unsigned *to)
+{
+    const sim_asset_t *at = &sim.assets[asset];
+    strcpy (evidence->to, sim_client_account ((unsigned) below (sim.options.accounts)));
+    *to = at->token_managers[tim3_account_shard (evidence->to, at->shard_count)];
+    for (*choice = 0; s_forgeries[*choice].type != TIM3_MSG_RECEIVE; ++*choice)
+        continue;
+}
+
 static void forge (const seen_t *seen)
 {
     unsigned choice = (unsigned) below (FORGERIES);
     unsigned asset = below (4) ? seen->asset : (unsigned) below (sim.asset_count);
-    tim3_envelope_t envelope = {.type = s_forgeries[choice].type, .id = 1 + below (1000)};
     unsigned to = node_of (s_forgeries[choice].to, asset);
     evidence_t evidence = seen->evidence;
     tim3_buffer_t buffer = {0};
     body_t body = {0};
 
-    alter (&evidence);
+    if (redirects (seen))
+        redirect (&evidence, asset = seen->asset, &choice, &to);
+    else
+        alter (&evidence);
+    tim3_envelope_t envelope = {.type = s_forgeries[choice].type, .id = 1 + below (1000)};
     s_forgeries[choice].fill (&body, &evidence, asset);
     if (s_forgeries[choice].kind)
         tell_model (asset, s_forgeries[choice].kind, &body);
@@ -325,7 +343,7 @@ void sim_forger_act (void)
 {
     if (s_seen_count == 0)
         return;
-    const seen_t *seen = pick ();
+    const seen_t *seen = below (4) ? pick () : &s_seen[(s_seen_count - 1) % SEEN_MAX];
     if (seen->frame && below (3) == 0)
         replay (seen);
     else
