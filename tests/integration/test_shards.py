@@ -143,6 +143,55 @@ def test_fsck_finds_what_two_shards_do_not_agree_on():
                 shutil.rmtree(copy)
 
 
+def test_a_coordinator_that_lies():
+    """What it holds of a transfer pays once, the right account, in the right shard, and never both ways."""
+    with sharded(2) as cluster:
+        for account in ACCOUNTS:
+            cluster.ctl("usda", "mint", account, "10")
+            cluster.ctl("mint", account, "5")
+        here, there = accounts_of(cluster)
+        before = [cluster.client().balance(account) for account in ACCOUNTS]
+        source, target = (cluster.client(cluster.endpoint(f"token_manager.TIM3.{shard}"), "coordinator.TIM3.0")
+                          for shard in (0, 1))
+
+        def must(wanted, client, shard, kind, body):
+            name, answer = client.outcome(f"token_manager.TIM3.{shard}", kind, body)
+            assert name == wanted, (kind, body, name, answer)
+            return answer
+        move = dict(tx=os.urandom(16), account=here[0], to=there[0], amount=amount(10**6))
+        receipt = must("Sent", source, 0, "TokenTransfer", move)["receipt"]
+        proved = dict(move, receipt=receipt)
+        for lie in (dict(to=there[1]), dict(account=here[1]), dict(amount=amount(10**7)), dict(tx=os.urandom(16)),
+                    dict(receipt=bytes(32))):
+            must("bad_receipt", target, 1, "Receive", dict(proved, **lie))
+        must("wrong_shard", target, 1, "Receive", dict(proved, to=here[1]))
+        must("wrong_shard", source, 0, "Receive", proved)
+        must("bad_receipt", source, 0, "SettleSent", proved)
+        must("bad_receipt", source, 0, "ReturnSent", dict(proved, code=21))
+        arrived = must("Received", target, 1, "Receive", proved)
+        assert must("Received", target, 1, "Receive", proved) == arrived
+        must("bad_receipt", source, 0, "ReturnSent", dict(arrived, code=21))
+        must("Settled", source, 0, "SettleSent", arrived)
+        must("Settled", source, 0, "SettleSent", arrived)
+        # the same tx again is the same transfer, and for anything else it is taken in either shard
+        must("Transferred", source, 0, "TokenTransfer", move)
+        must("id_reused", source, 0, "TokenTransfer", dict(move, to=there[1]))
+        must("id_reused", target, 1, "TokenTransfer", dict(move, account=there[0], to=here[0]))
+        after = {account: cluster.client().balance(account) for account in ACCOUNTS}
+        wanted = dict(zip(ACCOUNTS, before))
+        wanted[here[0]] -= 10**6
+        wanted[there[0]] += 10**6
+        assert after == wanted
+        cluster.audit()
+
+
+def test_workload_over_shards():
+    """tim3ctl's own books agree with those of all shards."""
+    with sharded(3) as cluster:
+        cluster.ctl("workload", "--seed", "5", "--operations", "1500", "--accounts", "30")
+        assert cluster.ctl_json("audit")["agrees"]
+
+
 def killed_under_load(shards, seed, kills):
     rng = random.Random(seed)
     with sharded(shards) as cluster:
