@@ -127,7 +127,8 @@ struct tim3ctl {
     struct {
         char route[TIM3_ADDRESS_MAX + 1];
         unsigned decimals;
-    } known[64]; /* decimals learned in this run */
+        unsigned shards;
+    } known[64]; /* learned in this run */
     unsigned known_count;
 };
 
@@ -184,12 +185,18 @@ int tim3ctl_refused (tim3ctl_t *ctl, const char *route, const tim3_error_t *erro
 /*  Decimals of an asset or the collateral, by route of their ledger; asked for once. False after saying
     why.  */
 bool tim3ctl_decimals (tim3ctl_t *ctl, const char *route, unsigned *decimals);
+/*  How many shards the ledgers of an asset have. 0 after saying why.  */
+unsigned tim3ctl_shards (tim3ctl_t *ctl, const char *asset);
+/*  Asks each shard of a ledger, and adds the replies up to one: amounts modulo 2^128, numbers, and what holds in any of them; a cap and
+    a scale are the same in all. False with error filled, and whose it is in route[TIM3_ADDRESS_MAX + 1].  */
+bool tim3ctl_sum_shards (tim3ctl_t *ctl, tim3_role_t role, const char *asset, tim3_type_t type, void *sum,
+                         tim3_error_t *error, char *route);
 /*  Decimal text to minor units. False after saying what is wrong, with ctl->exit set.  */
 bool tim3ctl_amount (tim3ctl_t *ctl, const char *text, unsigned decimals, tim3_amount_t *amount);
 /*  Copies a name into a member of a message. False after saying that it is no account.  */
 bool tim3ctl_account (tim3ctl_t *ctl, const char *text, char account[TIM3_ACCOUNT_MAX + 1]);
 
-/*  Pages through a list and hands over each item. The request's shape has cursor and limit, the reply's
+/*  Pages through a list and hands over each item; without an account, that of each shard of a ledger, one after the other. The request's shape has cursor and limit, the reply's
     has items and cursor. most: 0 for all. each returns false to stop. Returns the exit code, after
     saying why.  */
 typedef bool (tim3ctl_each_fn) (void *arg, const tim3_shape_t *shape, const void *item);

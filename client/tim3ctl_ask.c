@@ -215,22 +215,84 @@ const void *tim3ctl_ask (tim3ctl_t *ctl, const char *route, const char *account,
     return reply;
 }
 
-bool tim3ctl_decimals (tim3ctl_t *ctl, const char *route, unsigned *decimals)
+/*  What an asset's or the collateral's ledger tells of itself, by its route, which names no shard: the first one says it for all.  */
+static bool learn (tim3ctl_t *ctl, const char *route, unsigned *decimals, unsigned *shards)
 {
-    char asked[TIM3_ADDRESS_MAX + 1];
+    char kept[TIM3_ADDRESS_MAX + 1];
+    char asked[TIM3_ADDRESS_MAX + 1 + 2];
     for (unsigned i = 0; i < ctl->known_count; i++)
         if (strcmp (ctl->known[i].route, route) == 0) {
             *decimals = ctl->known[i].decimals;
+            *shards = ctl->known[i].shards;
             return true;
         }
-    snprintf (asked, sizeof asked, "%s", route);
+    snprintf (kept, sizeof kept, "%s", route);
+    snprintf (asked, sizeof asked, "%s.0", kept);
     const tim3_info_reply_t *info = tim3ctl_ask (ctl, asked, "", TIM3_MSG_INFO, NULL);
     if (!info)
         return false;
     *decimals = (unsigned) info->decimals;
+    *shards = (unsigned) info->shards;
     if (ctl->known_count < sizeof ctl->known / sizeof ctl->known[0]) {
-        strcpy (ctl->known[ctl->known_count].route, asked);
+        strcpy (ctl->known[ctl->known_count].route, kept);
+        ctl->known[ctl->known_count].shards = *shards;
         ctl->known[ctl->known_count++].decimals = *decimals;
+    }
+    return true;
+}
+
+bool tim3ctl_decimals (tim3ctl_t *ctl, const char *route, unsigned *decimals)
+{
+    unsigned shards;
+    return learn (ctl, route, decimals, &shards);
+}
+
+unsigned tim3ctl_shards (tim3ctl_t *ctl, const char *asset)
+{
+    char route[TIM3_ADDRESS_MAX + 1];
+    unsigned decimals;
+    unsigned shards;
+    tim3_address_format (TIM3_ROLE_TOKEN_MANAGER, asset, -1, route);
+    return learn (ctl, route, &decimals, &shards) ? shards : 0;
+}
+
+static void add_field (const tim3_field_t *field, uint8_t *sum, const uint8_t *more)
+{
+    tim3_amount_t amounts[2];
+    uint64_t numbers[2];
+    if (field->kind == TIM3_KIND_AMOUNT && strcmp (field->name, "cap") != 0 && strcmp (field->name, "scale") != 0) {
+        memcpy (&amounts[0], sum + field->offset, sizeof amounts[0]);
+        memcpy (&amounts[1], more + field->offset, sizeof amounts[1]);
+        amounts[0] += amounts[1];
+        memcpy (sum + field->offset, &amounts[0], sizeof amounts[0]);
+    } else if (field->kind == TIM3_KIND_U64) {
+        memcpy (&numbers[0], sum + field->offset, sizeof numbers[0]);
+        memcpy (&numbers[1], more + field->offset, sizeof numbers[1]);
+        numbers[0] += numbers[1];
+        memcpy (sum + field->offset, &numbers[0], sizeof numbers[0]);
+    } else if (field->kind == TIM3_KIND_BOOL)
+        *(sum + field->offset) |= *(more + field->offset);
+}
+
+bool tim3ctl_sum_shards (tim3ctl_t *ctl, tim3_role_t role, const char *asset, tim3_type_t type, void *sum,
+                         tim3_error_t *error, char *route)
+{
+    const tim3_shape_t *shape = tim3_message (tim3_message (type)->reply)->shape;
+    unsigned shards = tim3ctl_shards (ctl, asset);
+    tim3_address_format (role, asset, -1, route);
+    if (shards == 0) {
+        tim3_error_fill (error, TIM3_NO_ANSWER, "how many shards it has is not known");
+        return false;
+    }
+    for (unsigned shard = 0; shard < shards; shard++) {
+        tim3_address_format (role, asset, (int) shard, route);
+        const void *reply = tim3ctl_try (ctl, route, "", type, NULL, error);
+        if (!reply)
+            return false;
+        if (shard == 0)
+            memcpy (sum, reply, shape->size);
+        for (unsigned i = 0; shard > 0 && i < shape->count; i++)
+            add_field (&shape->fields[i], sum, reply);
     }
     return true;
 }
@@ -290,29 +352,62 @@ static bool hand_over (const tim3_field_t *field, const tim3_list_t *list, uint6
     return true;
 }
 
-int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,
-                  uint64_t most, tim3ctl_each_fn *each, void *arg)
+typedef struct {
+    tim3_type_t type;
+    const void *body;
+    uint64_t left;
+    tim3ctl_each_fn *each;
+    void *arg;
+} walk_t;
+
+/*  False when nothing more is wanted, or to be had.  */
+static bool walk_one (tim3ctl_t *ctl, const char *route, const char *account, walk_t *walk)
 {
     char asked[TIM3_ADDRESS_MAX + 1];
-    page_request_t page = page_request (type, body);
-    const tim3_shape_t *reply = tim3_message (tim3_message (type)->reply)->shape;
+    page_request_t page = page_request (walk->type, walk->body);
+    const tim3_shape_t *reply = tim3_message (tim3_message (walk->type)->reply)->shape;
     const tim3_field_t *items = tim3ctl_field (reply, "items");
-    uint64_t left = most ? most : UINT64_MAX;
+    bool wanted = true;
     bool more = true;
     snprintf (asked, sizeof asked, "%s", route);
-    ctl->exit = TIM3CTL_DONE;
-    while (more && left > 0) {
-        *page.limit = left < PAGE_ITEMS ? left : PAGE_ITEMS;
-        const uint8_t *answer = tim3ctl_ask (ctl, asked, account, type, page.body.data);
+    while (more && wanted && walk->left > 0) {
+        *page.limit = walk->left < PAGE_ITEMS ? walk->left : PAGE_ITEMS;
+        const uint8_t *answer = tim3ctl_ask (ctl, asked, account, walk->type, page.body.data);
+        wanted = answer != NULL;
         if (!answer)
             break;
         const char *cursor = (const char *) answer + tim3ctl_field (reply, "cursor")->offset;
         strcpy (page.cursor, cursor);
-        more = hand_over (items, (const tim3_list_t *) (const void *) (answer + items->offset), &left, each,
-                          arg) &&
-               page.cursor[0];
+        wanted = hand_over (items, (const tim3_list_t *) (const void *) (answer + items->offset), &walk->left,
+                            walk->each, walk->arg);
+        more = page.cursor[0] != '\0';
     }
     tim3_buffer_free (&page.body);
+    return wanted && walk->left > 0;
+}
+
+static bool is_sharded (const tim3_address_t *address)
+{
+    return (address->role == TIM3_ROLE_LOCK_MANAGER || address->role == TIM3_ROLE_TOKEN_MANAGER) && address->shard < 0;
+}
+
+int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,
+                  uint64_t most, tim3ctl_each_fn *each, void *arg)
+{
+    walk_t walk = {type, body, most ? most : UINT64_MAX, each, arg};
+    char shard_route[TIM3_ADDRESS_MAX + 1];
+    tim3_address_t address;
+    ctl->exit = TIM3CTL_DONE;
+    if (account[0] || !tim3_address_parse (route, &address) || !is_sharded (&address)) {
+        walk_one (ctl, route, account, &walk);
+        return ctl->exit;
+    }
+    unsigned shards = tim3ctl_shards (ctl, address.asset);
+    for (unsigned shard = 0; shard < shards; shard++) {
+        tim3_address_format (address.role, address.asset, (int) shard, shard_route);
+        if (!walk_one (ctl, shard_route, account, &walk))
+            break;
+    }
     return ctl->exit;
 }
 

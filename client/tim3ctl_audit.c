@@ -31,6 +31,7 @@ typedef struct {
 typedef struct {
     char asset[TIM3_ASSET_MAX + 1];
     unsigned decimals;
+    unsigned shards;
     figures_t figures;
     tim3_amount_t balances;
     uint64_t accounts;
@@ -68,16 +69,21 @@ static bool say (char *why, size_t size, const char *format, ...)
 
 /*  ------------------------------------------------------------------------------------------- figures  */
 
-/*  Asks one ledger and copies its answer. False with why filled.  */
-static bool take (audit_t *self, asset_audit_t *audit, const char *role, tim3_type_t type, void *out)
+/*  Asks all shards of one ledger, and adds up. False with why filled.  */
+static bool take (audit_t *self, asset_audit_t *audit, tim3_role_t role, tim3_type_t type, void *out)
 {
     char route[TIM3_ADDRESS_MAX + 1];
     tim3_error_t error;
-    snprintf (route, sizeof route, "%s.%s", role, audit->asset);
-    const void *reply = tim3ctl_try (self->ctl, route, "", type, NULL, &error);
-    if (!reply)
-        return say (audit->why, sizeof audit->why, "%s: %s: %s", route, error.name, error.text);
-    memcpy (out, reply, tim3_message (tim3_message (type)->reply)->shape->size);
+    return tim3ctl_sum_shards (self->ctl, role, audit->asset, type, out, &error, route) ||
+           say (audit->why, sizeof audit->why, "%s: %s: %s", route, error.name, error.text);
+}
+
+/*  A shard may have released what another has locked; together none is overdrawn.  */
+static bool take_locks (audit_t *self, asset_audit_t *audit, tim3_lock_totals_t *locks)
+{
+    if (!take (self, audit, TIM3_ROLE_LOCK_MANAGER, TIM3_MSG_GET_LOCK_TOTALS, locks))
+        return false;
+    locks->locked -= locks->overdrawn;
     return true;
 }
 
@@ -114,8 +120,8 @@ static bool take_vault (audit_t *self, asset_audit_t *audit, tim3_vault_t *out)
 static bool take_figures (audit_t *self, asset_audit_t *audit, figures_t *figures)
 {
     memset (figures, 0, sizeof *figures);
-    return take (self, audit, "lock_manager", TIM3_MSG_GET_LOCK_TOTALS, &figures->locks) &&
-           take (self, audit, "token_manager", TIM3_MSG_GET_SUPPLY, &figures->ledger) &&
+    return take_locks (self, audit, &figures->locks) &&
+           take (self, audit, TIM3_ROLE_TOKEN_MANAGER, TIM3_MSG_GET_SUPPLY, &figures->ledger) &&
            take_metrics (self, audit, &figures->metrics) && take_vault (self, audit, &figures->vault);
 }
 
@@ -189,7 +195,7 @@ static bool settled (asset_audit_t *audit)
 {
     const figures_t *figures = &audit->figures;
     if (figures->locks.unsettled || figures->ledger.unsettled)
-        return say (audit->why, sizeof audit->why, "still on their way: %llu locks and releases, %llu burns",
+        return say (audit->why, sizeof audit->why, "still on their way: %llu locks and releases, %llu burns and transfers between shards",
                     (unsigned long long) figures->locks.unsettled,
                     (unsigned long long) figures->ledger.unsettled);
     if (figures->metrics.token_seq != figures->ledger.event_seq ||
@@ -307,6 +313,8 @@ static void print_asset (const audit_t *self, const asset_audit_t *audit)
     print_amount ("locked", figures->locks.locked, audit->decimals, audit->asset);
     print_amount ("supply", figures->ledger.supply, audit->decimals, audit->asset);
     print_amount ("in flight", figures->locks.in_flight, audit->decimals, "locked, not yet settled");
+    if (audit->shards > 1)
+        print_amount ("  crossing", figures->ledger.crossing, audit->decimals, "sent to other shards, arrival not confirmed");
     snprintf (more, sizeof more, "in %llu accounts", (unsigned long long) audit->accounts);
     print_amount ("balances", audit->balances, audit->decimals, more);
     snprintf (more, sizeof more, "in %llu positions", (unsigned long long) audit->position_count);
@@ -332,12 +340,13 @@ static json_t *asset_json (const asset_audit_t *audit)
 {
     const figures_t *figures = &audit->figures;
     return json_pack (
-        "{s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:o}", "asset", audit->asset, "agrees",
+        "{s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:o}", "asset", audit->asset, "agrees",
         audit->agrees, "why", audit->agrees ? "" : audit->why, "vault",
         tim3ctl_json_amount (figures->vault.total), "scale", tim3ctl_json_amount (figures->locks.scale),
         "locked", tim3ctl_json_amount (figures->locks.locked), "supply",
         tim3ctl_json_amount (figures->ledger.supply), "in_flight",
-        tim3ctl_json_amount (figures->locks.in_flight), "balances", tim3ctl_json_amount (audit->balances),
+        tim3ctl_json_amount (figures->locks.in_flight), "crossing",
+        tim3ctl_json_amount (figures->ledger.crossing), "balances", tim3ctl_json_amount (audit->balances),
         "accounts", (json_int_t) audit->accounts, "positions", tim3ctl_json_amount (audit->positions),
         "position_count", (json_int_t) audit->position_count, "metrics_balances",
         tim3ctl_json_amount (figures->metrics.balances));
@@ -443,6 +452,7 @@ int tim3ctl_audit (tim3ctl_t *ctl)
     for (unsigned i = 0; ready && i < count; i++) {
         tim3_address_format (TIM3_ROLE_TOKEN_MANAGER, audits[i].asset, -1, route);
         ready = tim3ctl_decimals (ctl, route, &audits[i].decimals);
+        audits[i].shards = ready ? tim3ctl_shards (ctl, audits[i].asset) : 0;
     }
     int code = ctl->exit;
     if (ready)

@@ -133,6 +133,51 @@ tim3_fsck_store_t *tim3_fsck_store (const tim3_fsck_t *self, tim3_role_t role, c
     return NULL;
 }
 
+void tim3_fsck_move_net (tim3_amount_t *up, tim3_amount_t *down, tim3_amount_t amount)
+{
+    tim3_amount_t taken = *down < amount ? *down : amount;
+    *down -= taken;
+    *up += amount - taken;
+}
+
+unsigned tim3_fsck_shards (const tim3_fsck_store_t *store)
+{
+    return store->meta.shards ? (unsigned) store->meta.shards : 1;
+}
+
+bool tim3_fsck_is_own (const tim3_fsck_store_t *store, const char *account)
+{
+    return tim3_account_shard (account, tim3_fsck_shards (store)) == (unsigned) store->address.shard;
+}
+
+tim3_fsck_way_t tim3_fsck_way (const tim3_fsck_store_t *store, const tim3_transaction_t *record)
+{
+    if (record->kind != TIM3_TX_KIND_TRANSFER)
+        return TIM3_FSCK_WITHIN;
+    if (!tim3_fsck_is_own (store, record->account))
+        return TIM3_FSCK_CAME;
+    return tim3_fsck_is_own (store, record->to) ? TIM3_FSCK_WITHIN : TIM3_FSCK_LEAVES;
+}
+
+bool tim3_fsck_came_back (const tim3_fsck_store_t *store, const tim3_transaction_t *record)
+{
+    return tim3_fsck_way (store, record) == TIM3_FSCK_LEAVES && record->status == TIM3_TX_STATUS_FAILED &&
+           record->entry > 0;
+}
+
+bool tim3_fsck_moves_from (const tim3_fsck_store_t *store, const tim3_transaction_t *record)
+{
+    bool done = record->status != TIM3_TX_STATUS_FAILED || tim3_fsck_came_back (store, record);
+    return done && record->kind != TIM3_TX_KIND_CONTROL && tim3_fsck_way (store, record) != TIM3_FSCK_CAME;
+}
+
+bool tim3_fsck_moves_to (const tim3_fsck_store_t *store, const tim3_transaction_t *record)
+{
+    if (tim3_fsck_way (store, record) == TIM3_FSCK_LEAVES)
+        return tim3_fsck_came_back (store, record);
+    return record->kind == TIM3_TX_KIND_TRANSFER && record->status != TIM3_TX_STATUS_FAILED;
+}
+
 /*  --------------------------------------------------------------------------------------------- checking  */
 
 typedef void (check_fn) (tim3_fsck_t *self, const tim3_fsck_store_t *store);

@@ -120,6 +120,27 @@ bool tim3_fsck_progress (tim3_fsck_t *self, const tim3_fsck_place_t *at);
 void tim3_fsck_add (tim3_amount_t *sum, tim3_amount_t amount);
 void tim3_fsck_sub (tim3_amount_t *sum, tim3_amount_t amount);
 
+/*  What locks and releases have moved is one sum with its sign, `locked` or `overdrawn`: what is added to the one is first taken from
+    the other. Modulo 2^128, as the lock manager keeps them.  */
+void tim3_fsck_move_net (tim3_amount_t *up, tim3_amount_t *down, tim3_amount_t amount);
+/*  Shards of the ledger that a store is one of.  */
+unsigned tim3_fsck_shards (const tim3_fsck_store_t *store);
+/*  Whether an account belongs to the store's shard.  */
+bool tim3_fsck_is_own (const tim3_fsck_store_t *store, const char *account);
+
+/*  What a record of a token manager has to do with its shard. One that was refused and has no entry has moved nothing.  */
+typedef enum {
+    TIM3_FSCK_WITHIN,   /* all of it is in this shard */
+    TIM3_FSCK_LEAVES,   /* a transfer to another shard */
+    TIM3_FSCK_CAME,     /* a transfer from another shard */
+} tim3_fsck_way_t;
+tim3_fsck_way_t tim3_fsck_way (const tim3_fsck_store_t *store, const tim3_transaction_t *record);
+/*  A transfer to another shard that was refused there, and given back.  */
+bool tim3_fsck_came_back (const tim3_fsck_store_t *store, const tim3_transaction_t *record);
+/*  Whether it has moved the balance of its account, and of its receiver (or its account's once more, when it came back), here.  */
+bool tim3_fsck_moves_from (const tim3_fsck_store_t *store, const tim3_transaction_t *record);
+bool tim3_fsck_moves_to (const tim3_fsck_store_t *store, const tim3_transaction_t *record);
+
 /*  -------------------------------------------------------------------------------------------- checks  */
 
 /*  In seen of a token manager's store.  */
@@ -134,6 +155,8 @@ void tim3_fsck_sub (tim3_amount_t *sum, tim3_amount_t amount);
 /*  In seen of either: a place in the index of what is unfinished; of a lock, or a burn, and of a release.  */
 #define TIM3_FSCK_DUE 64u
 #define TIM3_FSCK_DUE_RELEASE 128u
+/*  In seen of a token manager's store: transaction.failed of a transfer that came back.  */
+#define TIM3_FSCK_CAME_BACK 256u
 
 uint32_t *tim3_fsck_seen (const tim3_fsck_store_t *store, const tim3_id_t *tx);
 
@@ -176,6 +199,7 @@ typedef union {
     tim3_collateral_released_t released;
     tim3_token_changed_t changed;
     tim3_token_transferred_t transferred;
+    tim3_token_crossed_t crossed;
     tim3_token_controlled_t controlled;
     tim3_transaction_failed_t failed;
 } tim3_fsck_event_t;

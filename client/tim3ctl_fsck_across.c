@@ -6,6 +6,7 @@
 */
 #include "tim3ctl_fsck.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define EXPONENTS 39
@@ -70,6 +71,44 @@ static void expect_lock (across_t *self, const tim3_fsck_place_t *at, const tim3
     }
 }
 
+static bool same_transfer (const tim3_transaction_t *a, const tim3_transaction_t *b)
+{
+    return a->kind == b->kind && a->amount == b->amount && strcmp (a->account, b->account) == 0 &&
+           strcmp (a->to, b->to) == 0;
+}
+
+/*  A transfer between shards at its one end, by what the other end has of it; other is NULL when it has nothing under the tx.  */
+static bool ends_fit (const across_t *self, const tim3_transaction_t *record, const tim3_transaction_t *other)
+{
+    bool there = other && same_transfer (record, other);
+    bool failed = there && other->status == TIM3_TX_STATUS_FAILED;
+    bool refused = record->status == TIM3_TX_STATUS_FAILED;
+    if (tim3_fsck_way (self->tokens, record) == TIM3_FSCK_CAME)
+        return there && other->entry > 0 && other->status != (refused ? TIM3_TX_STATUS_COMPLETED : TIM3_TX_STATUS_FAILED);
+    if (record->status == TIM3_TX_STATUS_COMPLETED)
+        return there && !failed;
+    if (tim3_fsck_came_back (self->tokens, record))
+        return other && (failed || !there);
+    return true;
+}
+
+static void check_crossing (across_t *self, const tim3_fsck_place_t *at, const tim3_transaction_t *record)
+{
+    tim3_fsck_way_t way = tim3_fsck_way (self->tokens, record);
+    const char *account = way == TIM3_FSCK_CAME ? record->account : record->to;
+    int shard = (int) tim3_account_shard (account, tim3_fsck_shards (self->tokens));
+    const tim3_fsck_store_t *store = tim3_fsck_store (self->fsck, TIM3_ROLE_TOKEN_MANAGER, self->asset, shard);
+    tim3_transaction_t other;
+    if (way == TIM3_FSCK_WITHIN || !store)
+        return;
+    bool found = tim3_fsck_read_tx (store, TIM3_TABLE_RECORD, &record->tx, &other);
+    if (!ends_fit (self, record, found ? &other : NULL))
+        tim3_fsck_problem (self->fsck, at, "a transfer between shards is %s here, but %s in %s",
+                           tim3_value_name (tim3_tx_status_values, record->status),
+                           found ? tim3_value_name (tim3_tx_status_values, other.status) : "not known",
+                           store->meta.name);
+}
+
 static void check_token_record (across_t *self, const tim3_fsck_place_t *at, const tim3_transaction_t *record)
 {
     bool failed = record->status == TIM3_TX_STATUS_FAILED;
@@ -94,6 +133,7 @@ static void check_token_records (across_t *self)
     while (tim3_fsck_next (self->fsck, &at, &record)) {
         record.tx = tim3_key_read_id (&at.key, 0);
         check_token_record (self, &at, &record);
+        check_crossing (self, &at, &record);
     }
 }
 
@@ -139,13 +179,14 @@ static void each_item (across_t *self, tim3_table_t table, check_item_fn *check)
 
 /*  ------------------------------------------------------------------------------- locks and collateral  */
 
-static bool read_move (const across_t *self, unsigned op, const tim3_id_t *tx,
+static bool read_move (const across_t *self, unsigned op, const tim3_lock_item_t *item,
                        tim3_collateral_record_t *record)
 {
     tim3_fsck_place_t at = {self->collateral, TIM3_TABLE_COLLATERAL_RECORD, tim3_key_empty ()};
     tim3_key_add_u8 (&at.key, (uint8_t) op);
-    tim3_key_add_id (&at.key, tx);
+    tim3_key_add_id (&at.key, &item->tx);
     tim3_key_add_text (&at.key, self->asset);
+    tim3_key_add_text (&at.key, item->account);
     return tim3_fsck_read (&at, record);
 }
 
@@ -170,8 +211,8 @@ static void derive_scale (across_t *self)
     tim3_collateral_record_t record;
     tim3_lock_item_t item;
     while (tim3_fsck_next (self->fsck, &at, &item)) {
-        tim3_id_t tx = tim3_key_read_id (&at.key, 0);
-        if (read_move (self, TIM3_COLLATERAL_OP_LOCK, &tx, &record))
+        item.tx = tim3_key_read_id (&at.key, 0);
+        if (read_move (self, TIM3_COLLATERAL_OP_LOCK, &item, &record))
             counts[exponent_of (record.amount, item.amount)]++;
     }
     counts[EXPONENTS] = 0;
@@ -193,7 +234,7 @@ static void expect_move (across_t *self, const tim3_fsck_place_t *at, const tim3
 {
     tim3_collateral_record_t record;
     const char *name = tim3_value_name (tim3_collateral_op_values, op);
-    if (!read_move (self, op, &item->tx, &record))
+    if (!read_move (self, op, item, &record))
         tim3_fsck_problem (self->fsck, at, "%s, but %s has no %s under this tx", state_name (item),
                            self->collateral->meta.name, name);
     else if (record.code != code)
@@ -244,7 +285,8 @@ static void check_moves (across_t *self)
     tim3_fsck_place_t at = {self->collateral, TIM3_TABLE_COLLATERAL_RECORD, tim3_key_empty ()};
     tim3_collateral_record_t record;
     while (tim3_fsck_next (self->fsck, &at, &record))
-        if (record.op >= TIM3_COLLATERAL_OP_LOCK && strcmp (record.vault, self->asset) == 0)
+        if (record.op >= TIM3_COLLATERAL_OP_LOCK && strcmp (record.vault, self->asset) == 0 &&
+            tim3_fsck_is_own (self->locks, record.account))
             check_move (self, &at, &record);
 }
 
@@ -260,19 +302,59 @@ static void expect_backing (across_t *self, const char *more, tim3_amount_t a, c
                            tim3_amount_format_units (a, left), less, tim3_amount_format_units (b, right));
 }
 
-static void check_backing (across_t *self)
+/*  Adds what one shard has; false when its stores are not here, which is told of elsewhere.  */
+static bool add_shard (const across_t *self, int shard, tim3_amount_t *locked, tim3_amount_t *overdrawn,
+                       tim3_amount_t *supply)
 {
-    const tim3_fsck_place_t totals_at = {self->locks, TIM3_TABLE_LOCK_TOTALS, tim3_key_text ("totals")};
-    const tim3_fsck_place_t ledger_at = {self->tokens, TIM3_TABLE_LEDGER, tim3_key_text ("ledger")};
-    const tim3_fsck_place_t vault_at = {self->collateral, TIM3_TABLE_VAULT, tim3_key_text (self->asset)};
+    const tim3_fsck_place_t totals_at = {tim3_fsck_store (self->fsck, TIM3_ROLE_LOCK_MANAGER, self->asset, shard),
+                                         TIM3_TABLE_LOCK_TOTALS, tim3_key_text ("totals")};
+    const tim3_fsck_place_t ledger_at = {tim3_fsck_store (self->fsck, TIM3_ROLE_TOKEN_MANAGER, self->asset, shard),
+                                         TIM3_TABLE_LEDGER, tim3_key_text ("ledger")};
     tim3_lock_totals_t totals;
     tim3_ledger_t ledger;
-    tim3_vault_t vault;
+    if (!totals_at.store || !ledger_at.store)
+        return false;
     tim3_fsck_read (&totals_at, &totals);
     tim3_fsck_read (&ledger_at, &ledger);
+    *locked += totals.locked;
+    *overdrawn += totals.overdrawn;
+    *supply += ledger.supply;
+    return true;
+}
+
+/*  Of the asset as a whole, once.  */
+static void check_backing (across_t *self)
+{
+    const tim3_fsck_place_t vault_at = {self->collateral, TIM3_TABLE_VAULT, tim3_key_text (self->asset)};
+    int shards = (int) tim3_fsck_shards (self->locks);
+    tim3_amount_t locked = 0;
+    tim3_amount_t overdrawn = 0;
+    tim3_amount_t supply = 0;
+    tim3_vault_t vault;
+    for (int shard = 0; shard < shards; shard++)
+        if (!add_shard (self, shard, &locked, &overdrawn, &supply))
+            return;
     tim3_fsck_read (&vault_at, &vault);
-    expect_backing (self, "locked", totals.locked, "supply", ledger.supply);
-    expect_backing (self, "vault", vault.total, "locked * scale", in_collateral (self, totals.locked));
+    expect_backing (self, "locked", locked - overdrawn, "supply", supply);
+    expect_backing (self, "vault", vault.total, "locked * scale", in_collateral (self, locked - overdrawn));
+}
+
+/*  Each shard is here, and of as many as this one.  */
+static void check_shards (across_t *self)
+{
+    int shards = (int) tim3_fsck_shards (self->locks);
+    for (int shard = 0; shard < shards; shard++) {
+        const tim3_fsck_store_t *other = tim3_fsck_store (self->fsck, TIM3_ROLE_LOCK_MANAGER, self->asset, shard);
+        if (!other)
+            tim3_fsck_problem (self->fsck, NULL, "%s is one of %d shards, but the store of lock_manager.%s.%d is not here",
+                               self->locks->meta.name, shards, self->asset, shard);
+        else if ((int) tim3_fsck_shards (other) != shards)
+            tim3_fsck_problem (self->fsck, NULL, "%s is one of %d shards, but %s is one of %u", self->locks->meta.name,
+                               shards, other->meta.name, tim3_fsck_shards (other));
+    }
+    if (tim3_fsck_shards (self->tokens) != (unsigned) shards)
+        tim3_fsck_problem (self->fsck, NULL, "%s is one of %d shards, but %s is one of %u", self->locks->meta.name, shards,
+                           self->tokens->meta.name, tim3_fsck_shards (self->tokens));
 }
 
 /*  ---------------------------------------------------------------------------------------- the sections  */
@@ -304,11 +386,15 @@ void tim3_fsck_across (tim3_fsck_t *fsck, const tim3_fsck_store_t *locks)
         each_item (&self, TIM3_TABLE_LOCK, check_lock_move);
         each_item (&self, TIM3_TABLE_RELEASE, check_release_move);
         check_moves (&self);
-        check_backing (&self);
+        check_shards (&self);
+        if (locks->address.shard == 0)
+            check_backing (&self);
     }
     if (self.scale)
         tim3_amount_format_units (self.scale, scale);
-    tim3_fsck_section (fsck, self.asset,
+    char name[TIM3_ADDRESS_MAX + 1];
+    snprintf (name, sizeof name, tim3_fsck_shards (locks) > 1 ? "%s.%d" : "%s", self.asset, locks->address.shard);
+    tim3_fsck_section (fsck, name,
                        "mints, locks, redemptions, releases and moves of the vault; scale %s", scale);
 }
 

@@ -90,8 +90,11 @@ static void check_fields (collateral_t *self, const tim3_fsck_place_t *at,
     bool transfer = record->op == TIM3_COLLATERAL_OP_TRANSFER;
     if (key_operation (record) != at->key.data[0])
         tim3_fsck_problem (self->fsck, at, "op is %s, but not by its key", op);
-    if (strcmp ((const char *) at->key.data + 1 + sizeof (tim3_id_t), record->vault) != 0)
+    const char *key_vault = (const char *) at->key.data + 1 + sizeof (tim3_id_t);
+    if (strcmp (key_vault, record->vault) != 0)
         tim3_fsck_problem (self->fsck, at, "vault is %s, but not by its key", record->vault);
+    if (strcmp (key_vault + strlen (key_vault) + 1, record->account) != 0)
+        tim3_fsck_problem (self->fsck, at, "account is %s, but not by its key", record->account);
     if (!code_fits (record))
         tim3_fsck_problem (self->fsck, at, "a %s is not decided as %s", op,
                            tim3_result_name ((unsigned) record->code));

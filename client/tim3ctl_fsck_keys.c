@@ -54,6 +54,13 @@ static void check_asset (tim3_fsck_t *fsck, const char *asset)
     sodium_memzero (vault, sizeof vault);
 }
 
+/*  An asset's shards share its keys.  */
+static bool is_first_shard (const tim3_fsck_t *fsck, unsigned number)
+{
+    const tim3_address_t *address = &fsck->stores[number].address;
+    return tim3_fsck_store (fsck, address->role, address->asset, -1) == &fsck->stores[number];
+}
+
 /*  Both ledgers of an asset read the same two files, so there is nothing to compare between them.  */
 void tim3_fsck_keys (tim3_fsck_t *fsck)
 {
@@ -65,7 +72,7 @@ void tim3_fsck_keys (tim3_fsck_t *fsck)
         return;
     }
     for (unsigned i = 0; i < fsck->store_count; i++)
-        if (fsck->stores[i].address.role == TIM3_ROLE_LOCK_MANAGER) {
+        if (fsck->stores[i].address.role == TIM3_ROLE_LOCK_MANAGER && is_first_shard (fsck, i)) {
             check_asset (fsck, fsck->stores[i].address.asset);
             assets++;
         }

@@ -42,6 +42,22 @@ static void move_total (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, c
     move_sum (self, at, what, &self->total_known, &self->total, amount, up, told);
 }
 
+/*  The same for what is locked, or released beyond that.  */
+static void move_locked (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, tim3_amount_t amount, bool up,
+                         tim3_amount_t locked, tim3_amount_t overdrawn)
+{
+    char is[TIM3_AMOUNT_TEXT_MAX];
+    char should[TIM3_AMOUNT_TEXT_MAX];
+    tim3_fsck_move_net (up ? &self->total : &self->below, up ? &self->below : &self->total, amount);
+    if ((self->total_known || self->whole) && (self->total != locked || self->below != overdrawn))
+        tim3_fsck_problem (self->fsck, at, "event %llu tells locked %s, but \"%s\" by the events before",
+                           (unsigned long long) self->seq, tim3_amount_format_units (locked, is),
+                           tim3_amount_format_units (self->total, should));
+    self->total = locked;
+    self->below = overdrawn;
+    self->total_known = true;
+}
+
 /*  -------------------------------------------------------------------------------- events and records  */
 
 static void mark (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_id_t *tx, uint32_t bit)
@@ -120,6 +136,66 @@ static void play_transferred (tim3_fsck_replay_t *self, const tim3_fsck_place_t 
     tim3_fsck_compare (self->fsck, at, &tim3_shape_token_transferred, told, &derived, "the ledger's record");
 }
 
+/*  The record of a transfer that has left, arrived or come back, whatever became of it since.  */
+static bool find_crossing (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_token_crossed_t *told,
+                           uint32_t bit, tim3_fsck_way_t way, tim3_transaction_t *record)
+{
+    char text[TIM3_ID_TEXT_MAX];
+    bool found = tim3_fsck_read_tx (self->store, TIM3_TABLE_RECORD, &told->tx, record);
+    if (bit)
+        mark (self, at, &told->tx, bit);
+    if (found && tim3_fsck_way (self->store, record) == way)
+        return true;
+    tim3_fsck_problem (self->fsck, at, "event %llu tells of a transfer %s between shards that %s has not recorded so",
+                       (unsigned long long) self->seq, tim3_id_format (&told->tx, text), self->store->meta.name);
+    return false;
+}
+
+static void compare_crossed (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_token_crossed_t *told,
+                             const tim3_transaction_t *record, bool to, tim3_amount_t balance)
+{
+    tim3_token_crossed_t derived = {.tx = told->tx, .amount = record->amount, .balance = balance};
+    strcpy (derived.account, to ? record->to : record->account);
+    strcpy (derived.other, to ? record->account : record->to);
+    derived.supply = told->supply;
+    tim3_fsck_compare (self->fsck, at, &tim3_shape_token_crossed, told, &derived, "the ledger's record");
+}
+
+static void play_crossed (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_token_crossed_t *told,
+                          bool up)
+{
+    move_balance (self, at, told->account, told->amount, up, told->balance);
+    move_total (self, at, "supply", told->amount, up, told->supply);
+}
+
+static void play_sent (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
+{
+    tim3_transaction_t record;
+    play_crossed (self, at, &event->crossed, false);
+    if (!find_crossing (self, at, &event->crossed, TIM3_FSCK_EVENT, TIM3_FSCK_LEAVES, &record))
+        return;
+    check_time (self, at, record.time_us);
+    compare_crossed (self, at, &event->crossed, &record, false, record.balance);
+}
+
+static void play_received (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
+{
+    tim3_transaction_t record;
+    play_crossed (self, at, &event->crossed, true);
+    if (!find_crossing (self, at, &event->crossed, TIM3_FSCK_EVENT, TIM3_FSCK_CAME, &record))
+        return;
+    check_time (self, at, record.time_us);
+    compare_crossed (self, at, &event->crossed, &record, true, record.to_balance);
+}
+
+static void play_returned (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
+{
+    tim3_transaction_t record;
+    play_crossed (self, at, &event->crossed, true);
+    if (find_crossing (self, at, &event->crossed, 0, TIM3_FSCK_LEAVES, &record))
+        compare_crossed (self, at, &event->crossed, &record, false, record.to_balance);
+}
+
 static void apply_control (tim3_fsck_replay_t *self, const tim3_token_controlled_t *told)
 {
     tim3_fsck_holder_t *holder;
@@ -157,7 +233,9 @@ static void play_failed (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, 
 {
     const tim3_transaction_failed_t *told = &event->failed;
     tim3_transaction_t record;
-    if (!find_record (self, at, &told->tx, told->kind, true, &record))
+    if (tim3_fsck_read_tx (self->store, TIM3_TABLE_RECORD, &told->tx, &record) && tim3_fsck_came_back (self->store, &record))
+        mark (self, at, &told->tx, TIM3_FSCK_CAME_BACK);
+    else if (!find_record (self, at, &told->tx, told->kind, true, &record))
         return;
     tim3_transaction_failed_t derived = {.tx = told->tx, .kind = record.kind, .amount = record.amount};
     strcpy (derived.account, record.account);
@@ -183,10 +261,11 @@ static void play_locked (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, 
 {
     const tim3_collateral_locked_t *told = &event->locked;
     tim3_lock_item_t item;
-    move_total (self, at, "locked", told->amount, true, told->locked);
+    move_locked (self, at, told->amount, true, told->locked, told->overdrawn);
     if (!find_item (self, at, &told->tx, TIM3_TABLE_LOCK, TIM3_FSCK_LOCKED, &item))
         return;
     tim3_collateral_locked_t derived = {.tx = told->tx, .amount = item.amount, .locked = told->locked};
+    derived.overdrawn = told->overdrawn;
     strcpy (derived.account, item.account);
     tim3_fsck_compare (self->fsck, at, &tim3_shape_collateral_locked, told, &derived, "the ledger's record");
     if (item.state == TIM3_LOCK_STATE_PENDING)
@@ -202,13 +281,14 @@ static void play_released (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at
     const tim3_collateral_released_t *told = &event->released;
     bool burn = told->reason == TIM3_RELEASE_REASON_BURN;
     tim3_lock_item_t item;
-    move_total (self, at, "locked", told->amount, false, told->locked);
+    move_locked (self, at, told->amount, false, told->locked, told->overdrawn);
     if (!find_item (self, at, &told->tx, burn ? TIM3_TABLE_RELEASE : TIM3_TABLE_LOCK,
                     burn ? TIM3_FSCK_RELEASED_BURN : TIM3_FSCK_RELEASED_VOID, &item))
         return;
     tim3_collateral_released_t derived = {.tx = told->tx, .amount = item.amount, .reason = item.reason};
     strcpy (derived.account, item.account);
     derived.locked = told->locked;
+    derived.overdrawn = told->overdrawn;
     tim3_fsck_compare (self->fsck, at, &tim3_shape_collateral_released, told, &derived,
                        "the ledger's record");
     if (burn)
@@ -225,7 +305,8 @@ static const struct {
 } s_plays[] = {{TIM3_MSG_COLLATERAL_LOCKED, play_locked},      {TIM3_MSG_COLLATERAL_RELEASED, play_released},
                {TIM3_MSG_TOKEN_MINTED, play_minted},           {TIM3_MSG_TOKEN_BURNED, play_burned},
                {TIM3_MSG_TOKEN_TRANSFERRED, play_transferred}, {TIM3_MSG_TOKEN_CONTROLLED, play_controlled},
-               {TIM3_MSG_TRANSACTION_FAILED, play_failed}};
+               {TIM3_MSG_TOKEN_SENT, play_sent},               {TIM3_MSG_TOKEN_RECEIVED, play_received},
+               {TIM3_MSG_TOKEN_RETURNED, play_returned},       {TIM3_MSG_TRANSACTION_FAILED, play_failed}};
 
 static void play_body (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_event_item_t *item)
 {

@@ -61,8 +61,10 @@ static void check_totals (tim3_fsck_replay_t *self)
     tim3_lock_totals_t found;
     tim3_fsck_read (&at, &found);
     tim3_lock_totals_t derived = found;
-    if (self->total_known || self->whole)
+    if (self->total_known || self->whole) {
         derived.locked = self->total;
+        derived.overdrawn = self->below;
+    }
     tim3_fsck_compare (self->fsck, &at, &tim3_shape_lock_totals, &found, &derived, "its events");
 }
 
@@ -72,6 +74,7 @@ static void expect_events (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at
     uint32_t seen = *tim3_fsck_seen (self->store, &tx);
     const char *name = wanted == TIM3_FSCK_LOCKED  ? "collateral.locked"
                        : wanted == TIM3_FSCK_EVENT ? "any"
+                       : wanted == TIM3_FSCK_CAME_BACK ? "transaction.failed"
                                                    : "collateral.released";
     if (!(seen & wanted))
         tim3_fsck_problem (self->fsck, at, "the events do not tell of it (%s)", name);
@@ -97,8 +100,13 @@ static void check_record_events (tim3_fsck_replay_t *self)
 {
     tim3_fsck_place_t at = {self->store, TIM3_TABLE_RECORD, tim3_key_empty ()};
     tim3_transaction_t record;
-    while (tim3_fsck_next (self->fsck, &at, &record))
-        expect_events (self, &at, TIM3_FSCK_EVENT);
+    while (tim3_fsck_next (self->fsck, &at, &record)) {
+        /* the sender's shard tells of what was refused here */
+        if (tim3_fsck_way (self->store, &record) != TIM3_FSCK_CAME || record.status != TIM3_TX_STATUS_FAILED)
+            expect_events (self, &at, TIM3_FSCK_EVENT);
+        if (tim3_fsck_came_back (self->store, &record))
+            expect_events (self, &at, TIM3_FSCK_CAME_BACK);
+    }
 }
 
 static void finish (void *arg, const void *key, size_t key_size, void *value)

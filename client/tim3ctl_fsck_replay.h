@@ -24,7 +24,8 @@ typedef struct {
     uint64_t seq;        /* of the last event played */
     uint64_t time_us;    /* of the same */
     bool whole;          /* from the first event on, without a gap */
-    tim3_amount_t total; /* supply, or locked */
+    tim3_amount_t total; /* supply, or locked, */
+    tim3_amount_t below; /* or what was released beyond that */
     bool total_known;
     bool paused;
     bool paused_known;

@@ -17,7 +17,8 @@ static const struct {
     part_kind_t kind;
 } s_parts[] = {{"tx", PART_ID},         {"tx of the redemption", PART_ID}, {"store id", PART_ID},
                {"event seq", PART_U64}, {"entry number", PART_U64},        {"due_us", PART_U64},
-               {"offset", PART_U64},    {"list number", PART_U64},         {"operation", PART_U8}};
+               {"offset", PART_U64},    {"list number", PART_U64},         {"operation", PART_U8},
+               {"shard", PART_U8}};
 
 static part_kind_t part_kind (const char *name, size_t length)
 {

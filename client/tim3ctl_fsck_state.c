@@ -7,6 +7,9 @@
 
 typedef struct {
     tim3_asset_metrics_t metrics;
+    tim3_shard_metrics_t shards[TIM3_SHARDS_MAX];
+    bool shard_seen[TIM3_SHARDS_MAX];
+    bool shard_found[TIM3_SHARDS_MAX];
     bool found;
 } asset_t;
 
@@ -57,7 +60,6 @@ static void apply_minted (state_t *self, tim3_asset_metrics_t *metrics, const ti
                    event->balance);
     tim3_fsck_add (&metrics->volume_minted, event->amount);
     metrics->mints++;
-    metrics->supply = event->supply;
 }
 
 static void apply_burned (state_t *self, tim3_asset_metrics_t *metrics, const tim3_token_changed_t *event)
@@ -66,7 +68,6 @@ static void apply_burned (state_t *self, tim3_asset_metrics_t *metrics, const ti
                    event->balance);
     tim3_fsck_add (&metrics->volume_redeemed, event->amount);
     metrics->redemptions++;
-    metrics->supply = event->supply;
 }
 
 static void apply_transferred (state_t *self, tim3_asset_metrics_t *metrics,
@@ -78,26 +79,58 @@ static void apply_transferred (state_t *self, tim3_asset_metrics_t *metrics,
                    event->to_balance);
     tim3_fsck_add (&metrics->volume_transferred, event->amount);
     metrics->transfers++;
-    metrics->supply = event->supply;
 }
 
-static void apply_event (state_t *self, tim3_asset_metrics_t *metrics, uint64_t type, const tim3_fsck_event_t *event)
+static void apply_crossed (state_t *self, tim3_asset_metrics_t *metrics, const tim3_token_crossed_t *event, size_t sum)
+{
+    move_position (self, metrics, event->account, sum, event->amount, event->balance);
+}
+
+static void apply_returned (state_t *self, tim3_asset_metrics_t *metrics, const tim3_token_crossed_t *event)
+{
+    tim3_position_t *position = position_of (self, metrics->asset, event->account);
+    if (position->sent != TIM3_AMOUNT_MAX)
+        tim3_fsck_sub (&position->sent, event->amount);
+    move_position (self, metrics, event->account, offsetof (tim3_position_t, sent), 0, event->balance);
+}
+
+static void apply_event (state_t *self, tim3_asset_metrics_t *metrics, tim3_shard_metrics_t *shard, uint64_t type,
+                         const tim3_fsck_event_t *event)
 {
     switch (type) {
     case TIM3_MSG_COLLATERAL_LOCKED:
-        metrics->locked = event->locked.locked;
+        shard->locked = event->locked.locked;
+        shard->overdrawn = event->locked.overdrawn;
         break;
     case TIM3_MSG_COLLATERAL_RELEASED:
-        metrics->locked = event->released.locked;
+        shard->locked = event->released.locked;
+        shard->overdrawn = event->released.overdrawn;
         break;
     case TIM3_MSG_TOKEN_MINTED:
         apply_minted (self, metrics, &event->changed);
+        shard->supply = event->changed.supply;
         break;
     case TIM3_MSG_TOKEN_BURNED:
         apply_burned (self, metrics, &event->changed);
+        shard->supply = event->changed.supply;
         break;
     case TIM3_MSG_TOKEN_TRANSFERRED:
         apply_transferred (self, metrics, &event->transferred);
+        shard->supply = event->transferred.supply;
+        break;
+    case TIM3_MSG_TOKEN_SENT:
+        apply_crossed (self, metrics, &event->crossed, offsetof (tim3_position_t, sent));
+        shard->supply = event->crossed.supply;
+        break;
+    case TIM3_MSG_TOKEN_RECEIVED:
+        apply_crossed (self, metrics, &event->crossed, offsetof (tim3_position_t, received));
+        tim3_fsck_add (&metrics->volume_transferred, event->crossed.amount);
+        metrics->transfers++;
+        shard->supply = event->crossed.supply;
+        break;
+    case TIM3_MSG_TOKEN_RETURNED:
+        apply_returned (self, metrics, &event->crossed);
+        shard->supply = event->crossed.supply;
         break;
     case TIM3_MSG_TRANSACTION_FAILED:
         metrics->refusals++;
@@ -114,8 +147,10 @@ static void take_item (state_t *self, const tim3_event_item_t *item, const tim3_
     tim3_key_t key = tim3_key_text (source->asset);
     asset_t *asset = tim3_fsck_map_take (self->assets, key.data, key.size);
     tim3_asset_metrics_t *metrics = &asset->metrics;
-    uint64_t *last = source->role == TIM3_ROLE_LOCK_MANAGER ? &metrics->lock_seq : &metrics->token_seq;
+    tim3_shard_metrics_t *shard = &asset->shards[source->shard];
+    uint64_t *last = source->role == TIM3_ROLE_LOCK_MANAGER ? &shard->lock_seq : &shard->token_seq;
     tim3_fsck_event_t event;
+    asset->shard_seen[source->shard] = true;
     strcpy (metrics->asset, source->asset);
     if (item->seq <= *last)
         return;
@@ -128,7 +163,7 @@ static void take_item (state_t *self, const tim3_event_item_t *item, const tim3_
     if (!tim3_event_read (item->type, &item->body, &event))
         self->gaps++;
     else
-        apply_event (self, metrics, item->type, &event);
+        apply_event (self, metrics, shard, item->type, &event);
 }
 
 static void derive (state_t *self)
@@ -138,11 +173,46 @@ static void derive (state_t *self)
     tim3_address_t source;
     while (tim3_fsck_next_event (self->fsck, &events, &item) && item.offset < self->cursor.next)
         if (tim3_address_parse (item.source, &source) &&
-            (source.role == TIM3_ROLE_LOCK_MANAGER || source.role == TIM3_ROLE_TOKEN_MANAGER))
+            (source.role == TIM3_ROLE_LOCK_MANAGER || source.role == TIM3_ROLE_TOKEN_MANAGER) &&
+            source.shard >= 0 && source.shard < TIM3_SHARDS_MAX)
             take_item (self, &item, &source);
 }
 
 /*  -------------------------------------------------------------------------------------------- comparing  */
+
+/*  The asset's totals are the sums over its shards.  */
+static void sum_shards (asset_t *asset)
+{
+    tim3_asset_metrics_t *metrics = &asset->metrics;
+    tim3_amount_t locked = 0;
+    tim3_amount_t overdrawn = 0;
+    for (unsigned i = 0; i < TIM3_SHARDS_MAX; i++) {
+        const tim3_shard_metrics_t *shard = &asset->shards[i];
+        locked += shard->locked;
+        overdrawn += shard->overdrawn;
+        metrics->supply += shard->supply;
+        metrics->token_seq += shard->token_seq;
+        metrics->lock_seq += shard->lock_seq;
+    }
+    metrics->locked = locked >= overdrawn ? locked - overdrawn : 0;
+}
+
+static void compare_shards (state_t *self)
+{
+    tim3_fsck_place_t at = {self->store, TIM3_TABLE_SHARD_METRICS, tim3_key_empty ()};
+    tim3_shard_metrics_t found;
+    while (tim3_fsck_next (self->fsck, &at, &found)) {
+        size_t asset_size = (size_t) at.key.size - 1;
+        unsigned number = at.key.data[asset_size];
+        asset_t *asset = tim3_fsck_map_take (self->assets, at.key.data, asset_size);
+        if (number >= TIM3_SHARDS_MAX) {
+            tim3_fsck_problem (self->fsck, &at, "no ledger has such a shard");
+            continue;
+        }
+        asset->shard_found[number] = true;
+        tim3_fsck_compare (self->fsck, &at, &tim3_shape_shard_metrics, &found, &asset->shards[number], "the log");
+    }
+}
 
 static void compare_assets (state_t *self)
 {
@@ -151,6 +221,7 @@ static void compare_assets (state_t *self)
     while (tim3_fsck_next (self->fsck, &at, &found)) {
         asset_t *asset = tim3_fsck_map_take (self->assets, at.key.data, at.key.size);
         asset->found = true;
+        sum_shards (asset);
         tim3_fsck_compare (self->fsck, &at, &tim3_shape_asset_metrics, &found, &asset->metrics, "the log");
     }
 }
@@ -176,8 +247,16 @@ static void missing (state_t *self, tim3_table_t table, const void *key, size_t 
 
 static void check_asset_found (void *arg, const void *key, size_t key_size, void *value)
 {
-    if (!((const asset_t *) value)->found)
+    const asset_t *asset = value;
+    if (!asset->found)
         missing (arg, TIM3_TABLE_ASSET_METRICS, key, key_size);
+    for (unsigned i = 0; i < TIM3_SHARDS_MAX; i++) {
+        tim3_key_t shard = {.size = (uint16_t) key_size};
+        memcpy (shard.data, key, key_size);
+        tim3_key_add_u8 (&shard, (uint8_t) i);
+        if (asset->shard_seen[i] && !asset->shard_found[i])
+            missing (arg, TIM3_TABLE_SHARD_METRICS, shard.data, shard.size);
+    }
 }
 
 static void check_position_found (void *arg, const void *key, size_t key_size, void *value)
@@ -226,6 +305,7 @@ static void check_gaps (state_t *self)
 static void check_derived (state_t *self)
 {
     derive (self);
+    compare_shards (self);
     compare_assets (self);
     compare_positions (self);
     tim3_fsck_map_each (self->assets, check_asset_found, self);

@@ -177,6 +177,21 @@ int tim3ctl_tx (tim3ctl_t *ctl)
     return waited ? TIM3CTL_NO_ANSWER : TIM3CTL_DONE;
 }
 
+/*  What concerns the whole asset is done when every shard has done it. All record it under the same tx, and the last tells for all.  */
+static int control_all (tim3ctl_t *ctl, const tim3_control_t *body, unsigned decimals)
+{
+    char route[TIM3_ADDRESS_MAX + 1];
+    unsigned shards = tim3ctl_shards (ctl, ctl->asset);
+    const tim3_transaction_t *transaction = NULL;
+    for (unsigned shard = 0; shard < shards; shard++) {
+        tim3_address_format (TIM3_ROLE_TOKEN_MANAGER, ctl->asset, (int) shard, route);
+        transaction = ask_until_final (ctl, route, "", TIM3_MSG_CONTROL, body);
+        if (!transaction)
+            break;
+    }
+    return transaction ? show_transaction (ctl, route, transaction, decimals) : ctl->exit;
+}
+
 int tim3ctl_control (tim3ctl_t *ctl)
 {
     tim3_control_t body = {.control = (uint8_t) tim3_value_parse (tim3_control_values, ctl->command->name)};
@@ -191,5 +206,6 @@ int tim3ctl_control (tim3ctl_t *ctl)
         return ctl->exit;
     else if (!cap && ctl->argument_count == 1 && !tim3ctl_account (ctl, ctl->arguments[0], body.account))
         return ctl->exit;
-    return transact (ctl, "token_manager", body.account, TIM3_MSG_CONTROL, &body, decimals);
+    return body.account[0] ? transact (ctl, "token_manager", body.account, TIM3_MSG_CONTROL, &body, decimals)
+                           : control_all (ctl, &body, decimals);
 }

@@ -302,13 +302,14 @@ int tim3ctl_history (tim3ctl_t *ctl)
 
 int tim3ctl_supply (tim3ctl_t *ctl)
 {
+    char route[TIM3_ADDRESS_MAX + 1];
+    tim3_ledger_t ledger;
+    tim3_error_t error;
     unsigned decimals;
     if (!tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))
         return ctl->exit;
-    const void *reply =
-        tim3ctl_ask (ctl, tim3ctl_route (ctl, "token_manager"), "", TIM3_MSG_GET_SUPPLY, NULL);
-    if (!reply)
-        return ctl->exit;
-    tim3ctl_show (ctl, &tim3_shape_ledger, reply, decimals);
+    if (!tim3ctl_sum_shards (ctl, TIM3_ROLE_TOKEN_MANAGER, ctl->asset, TIM3_MSG_GET_SUPPLY, &ledger, &error, route))
+        return tim3ctl_refused (ctl, route, &error);
+    tim3ctl_show (ctl, &tim3_shape_ledger, &ledger, decimals);
     return TIM3CTL_DONE;
 }

@@ -210,23 +210,27 @@ static bool move_into_place (restore_t *self)
 
 /*  --------------------------------------------------------------------------------------- what is missing  */
 
-static bool has_agent (const restore_t *self, tim3_role_t role, const char *asset)
+static bool has_agent (const restore_t *self, tim3_role_t role, const char *asset, unsigned shard)
 {
     char name[TIM3_ADDRESS_MAX + 1];
     size_t i;
     const json_t *agent;
-    tim3_address_format (role, asset, 0, name);
+    tim3_address_format (role, asset, (int) shard, name);
     json_array_foreach (json_object_get (self->manifest, "agents"), i,
                         agent) if (strcmp (name_of (agent), name) == 0) return true;
     return false;
 }
 
-/*  Those of a merged critical path share the lock manager's store.  */
+/*  All shards, and no more. Those of a merged critical path share the lock manager's store.  */
 static bool has_ledgers (const restore_t *self, const tim3_config_t *config, const char *asset)
 {
     bool merged = strcmp (tim3_config_text (config, "asset/*", "critical_path", asset), "merged") == 0;
-    return has_agent (self, TIM3_ROLE_LOCK_MANAGER, asset) &&
-           has_agent (self, TIM3_ROLE_TOKEN_MANAGER, asset) != merged;
+    unsigned shards = (unsigned) tim3_config_u64 (config, "asset/*", "shards", asset);
+    for (unsigned shard = 0; shard < shards; shard++)
+        if (!has_agent (self, TIM3_ROLE_LOCK_MANAGER, asset, shard) ||
+            has_agent (self, TIM3_ROLE_TOKEN_MANAGER, asset, shard) == merged)
+            return false;
+    return !has_agent (self, TIM3_ROLE_LOCK_MANAGER, asset, shards);
 }
 
 /*  Ledgers that the configuration wants and the backup lacks would begin empty beside full ones.  */
@@ -242,7 +246,7 @@ static bool check_config (restore_t *self)
     if (!config)
         return fail (self, "%s", why);
     const char *collateral = tim3_config_text (config, "collateral", "name", NULL);
-    if (!has_agent (self, TIM3_ROLE_MOCK_USDA, collateral))
+    if (!has_agent (self, TIM3_ROLE_MOCK_USDA, collateral, 0))
         good = fail (self, "%s asks for the collateral %s, which the backup does not have", path, collateral);
     for (unsigned i = 0; good && (asset = tim3_config_asset (config, i)); i++)
         if (!has_ledgers (self, config, asset))
@@ -264,7 +268,7 @@ static void tell_keys (const restore_t *self)
     const json_t *agent;
     json_array_foreach (json_object_get (self->manifest, "agents"), i, agent)
     {
-        if (!tim3_address_parse (name_of (agent), &address) || address.role != TIM3_ROLE_LOCK_MANAGER)
+        if (!tim3_address_parse (name_of (agent), &address) || address.role != TIM3_ROLE_LOCK_MANAGER || address.shard > 0)
             continue;
         for (unsigned j = 0; j < 2; j++) {
             tim3ctl_path (path, "%s/keys/%s.%s", self->data, address.asset, kinds[j]);

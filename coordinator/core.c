@@ -11,6 +11,8 @@
                              MINTING  -> VOIDING        mint refused: have the collateral given back
         redeem    BURNING -> RELEASING -> done
         transfer  MOVING -> done
+                  MOVING -> ARRIVING -> done            to another shard
+                            ARRIVING -> RETURNING       which refuses: have the first give back
 */
 #include "core.h"
 #include "agent/page.h"
@@ -30,10 +32,10 @@
 #define ASKS_MOST 4096
 #define ASK_MOST_US 10000000
 
-typedef enum { LOCKING, MINTING, REFUSING, VOIDING, BURNING, RELEASING, MOVING, STATES } stage_t;
+typedef enum { LOCKING, MINTING, REFUSING, VOIDING, BURNING, RELEASING, MOVING, ARRIVING, RETURNING, STATES } stage_t;
 
-static const char *const s_stage_names[STATES] = {"locking", "minting",   "refusing", "voiding",
-                                                  "burning", "releasing", "moving"};
+static const char *const s_stage_names[STATES] = {"locking",   "minting", "refusing", "voiding",  "burning",
+                                                  "releasing", "moving",  "arriving", "returning"};
 
 /*  Moves a flight may make, by stage: a mask of next stages.  */
 static const unsigned s_moves[STATES] = {
@@ -41,6 +43,8 @@ static const unsigned s_moves[STATES] = {
     [MINTING] = 1u << VOIDING,
     [REFUSING] = 1u << VOIDING,
     [BURNING] = 1u << RELEASING,
+    [MOVING] = 1u << ARRIVING,
+    [ARRIVING] = 1u << RETURNING,
 };
 
 typedef struct {
@@ -63,6 +67,8 @@ typedef struct {
     tim3_return_t to;
     tim3_id_t tx;
     tim3_list_transactions_t list;
+    unsigned shard; /* that is asked now, */
+    bool all;       /* and then those behind it too */
     uint64_t begun_us;
     UT_hash_handle hh;
 } ask_t;
@@ -74,10 +80,9 @@ typedef struct {
     size_t spare_count;
     ask_t *asks;
     tim3_waiters_t *waiters;
-    tim3_receipt_t settles[SETTLES_HELD]; /* mint receipts that the lock manager is to have */
+    tim3_receipt_t settles[SETTLES_HELD]; /* mint receipts that the lock managers are to have */
     uint32_t settle_count;
-    unsigned settle_shard; /* of its lock manager */
-    bool locks_asked;      /* in this batch */
+    bool locks_asked; /* in this batch */
     uint64_t completed;
     uint64_t failed;
     uint64_t resent;
@@ -198,11 +203,35 @@ static uint64_t ask_move (const self_t *self, tim3_env_t *env, const flight_t *f
     return send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_TOKEN_TRANSFER, &body);
 }
 
+static tim3_crossing_t crossing_body (const flight_t *flight)
+{
+    tim3_crossing_t body = {.tx = flight->record.tx, .amount = flight->record.amount, .receipt = flight->receipt};
+    strcpy (body.account, flight->record.account);
+    strcpy (body.to, flight->record.to);
+    return body;
+}
+
+static uint64_t ask_receive (const self_t *self, tim3_env_t *env, const flight_t *flight)
+{
+    tim3_crossing_t body = crossing_body (flight);
+    return send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.to, TIM3_MSG_RECEIVE, &body);
+}
+
+static uint64_t ask_return (const self_t *self, tim3_env_t *env, const flight_t *flight)
+{
+    tim3_not_received_t body = {.tx = flight->record.tx, .amount = flight->record.amount, .receipt = flight->receipt};
+    strcpy (body.account, flight->record.account);
+    strcpy (body.to, flight->record.to);
+    body.code = flight->record.code;
+    return send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_RETURN_SENT, &body);
+}
+
 /*  What each stage asks, and may ask any number of times. Returns the id of the message.  */
 typedef uint64_t (ask_fn) (const self_t *self, tim3_env_t *env, const flight_t *flight);
 static ask_fn *const s_asks[STATES] = {
     [LOCKING] = ask_lock, [MINTING] = ask_mint,     [REFUSING] = ask_record_refusal, [VOIDING] = ask_release,
-    [BURNING] = ask_burn, [RELEASING] = ask_release, [MOVING] = ask_move};
+    [BURNING] = ask_burn, [RELEASING] = ask_release, [MOVING] = ask_move,            [ARRIVING] = ask_receive,
+    [RETURNING] = ask_return};
 
 static void push (self_t *self, tim3_env_t *env, flight_t *flight)
 {
@@ -383,22 +412,34 @@ static void keep_outcome (flight_t *flight, const tim3_minted_t *answer)
 /*  Locks are settled by courtesy; should that get lost, the lock manager's sweep finds out. So nobody looks at the answer, and
     nobody waits for it: it goes with the next locks that are asked for, in one frame, and into one commit of the lock
     manager's. When none are, the tick sends it.  */
+static void send_settles_of (const self_t *self, tim3_env_t *env, unsigned shard)
+{
+    tim3_receipt_t items[TIM3_SETTLES_MAX];
+    tim3_settle_all_t body = {.items = {items, 0}};
+    for (uint32_t i = 0; i < self->settle_count; i++) {
+        if (tim3_account_shard (self->settles[i].account, self->settings->shards) != shard)
+            continue;
+        items[body.items.count++] = self->settles[i];
+        if (body.items.count < TIM3_SETTLES_MAX)
+            continue;
+        send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, shard, TIM3_MSG_SETTLE_ALL, &body);
+        body.items.count = 0;
+    }
+    if (body.items.count > 0)
+        send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, shard, TIM3_MSG_SETTLE_ALL, &body);
+}
+
 static void send_settles (self_t *self, tim3_env_t *env)
 {
-    for (uint32_t sent = 0, count; sent < self->settle_count; sent += count) {
-        count = self->settle_count - sent < TIM3_SETTLES_MAX ? self->settle_count - sent : TIM3_SETTLES_MAX;
-        tim3_settle_all_t body = {.items = {self->settles + sent, count}};
-        send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, self->settle_shard, TIM3_MSG_SETTLE_ALL, &body);
-    }
+    for (unsigned shard = 0; shard < self->settings->shards && self->settle_count > 0; shard++)
+        send_settles_of (self, env, shard);
     self->settle_count = 0;
 }
 
 static void gather_settle (self_t *self, tim3_env_t *env, const flight_t *flight)
 {
-    unsigned shard = tim3_account_shard (flight->record.account, self->settings->shards);
-    if (self->settle_count == SETTLES_HELD || self->settle_shard != shard)
+    if (self->settle_count == SETTLES_HELD)
         send_settles (self, env);
-    self->settle_shard = shard;
     self->settles[self->settle_count++] = receipt_body (flight);
 }
 
@@ -471,6 +512,52 @@ static void on_transferred (void *state, tim3_env_t *env, const void *body)
     complete (state, env, flight);
 }
 
+/*  The tokens have left the sender's shard.  */
+static void on_sent (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_sent_t *answer = body;
+    flight_t *flight = find_in (state, env, &answer->tx, MOVING);
+    if (!flight)
+        return;
+    flight->receipt = answer->receipt;
+    flight->record.balance = answer->balance;
+    flight->record.supply = answer->supply;
+    flight->record.time_us = answer->time_us;
+    move (state, env, flight, ARRIVING);
+}
+
+static void on_received (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_crossing_t *answer = body;
+    flight_t *flight = find_in (state, env, &answer->tx, ARRIVING);
+    if (!flight)
+        return;
+    flight->receipt = answer->receipt;
+    tim3_crossing_t settle = crossing_body (flight);
+    send_to_ledger (state, env, TIM3_ROLE_TOKEN_MANAGER, settle.account, TIM3_MSG_SETTLE_SENT, &settle);
+    complete (state, env, flight);
+}
+
+static void on_not_received (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_not_received_t *answer = body;
+    flight_t *flight = find_in (state, env, &answer->tx, ARRIVING);
+    if (!flight)
+        return;
+    flight->receipt = answer->receipt;
+    flight->record.code = answer->code;
+    move (state, env, flight, RETURNING);
+}
+
+/*  Nobody waits for it but who has something given back.  */
+static void on_settled (void *state, tim3_env_t *env, const void *body)
+{
+    const tim3_settled_t *answer = body;
+    flight_t *flight = find_in (state, env, &answer->tx, RETURNING);
+    if (flight)
+        fail (state, env, flight, (tim3_result_t) flight->record.code);
+}
+
 /*  Which request a stage waits for, so that late refusals of earlier ones are not taken for its own.  */
 static bool refuses_stage (const flight_t *flight, uint64_t request)
 {
@@ -478,7 +565,8 @@ static bool refuses_stage (const flight_t *flight, uint64_t request)
         [LOCKING] = TIM3_MSG_LOCK,        [MINTING] = TIM3_MSG_TOKEN_MINT,
         [REFUSING] = TIM3_MSG_RESOLVE_REFUSED, [VOIDING] = TIM3_MSG_RELEASE,
         [BURNING] = TIM3_MSG_TOKEN_BURN,  [RELEASING] = TIM3_MSG_RELEASE,
-        [MOVING] = TIM3_MSG_TOKEN_TRANSFER};
+        [MOVING] = TIM3_MSG_TOKEN_TRANSFER, [ARRIVING] = TIM3_MSG_RECEIVE,
+        [RETURNING] = TIM3_MSG_RETURN_SENT};
     return requests[flight->stage] == request;
 }
 
@@ -501,8 +589,8 @@ static void fail_stage (self_t *self, tim3_env_t *env, flight_t *flight, const t
     }
     if (advice == TIM3_ADVICE_RETRY_SAME_ID || advice == TIM3_ADVICE_UNKNOWN)
         return; /* it will be asked again */
-    if (flight->stage == RELEASING)
-        return; /* the tokens are burned: there is no way but forward */
+    if (flight->stage == RELEASING || flight->stage == ARRIVING || flight->stage == RETURNING)
+        return; /* the tokens are burned, or sent: there is no way but forward */
     if (flight->stage == VOIDING) {
         fail (self, env, flight, (tim3_result_t) flight->record.code);
         return;
@@ -557,6 +645,31 @@ static void refuse_ask (self_t *self, tim3_env_t *env, ask_t *ask, const tim3_er
     end_ask (self, ask);
 }
 
+/*  Where the account is, or with none everywhere, one shard after the other.  */
+static void choose_shards (const self_t *self, ask_t *ask, const char *account)
+{
+    ask->all = account[0] == '\0';
+    ask->shard = ask->all ? 0 : tim3_account_shard (account, self->settings->shards);
+}
+
+static bool is_last_shard (const self_t *self, const ask_t *ask)
+{
+    return !ask->all || ask->shard + 1 == self->settings->shards;
+}
+
+static uint64_t ask_for_record (const self_t *self, tim3_env_t *env, const ask_t *ask)
+{
+    tim3_tx_only_t get = {ask->tx};
+    return send_to_shard (self, env, TIM3_ROLE_TOKEN_MANAGER, ask->shard, TIM3_MSG_GET_RECORD, &get);
+}
+
+static void ask_shard (self_t *self, tim3_env_t *env, ask_t *ask, unsigned shard)
+{
+    HASH_DEL (self->asks, ask);
+    ask->shard = shard;
+    keep_ask (self, ask, ask_for_record (self, env, ask));
+}
+
 static void on_get_transaction (void *state, tim3_env_t *env, const void *body)
 {
     self_t *self = state;
@@ -576,16 +689,25 @@ static void on_get_transaction (void *state, tim3_env_t *env, const void *body)
     if (!ask)
         return;
     ask->tx = get.tx;
-    keep_ask (self, ask,
-              send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, asked->account, TIM3_MSG_GET_RECORD, &get));
+    choose_shards (self, ask, asked->account);
+    keep_ask (self, ask, ask_for_record (self, env, ask));
 }
 
 static void on_transaction (void *state, tim3_env_t *env, const void *body)
 {
-    ask_t *ask = find_ask (state, env);
+    self_t *self = state;
+    const tim3_transaction_t *record = body;
+    ask_t *ask = find_ask (self, env);
     if (!ask)
         return;
-    tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTION, body);
+    unsigned shard = tim3_account_shard (record->account, self->settings->shards);
+    if (record->kind == TIM3_TX_KIND_TRANSFER && ask->all && shard != ask->shard) {
+        /* the receiver's: the sender's shard has what became of it */
+        ask->all = false;
+        ask_shard (self, env, ask, shard);
+        return;
+    }
+    tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTION, record);
     end_ask (state, ask);
 }
 
@@ -594,8 +716,9 @@ static void ask_for_lock (self_t *self, tim3_env_t *env, ask_t *ask)
 {
     tim3_get_lock_t get = {.tx = ask->tx};
     HASH_DEL (self->asks, ask);
-    keep_ask (self, ask, send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, "", TIM3_MSG_GET_LOCK, &get));
+    keep_ask (self, ask, send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, ask->shard, TIM3_MSG_GET_LOCK, &get));
 }
+
 
 /*  A lock whose mint is not decided yet, as the transaction that it is part of.  */
 static tim3_transaction_t as_transaction (const tim3_lock_item_t *item)
@@ -617,34 +740,58 @@ static void on_lock_item (void *state, tim3_env_t *env, const void *body)
     end_ask (state, ask);
 }
 
-/*  Transactions are listed from the ledgers: first mints whose lock is under way, from the lock manager (cursors
-    that begin with 'l'), then all that is decided, from the token manager ('t').  */
+/*  Transactions are listed from the ledgers: first mints whose lock is under way, from the lock managers (cursors
+    that begin with 'l'), then all that is decided, from the token managers ('t'). The shard follows, as a letter from a on.  */
+#define LIST_MARKS 2
+
+/*  False after refusing a cursor that no page of this list has ended with.  */
+static bool take_cursor (const self_t *self, tim3_env_t *env, ask_t *place, const tim3_list_transactions_t *asked)
+{
+    choose_shards (self, place, asked->account);
+    if (asked->cursor[0] == '\0')
+        return true;
+    if (!tim3_page_mark (env, asked->cursor, "lt"))
+        return false;
+    unsigned shard = (unsigned) (unsigned char) asked->cursor[1] - (unsigned) 'a';
+    if (place->all ? shard < self->settings->shards : shard == place->shard) {
+        place->shard = shard;
+        return true;
+    }
+    tim3_page_refuse (env);
+    return false;
+}
+
+static void write_cursor (char out[TIM3_CURSOR_MAX + 1], char mark, unsigned shard, const char *rest)
+{
+    snprintf (out, TIM3_CURSOR_MAX + 1, "%c%c%.*s", mark, (char) ('a' + shard), TIM3_CURSOR_MAX - LIST_MARKS, rest);
+}
+
 static void on_list_transactions (void *state, tim3_env_t *env, const void *body)
 {
     self_t *self = state;
     const tim3_list_transactions_t *asked = body;
-    const char *cursor = asked->cursor[0] ? asked->cursor + 1 : "";
+    const char *cursor = asked->cursor[0] ? asked->cursor + LIST_MARKS : "";
+    ask_t place;
     bool pending = asked->status == 0 || asked->status == TIM3_TX_STATUS_PENDING;
     bool locks = asked->cursor[0] ? asked->cursor[0] == 'l' : pending;
 
-    if (!tim3_page_mark (env, asked->cursor, "lt"))
+    if (!take_cursor (self, env, &place, asked))
         return;
     ask_t *ask = new_ask (self, env);
     if (!ask)
         return;
     ask->list = *asked;
+    ask->shard = place.shard;
+    ask->all = place.all;
     if (locks) {
         tim3_list_locks_t list = {.unsettled = true, .limit = asked->limit};
         strcpy (list.account, asked->account);
         strcpy (list.cursor, cursor);
-        keep_ask (self, ask,
-                  send_to_ledger (self, env, TIM3_ROLE_LOCK_MANAGER, list.account, TIM3_MSG_LIST_LOCKS, &list));
+        keep_ask (self, ask, send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, ask->shard, TIM3_MSG_LIST_LOCKS, &list));
     } else {
         tim3_list_transactions_t list = *asked;
         strcpy (list.cursor, cursor);
-        keep_ask (self, ask,
-                  send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, list.account, TIM3_MSG_LIST_RECORDS,
-                                  &list));
+        keep_ask (self, ask, send_to_shard (self, env, TIM3_ROLE_TOKEN_MANAGER, ask->shard, TIM3_MSG_LIST_RECORDS, &list));
     }
 }
 
@@ -665,22 +812,39 @@ static void on_locks (void *state, tim3_env_t *env, const void *body)
             records[count++] = as_transaction (&item[i]);
     reply.items = (tim3_list_t){records, count};
     if (answer->cursor[0])
-        snprintf (reply.cursor, sizeof reply.cursor, "l%.*s", TIM3_CURSOR_MAX - 1, answer->cursor);
+        write_cursor (reply.cursor, 'l', ask->shard, answer->cursor);
+    else if (!is_last_shard (state, ask))
+        write_cursor (reply.cursor, 'l', ask->shard + 1, "");
     else
-        strcpy (reply.cursor, "t");
+        write_cursor (reply.cursor, 't', ask->all ? 0 : ask->shard, "");
     tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTIONS, &reply);
     end_ask (state, ask);
+}
+
+/*  A transfer between shards is in both, and listed where it began.  */
+static tim3_list_t begun_here (const self_t *self, tim3_env_t *env, const ask_t *ask, const tim3_list_t *items)
+{
+    const tim3_transaction_t *item = items->items;
+    tim3_transaction_t *kept = tim3_arena_take (tim3_env_arena (env), (items->count + 1) * sizeof *kept);
+    uint32_t count = 0;
+    for (uint32_t i = 0; kept && i < items->count; i++)
+        if (item[i].kind != TIM3_TX_KIND_TRANSFER ||
+            tim3_account_shard (item[i].account, self->settings->shards) == ask->shard)
+            kept[count++] = item[i];
+    return (tim3_list_t){kept, count};
 }
 
 static void on_transactions (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_transactions_t *answer = body;
-    tim3_transactions_t reply = {.items = answer->items};
     ask_t *ask = find_ask (state, env);
     if (!ask)
         return;
+    tim3_transactions_t reply = {.items = ask->all ? begun_here (state, env, ask, &answer->items) : answer->items};
     if (answer->cursor[0])
-        snprintf (reply.cursor, sizeof reply.cursor, "t%.*s", TIM3_CURSOR_MAX - 1, answer->cursor);
+        write_cursor (reply.cursor, 't', ask->shard, answer->cursor);
+    else if (!is_last_shard (state, ask))
+        write_cursor (reply.cursor, 't', ask->shard + 1, "");
     tim3_env_reply_to (env, &ask->to, TIM3_MSG_TRANSACTIONS, &reply);
     end_ask (state, ask);
 }
@@ -693,6 +857,8 @@ static void on_error (void *state, tim3_env_t *env, const void *body)
     flight_t *flight = find_answered (self, env, &error->tx);
     if (ask && error->request == TIM3_MSG_GET_RECORD && error->code == TIM3_NOT_FOUND)
         ask_for_lock (self, env, ask);
+    else if (ask && error->request == TIM3_MSG_GET_LOCK && error->code == TIM3_NOT_FOUND && !is_last_shard (self, ask))
+        ask_shard (self, env, ask, ask->shard + 1);
     else if (ask)
         refuse_ask (self, env, ask, error);
     else if (flight)
@@ -806,6 +972,10 @@ static const tim3_handler_t s_handlers[] = {
     {TIM3_MSG_BURNED, on_burned},
     {TIM3_MSG_RELEASED, on_released},
     {TIM3_MSG_TRANSFERRED, on_transferred},
+    {TIM3_MSG_SENT, on_sent},
+    {TIM3_MSG_RECEIVED, on_received},
+    {TIM3_MSG_NOT_RECEIVED, on_not_received},
+    {TIM3_MSG_SETTLED, on_settled},
     {TIM3_MSG_TRANSACTION, on_transaction},
     {TIM3_MSG_LOCK_ITEM, on_lock_item},
     {TIM3_MSG_LOCKS, on_locks},

@@ -4,7 +4,10 @@
     key. Out of it: on a void or burn receipt of the token manager. `locked` rises after the vault has risen and
     falls before the vault falls, so that vault >= locked holds at every instant.
 
-    Order of checks: field rules, receipt, known tx (same fields: where it stands; other fields: id_reused), state.
+    It may be one of several shards. Tokens move between shards and locks do not, so one may have to release more than was locked
+    there: `overdrawn` counts that, and what the asset has locked is `locked` less `overdrawn` over all shards.
+
+    Order of checks: field rules, shard, receipt, known tx (same fields: where it stands; other fields: id_reused), state.
     Everything that is not final has a place in LOCK_DUE, by which the sweep finds it and pushes it on:
         requested  ask the collateral token again          pending   ask the token manager what became of it
         releasing  ask the collateral token again          refusing  have the token manager record the refusal
@@ -147,6 +150,23 @@ static void add_unconfirmed (tim3_amount_t *sum, tim3_amount_t amount)
 static void take_unconfirmed (tim3_amount_t *sum, tim3_amount_t amount)
 {
     *sum -= amount;
+}
+
+/*  `locked` and `overdrawn` are one sum with its sign: what is added to the one is first taken from the other. With several shards
+    either can grow beyond all the collateral there is, as tokens go round; both are kept modulo 2^128, and so the difference over
+    all shards is right.  */
+static void move_net (tim3_amount_t *up, tim3_amount_t *down, tim3_amount_t amount)
+{
+    tim3_amount_t taken = *down < amount ? *down : amount;
+    *down -= taken;
+    *up += amount - taken;
+}
+
+/*  By itself the ledger knows better: the vault holds as much, in a unit that is no larger.  */
+static void count_lock (const self_t *self, tim3_lock_totals_t *totals, tim3_amount_t amount)
+{
+    TIM3_ASSERT (self->settings->shards > 1 || totals->locked <= TIM3_AMOUNT_MAX - amount);
+    move_net (&totals->locked, &totals->overdrawn, amount);
 }
 
 /*  Moves an item to its next state, keeps count of what is unsettled, and writes it.  */
@@ -325,9 +345,11 @@ static void wait (const self_t *self, tim3_env_t *env, const tim3_id_t *tx)
 
 /*  -------------------------------------------------------------------------------------------------- lock  */
 
-static bool check_fields (tim3_env_t *env, const tim3_id_t *tx, const char *account, tim3_amount_t amount)
+static bool check_fields (const self_t *self, tim3_env_t *env, const tim3_id_t *tx, const char *account,
+                          tim3_amount_t amount)
 {
-    return tim3_rule_account (env, tx, account) && tim3_rule_amount (env, tx, amount);
+    return tim3_rule_account (env, tx, account) && tim3_rule_amount (env, tx, amount)
+           && tim3_rule_shard (env, self->settings, tx, account);
 }
 
 static void on_lock (void *state, tim3_env_t *env, const void *body)
@@ -338,7 +360,7 @@ static void on_lock (void *state, tim3_env_t *env, const void *body)
     tim3_lock_totals_t totals;
     tim3_amount_t collateral;
 
-    if (!check_fields (env, &ask->tx, ask->account, ask->amount))
+    if (!check_fields (self, env, &ask->tx, ask->account, ask->amount))
         return;
     if (!tim3_amount_mul (ask->amount, self->settings->scale, &collateral)) {
         tim3_env_refuse (env, TIM3_AMOUNT_OVERFLOW, &ask->tx, NULL);
@@ -380,12 +402,13 @@ static void on_vault_locked (void *state, tim3_env_t *env, const void *body)
         || !find_requested (self, env, &answer->tx, answer->account, answer->amount, &item))
         return;
     read_totals (self, env, &totals);
-    /* the vault holds as much, in a unit that is no larger, so this cannot overflow */
-    TIM3_ASSERT (tim3_amount_add (totals.locked, item.amount, &totals.locked));
+    count_lock (self, &totals, item.amount);
     add_unconfirmed (&totals.in_flight, item.amount);
     totals.locks++;
     move (self, env, &item, &totals, TIM3_LOCK_STATE_PENDING);
-    tim3_collateral_locked_t event = {.tx = item.tx, .amount = item.amount, .locked = totals.locked};
+    tim3_collateral_locked_t event = {.tx = item.tx, .amount = item.amount};
+    event.locked = totals.locked;
+    event.overdrawn = totals.overdrawn;
     strcpy (event.account, item.account);
     tim3_env_emit (env, TIM3_MSG_COLLATERAL_LOCKED, &event);
     answer_lock_waiters (self, env, &item);
@@ -503,15 +526,22 @@ static void emit_released (tim3_env_t *env, const tim3_lock_item_t *item, const 
     tim3_collateral_released_t event = {.tx = item->tx, .amount = item->amount, .reason = item->reason};
     strcpy (event.account, item->account);
     event.locked = totals->locked;
+    event.overdrawn = totals->overdrawn;
     tim3_env_emit (env, TIM3_MSG_COLLATERAL_RELEASED, &event);
 }
 
 /*  Takes an amount out of what is locked; the vault follows.  */
 static void count_release (tim3_lock_totals_t *totals, tim3_amount_t amount)
 {
-    TIM3_ASSERT (tim3_amount_sub (totals->locked, amount, &totals->locked));
+    move_net (&totals->overdrawn, &totals->locked, amount);
     add_unconfirmed (&totals->releasing, amount);
     totals->releases++;
+}
+
+/*  Whether so much is locked. Only one who is alone can tell: with more shards what is released here may be locked in another.  */
+static bool is_locked (const self_t *self, const tim3_lock_totals_t *totals, tim3_amount_t amount)
+{
+    return self->settings->shards > 1 || totals->locked >= amount;
 }
 
 /*  False when less is locked than this lock says: somebody else's release has taken it, which no evidence of a
@@ -520,7 +550,7 @@ static bool start_void (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
 {
     tim3_lock_totals_t totals;
     read_totals (self, env, &totals);
-    if (totals.locked < item->amount) {
+    if (!is_locked (self, &totals, item->amount)) {
         self->conflicts++;
         return false;
     }
@@ -601,7 +631,7 @@ static bool start_burn (self_t *self, tim3_env_t *env, const tim3_release_t *ask
 {
     tim3_lock_totals_t totals;
     read_totals (self, env, &totals);
-    if (totals.locked < ask->amount) {
+    if (!is_locked (self, &totals, ask->amount)) {
         self->conflicts++;
         tim3_rule_refuse (env, TIM3_WRONG_STATE, &ask->tx, totals.locked, ask->amount);
         return false;
@@ -636,7 +666,7 @@ static void on_release (void *state, tim3_env_t *env, const void *body)
 {
     self_t *self = state;
     const tim3_release_t *ask = body;
-    if (!check_fields (env, &ask->tx, ask->account, ask->amount))
+    if (!check_fields (self, env, &ask->tx, ask->account, ask->amount))
         return;
     if (ask->reason == TIM3_RELEASE_REASON_VOID)
         release_void (self, env, ask);
@@ -719,9 +749,13 @@ static bool wanted (const tim3_list_locks_t *ask, const tim3_lock_item_t *item)
 }
 
 /*  There is no list by account: that of the transactions which the token manager has recorded says as much.  */
-static bool can_list (tim3_env_t *env, const tim3_list_locks_t *ask)
+static bool can_list (const self_t *self, tim3_env_t *env, const tim3_list_locks_t *ask)
 {
-    if (ask->unsettled || ask->account[0] == '\0')
+    if (ask->account[0] == '\0')
+        return true;
+    if (!tim3_rule_shard (env, self->settings, NULL, ask->account))
+        return false;
+    if (ask->unsettled)
         return true;
     tim3_env_refuse (env, TIM3_INVALID_FIELD, NULL,
                      "account: only with unsettled; look up (GetLock) what ListRecords has of the account");
@@ -738,7 +772,7 @@ static void on_list_locks (void *state, tim3_env_t *env, const void *body)
     tim3_lock_item_t item;
     tim3_page_t page;
     tim3_due_write (self->due, env);
-    if (!can_list (env, ask)
+    if (!can_list (self, env, ask)
         || !tim3_page_begin (&page, env, ask->cursor + second, ask->limit, source, NULL, sizeof item))
         return;
     while (next_item (self, env, &page, source, &item))
@@ -811,6 +845,7 @@ static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
     tim3_lock_totals_t totals;
     read_totals (self, env, &totals);
     tim3_report_metric (report, "locked_units", totals.locked);
+    tim3_report_metric (report, "overdrawn_units", totals.overdrawn);
     tim3_report_metric (report, "in_flight_units", totals.in_flight);
     tim3_report_metric (report, "locks", totals.locks);
     tim3_report_metric (report, "releases", totals.releases);

@@ -31,20 +31,23 @@ typedef struct {
 
 /*  Faucet and transfers share one space of ids, for they share the caller's request ids. Each vault operation of
     each vault has its own: a lock and its undoing carry the same tx, and what one asset's ledgers do must
-    not stand in the way of another's.  */
-static void set_record_key (tim3_key_t *key, unsigned op, const tim3_id_t *tx, const char *vault)
+    not stand in the way of another's. Nor must what one shard's does, which the account tells: a coordinator that lies can hand one
+    tx to several.  */
+static void set_record_key (tim3_key_t *key, unsigned op, const tim3_id_t *tx, const char *vault,
+                            const char *account)
 {
     key->size = 0;
     tim3_key_add_u8 (key, op == TIM3_COLLATERAL_OP_TRANSFER ? TIM3_COLLATERAL_OP_FAUCET : (uint8_t) op);
     tim3_key_add_id (key, tx);
     tim3_key_add_text (key, vault);
+    tim3_key_add_text (key, account);
 }
 
 static bool read_record (tim3_env_t *env, const tim3_id_t *tx, const tim3_collateral_record_t *asked,
                          tim3_collateral_record_t *record)
 {
     tim3_key_t key;
-    set_record_key (&key, asked->op, tx, asked->vault);
+    set_record_key (&key, asked->op, tx, asked->vault, asked->account);
     return tim3_store_read (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
 }
 
@@ -114,7 +117,7 @@ static void write_record (self_t *self, tim3_env_t *env, const tim3_id_t *tx,
                           const tim3_collateral_record_t *record)
 {
     tim3_key_t key;
-    set_record_key (&key, record->op, tx, record->vault);
+    set_record_key (&key, record->op, tx, record->vault, record->account);
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
     change_totals (self, env)->operations++;
 }
@@ -133,7 +136,7 @@ static bool read_holding (tim3_env_t *env, const char *account, tim3_holding_t *
 static void fetch (tim3_env_t *env, unsigned op, const tim3_vault_move_t *ask)
 {
     tim3_key_t key;
-    set_record_key (&key, op, &ask->tx, ask->vault);
+    set_record_key (&key, op, &ask->tx, ask->vault, ask->account);
     tim3_store_fetch (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key);
     tim3_key_set_text (&key, ask->account);
     tim3_store_fetch (tim3_env_store (env), TIM3_TABLE_HOLDING, &key);

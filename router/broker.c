@@ -519,6 +519,15 @@ static void refuse_no_route (broker_t *self, const tim3_client_id_t *from, const
         ask_for_list (self);
 }
 
+static void refuse_no_shard (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *asked)
+{
+    tim3_error_t error;
+    tim3_error_fill (&error, TIM3_INVALID_FIELD,
+                     "%s has several shards: put the account into the envelope, or ask each, as in %s.0", asked->recipient,
+                     asked->recipient);
+    refuse (self, from, asked, &error);
+}
+
 /*  Requests for coordinators alone, not what any agent may be asked.  */
 static bool is_counted (uint64_t type)
 {
@@ -554,6 +563,8 @@ static void take_request (broker_t *self, const tim3_client_id_t *from, tim3_env
         accept (self, self->links[link], from, envelope);
     else if (result == TIM3_OVERLOADED)
         refuse_overloaded (self, from, envelope);
+    else if (result == TIM3_INVALID_FIELD)
+        refuse_no_shard (self, from, envelope);
     else
         refuse_no_route (self, from, envelope);
 }
@@ -701,6 +712,13 @@ static void start_thread (broker_t *self)
     pthread_setname_np (self->thread, "front");
 }
 
+static void learn_shards (broker_t *self, const tim3_config_t *config)
+{
+    const char *asset;
+    for (unsigned i = 0; (asset = tim3_config_asset (config, i)); i++)
+        tim3_routes_shard (&self->routes, asset, (unsigned) tim3_config_u64 (config, "asset/*", "shards", asset));
+}
+
 void *tim3_broker_new (const tim3_place_t *place)
 {
     broker_t *self = tim3_alloc (sizeof *self);
@@ -718,6 +736,7 @@ void *tim3_broker_new (const tim3_place_t *place)
     int stop = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
     TIM3_ASSERT (stop >= 0 && self->context);
     tim3_watch_file (self->watch, &self->stop, stop);
+    learn_shards (self, place->config);
     bind_front (self, place->front);
     tim3_routes_add (&self->routes, s_name, true, link_to (self, place->endpoint));
     start_thread (self);

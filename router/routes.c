@@ -1,12 +1,34 @@
 /*  routes.c - which agent takes a message: a table made from the registry's list, and the choice.  */
 #include "routes.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void tim3_routes_clear (tim3_routes_t *self)
 {
     self->count = 0;
     self->group_count = 0;
+}
+
+void tim3_routes_shard (tim3_routes_t *self, const char *asset, unsigned shards)
+{
+    if (self->sharded_count == TIM3_ROUTES_ASSETS_MAX)
+        return;
+    snprintf (self->sharded[self->sharded_count].asset, sizeof self->sharded[0].asset, "%s", asset);
+    self->sharded[self->sharded_count++].shards = shards;
+}
+
+static bool is_sharded (tim3_role_t role)
+{
+    return role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER;
+}
+
+static unsigned configured_shards (const tim3_routes_t *self, const tim3_address_t *address)
+{
+    for (unsigned i = 0; i < self->sharded_count && is_sharded (address->role); i++)
+        if (strcmp (self->sharded[i].asset, address->asset) == 0)
+            return self->sharded[i].shards;
+    return 1;
 }
 
 static bool same_group (const tim3_address_t *a, const tim3_address_t *b)
@@ -19,7 +41,7 @@ static tim3_route_group_t *group_for (tim3_routes_t *self, const tim3_address_t 
     if (self->count > 0 && same_group (&self->items[self->count - 1].address, address))
         return &self->groups[self->group_count - 1];
     tim3_route_group_t *group = &self->groups[self->group_count++];
-    *group = (tim3_route_group_t){.first = self->count};
+    *group = (tim3_route_group_t){.first = self->count, .shards = configured_shards (self, address)};
     return group;
 }
 
@@ -29,8 +51,10 @@ static void mark_beside (tim3_routes_t *self, const tim3_route_t *ledger)
     for (unsigned i = 0; i < self->count; i++) {
         tim3_route_t *route = &self->items[i];
         if (route->link == ledger->link && route->address.role == TIM3_ROLE_COORDINATOR &&
-            strcmp (route->address.asset, ledger->address.asset) == 0)
+            strcmp (route->address.asset, ledger->address.asset) == 0) {
             route->beside_ledgers = true;
+            route->beside_shard = (unsigned) ledger->address.shard;
+        }
     }
 }
 
@@ -47,7 +71,7 @@ void tim3_routes_add (tim3_routes_t *self, const char *name, bool alive, unsigne
         .link = link,
         .alive = alive,
     };
-    if (address.role == TIM3_ROLE_LOCK_MANAGER || address.role == TIM3_ROLE_TOKEN_MANAGER)
+    if (is_sharded (address.role))
         mark_beside (self, route);
     group->count++;
     if (group->shards <= (unsigned) address.shard)
@@ -58,14 +82,15 @@ unsigned tim3_routes_takers (const tim3_routes_t *self, unsigned route)
 {
     const tim3_route_t *at = &self->items[route];
     unsigned takers = 0;
+    unsigned beside = 0;
     for (unsigned i = 0; i < self->count; i++) {
         const tim3_route_t *other = &self->items[i];
         if (!same_group (&other->address, &at->address))
             continue;
         takers += other->alive;
-        if (other->alive && other->beside_ledgers)
-            return 1;
+        beside += other->alive && other->beside_ledgers;
     }
+    takers = beside > 0 ? beside : takers;
     return takers > 0 ? takers : 1;
 }
 
@@ -104,8 +129,8 @@ static tim3_result_t choose_shard (const tim3_route_t *routes, unsigned count, u
 }
 
 /*  Rendezvous: every agent scores the key, the best that takes messages wins. When one leaves, only its own
-    keys move. One beside the ledgers has the best score there is.  */
-static tim3_result_t choose_best (const tim3_route_t *routes, unsigned count, const tim3_hint_t *hint,
+    keys move. One beside the ledgers of the account's shard has the best score there is.  */
+static tim3_result_t choose_best (const tim3_route_t *routes, unsigned count, const tim3_hint_t *hint, unsigned shard,
                                   unsigned *link)
 {
     bool by_account = hint->account[0] != '\0';
@@ -115,7 +140,8 @@ static tim3_result_t choose_best (const tim3_route_t *routes, unsigned count, co
     uint64_t best = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        uint64_t score = routes[i].beside_ledgers ? UINT64_MAX : tim3_hash64 (key, size, routes[i].seed);
+        bool beside = routes[i].beside_ledgers && routes[i].beside_shard == shard;
+        uint64_t score = beside ? UINT64_MAX : tim3_hash64 (key, size, routes[i].seed);
         if (!routes[i].alive || (result == TIM3_OK && score <= best))
             continue;
         if (hint->ready (hint->context, routes[i].link)) {
@@ -129,6 +155,15 @@ static tim3_result_t choose_best (const tim3_route_t *routes, unsigned count, co
     return result;
 }
 
+/*  Shard of the asset's ledgers that an account belongs to.  */
+static unsigned ledger_shard (const tim3_routes_t *self, const tim3_address_t *coordinator, const char *account)
+{
+    tim3_address_t ledger = *coordinator;
+    ledger.role = TIM3_ROLE_LOCK_MANAGER;
+    const tim3_route_group_t *group = find_group (self, &ledger);
+    return group ? tim3_account_shard (account, group->shards) : 0;
+}
+
 tim3_result_t tim3_routes_choose (const tim3_routes_t *self, const tim3_address_t *to,
                                   const tim3_hint_t *hint, unsigned *link)
 {
@@ -139,6 +174,8 @@ tim3_result_t tim3_routes_choose (const tim3_routes_t *self, const tim3_address_
     if (to->shard >= 0)
         return choose_shard (routes, group->count, (unsigned) to->shard, hint, link);
     if (to->role == TIM3_ROLE_COORDINATOR)
-        return choose_best (routes, group->count, hint, link);
+        return choose_best (routes, group->count, hint, ledger_shard (self, &routes->address, hint->account), link);
+    if (is_sharded (to->role) && group->shards > 1 && hint->account[0] == '\0')
+        return TIM3_INVALID_FIELD;
     return choose_shard (routes, group->count, tim3_account_shard (hint->account, group->shards), hint, link);
 }

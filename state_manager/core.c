@@ -8,7 +8,7 @@
     and where something is missing the log is asked for again from there. A ledger's own numbers are checked as
     well, so an event that the log lost is noticed and counted.
 
-    Known limit: the events of an asset's ledgers are numbered per asset, so there is one shard of each.
+    An asset's totals are the sums over its shards, of each of which the store keeps the last that its events told.
 */
 #include "core.h"
 #include "agent/page.h"
@@ -171,6 +171,34 @@ static void write_metrics (tim3_env_t *env, const tim3_asset_metrics_t *metrics)
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_ASSET_METRICS, &key, metrics);
 }
 
+static tim3_key_t shard_key (const char *asset, unsigned shard)
+{
+    tim3_key_t key = tim3_key_text (asset);
+    tim3_key_add_u8 (&key, (uint8_t) shard);
+    return key;
+}
+
+/*  Sums over all shards. What one has released beyond its own locks another has locked, but its event may be further on in the log.  */
+static void sum_shards (tim3_env_t *env, tim3_asset_metrics_t *metrics)
+{
+    tim3_key_t prefix = tim3_key_text (metrics->asset);
+    tim3_key_t key = prefix;
+    tim3_shard_metrics_t shard;
+    tim3_amount_t locked = 0;
+    tim3_amount_t overdrawn = 0;
+    metrics->supply = 0;
+    metrics->token_seq = metrics->lock_seq = 0;
+    while (tim3_store_seek (tim3_env_store (env), TIM3_TABLE_SHARD_METRICS, TIM3_SEEK_GT, &key, &shard) &&
+           tim3_key_has_prefix (&key, &prefix)) {
+        locked += shard.locked;
+        overdrawn += shard.overdrawn;
+        metrics->supply += shard.supply;
+        metrics->token_seq += shard.token_seq;
+        metrics->lock_seq += shard.lock_seq;
+    }
+    metrics->locked = locked >= overdrawn ? locked - overdrawn : 0;
+}
+
 static void derive_metrics (tim3_asset_metrics_t *metrics)
 {
     if (!tim3_amount_sub (metrics->locked, metrics->supply, &metrics->in_flight))
@@ -189,6 +217,9 @@ typedef struct {
     tim3_event_t event;
     tim3_asset_metrics_t metrics;
     bool loaded;
+    tim3_shard_metrics_t shard; /* of the asset, and of the latest event's ledger */
+    unsigned shard_number;
+    bool shard_loaded;
     char source[TIM3_ADDRESS_MAX + 1]; /* of the latest event */
     tim3_address_t address;
     bool known; /* it is a source whose events count */
@@ -199,6 +230,7 @@ typedef union {
     tim3_collateral_released_t collateral_released;
     tim3_token_changed_t token_changed;
     tim3_token_transferred_t token_transferred;
+    tim3_token_crossed_t token_crossed;
     tim3_token_controlled_t token_controlled;
     tim3_transaction_failed_t transaction_failed;
 } event_t;
@@ -234,12 +266,14 @@ static void write_position (step_t *step, tim3_position_t *position, tim3_amount
 
 static void apply_locked (step_t *step, const event_t *event)
 {
-    step->metrics.locked = event->collateral_locked.locked;
+    step->shard.locked = event->collateral_locked.locked;
+    step->shard.overdrawn = event->collateral_locked.overdrawn;
 }
 
 static void apply_released (step_t *step, const event_t *event)
 {
-    step->metrics.locked = event->collateral_released.locked;
+    step->shard.locked = event->collateral_released.locked;
+    step->shard.overdrawn = event->collateral_released.overdrawn;
 }
 
 static void apply_minted (step_t *step, const event_t *event)
@@ -250,7 +284,7 @@ static void apply_minted (step_t *step, const event_t *event)
     write_position (step, &position, minted->balance);
     add_amount (step->self, &step->metrics.volume_minted, minted->amount);
     step->metrics.mints++;
-    step->metrics.supply = minted->supply;
+    step->shard.supply = minted->supply;
 }
 
 static void apply_burned (step_t *step, const event_t *event)
@@ -261,7 +295,7 @@ static void apply_burned (step_t *step, const event_t *event)
     write_position (step, &position, burned->balance);
     add_amount (step->self, &step->metrics.volume_redeemed, burned->amount);
     step->metrics.redemptions++;
-    step->metrics.supply = burned->supply;
+    step->shard.supply = burned->supply;
 }
 
 static void apply_transferred (step_t *step, const event_t *event)
@@ -275,7 +309,39 @@ static void apply_transferred (step_t *step, const event_t *event)
     write_position (step, &receiver, moved->to_balance);
     add_amount (step->self, &step->metrics.volume_transferred, moved->amount);
     step->metrics.transfers++;
-    step->metrics.supply = moved->supply;
+    step->shard.supply = moved->supply;
+}
+
+/*  What is between shards is nobody's: it is told when it leaves, and when it arrives or comes back.  */
+static void apply_sent (step_t *step, const event_t *event)
+{
+    const tim3_token_crossed_t *sent = &event->token_crossed;
+    tim3_position_t sender = read_position (step, sent->account);
+    add_amount (step->self, &sender.sent, sent->amount);
+    write_position (step, &sender, sent->balance);
+    step->shard.supply = sent->supply;
+}
+
+static void apply_received (step_t *step, const event_t *event)
+{
+    const tim3_token_crossed_t *received = &event->token_crossed;
+    tim3_position_t receiver = read_position (step, received->account);
+    add_amount (step->self, &receiver.received, received->amount);
+    write_position (step, &receiver, received->balance);
+    add_amount (step->self, &step->metrics.volume_transferred, received->amount);
+    step->metrics.transfers++;
+    step->shard.supply = received->supply;
+}
+
+/*  A sum that stays at the most stays there.  */
+static void apply_returned (step_t *step, const event_t *event)
+{
+    const tim3_token_crossed_t *returned = &event->token_crossed;
+    tim3_position_t sender = read_position (step, returned->account);
+    if (sender.sent != TIM3_AMOUNT_MAX && !tim3_amount_sub (sender.sent, returned->amount, &sender.sent))
+        sender.sent = 0;
+    write_position (step, &sender, returned->balance);
+    step->shard.supply = returned->supply;
 }
 
 static void apply_failed (step_t *step, const event_t *event)
@@ -295,6 +361,9 @@ static const application_t s_applications[] = {{TIM3_MSG_COLLATERAL_LOCKED, appl
                                                {TIM3_MSG_TOKEN_MINTED, apply_minted},
                                                {TIM3_MSG_TOKEN_BURNED, apply_burned},
                                                {TIM3_MSG_TOKEN_TRANSFERRED, apply_transferred},
+                                               {TIM3_MSG_TOKEN_SENT, apply_sent},
+                                               {TIM3_MSG_TOKEN_RECEIVED, apply_received},
+                                               {TIM3_MSG_TOKEN_RETURNED, apply_returned},
                                                {TIM3_MSG_TRANSACTION_FAILED, apply_failed},
                                                {0, NULL}};
 
@@ -306,11 +375,33 @@ static const application_t *find_application (uint64_t type)
     return NULL;
 }
 
+static void flush_shard (step_t *step)
+{
+    tim3_key_t key = shard_key (step->metrics.asset, step->shard_number);
+    if (step->shard_loaded)
+        tim3_store_write (tim3_env_store (step->env), TIM3_TABLE_SHARD_METRICS, &key, &step->shard);
+    step->shard_loaded = false;
+}
+
 static void flush_metrics (step_t *step)
 {
-    if (step->loaded)
+    flush_shard (step);
+    if (step->loaded) {
+        sum_shards (step->env, &step->metrics);
         write_metrics (step->env, &step->metrics);
+    }
     step->loaded = false;
+}
+
+static void load_shard (step_t *step, unsigned number)
+{
+    tim3_key_t key = shard_key (step->metrics.asset, number);
+    if (step->shard_loaded && step->shard_number == number)
+        return;
+    flush_shard (step);
+    tim3_store_read (tim3_env_store (step->env), TIM3_TABLE_SHARD_METRICS, &key, &step->shard);
+    step->shard_number = number;
+    step->shard_loaded = true;
 }
 
 static void load_metrics (step_t *step, const char *asset)
@@ -360,7 +451,8 @@ static void take_source (step_t *step, const char *source)
     strcpy (step->source, source);
     step->known =
         tim3_address_parse (source, &step->address) &&
-        (step->address.role == TIM3_ROLE_LOCK_MANAGER || step->address.role == TIM3_ROLE_TOKEN_MANAGER);
+        (step->address.role == TIM3_ROLE_LOCK_MANAGER || step->address.role == TIM3_ROLE_TOKEN_MANAGER) &&
+        step->address.shard >= 0 && step->address.shard < TIM3_SHARDS_MAX;
 }
 
 /*  What follows in a run behind something that is no event is as lost as if it had never come.  */
@@ -382,8 +474,9 @@ static void apply_run (step_t *step, const tim3_run_t *run)
     if (!step->known || run->count == 0)
         return;
     load_metrics (step, step->address.asset);
+    load_shard (step, (unsigned) step->address.shard);
     bool lock = step->address.role == TIM3_ROLE_LOCK_MANAGER;
-    uint64_t *last = lock ? &step->metrics.lock_seq : &step->metrics.token_seq;
+    uint64_t *last = lock ? &step->shard.lock_seq : &step->shard.token_seq;
     if (tim3_run_open (&run->events, &reader))
         for (; seq <= end && tim3_run_next (&reader, &step->event); seq++)
             if (take_number (step, seq, last))
@@ -548,27 +641,36 @@ static void check_agent (const state_manager_t *self, const tim3_agent_t *agent,
               tim3_value_name (tim3_health_values, agent->health));
 }
 
-static bool is_there (const state_manager_t *self, tim3_role_t role, const char *asset)
+static bool is_there (const state_manager_t *self, tim3_role_t role, const char *asset, int shard)
 {
     for (uint32_t i = 0; i < self->agent_count; i++) {
         const tim3_agent_t *agent = &self->agents[i];
-        if (agent->alive && agent->role == role && strcmp (agent->asset, asset) == 0)
+        if (agent->alive && agent->role == role && strcmp (agent->asset, asset) == 0 &&
+            (shard < 0 || agent->shard == (uint64_t) shard))
             return true;
     }
     return false;
 }
 
-static void check_roles (const state_manager_t *self, const char *asset, reasons_t *reasons)
+static void check_role (const state_manager_t *self, const char *asset, tim3_role_t role, int shard, reasons_t *reasons)
 {
-    static const tim3_role_t needed[] = {TIM3_ROLE_LOCK_MANAGER, TIM3_ROLE_TOKEN_MANAGER,
-                                         TIM3_ROLE_COORDINATOR};
-    for (unsigned i = 0; i < sizeof needed / sizeof needed[0]; i++) {
-        if (is_there (self, needed[i], asset))
-            continue;
-        tim3_reason_t *reason = add_reason (reasons, "role_missing", 30);
-        snprintf (reason->text, sizeof reason->text, "%s has no %s alive: start one", asset,
-                  tim3_role_name (needed[i]));
+    char shard_text[32] = "";
+    if (is_there (self, role, asset, shard))
+        return;
+    if (shard > 0)
+        snprintf (shard_text, sizeof shard_text, " of shard %d", shard);
+    tim3_reason_t *reason = add_reason (reasons, "role_missing", 30);
+    snprintf (reason->text, sizeof reason->text, "%s has no %s%s alive: start one", asset, tim3_role_name (role),
+              shard_text);
+}
+
+static void check_roles (const state_manager_t *self, const tim3_asset_t *asset, reasons_t *reasons)
+{
+    for (unsigned shard = 0; shard < asset->shards; shard++) {
+        check_role (self, asset->name, TIM3_ROLE_LOCK_MANAGER, (int) shard, reasons);
+        check_role (self, asset->name, TIM3_ROLE_TOKEN_MANAGER, (int) shard, reasons);
     }
+    check_role (self, asset->name, TIM3_ROLE_COORDINATOR, -1, reasons);
 }
 
 static void check_agents (const state_manager_t *self, reasons_t *reasons)
@@ -577,7 +679,7 @@ static void check_agents (const state_manager_t *self, reasons_t *reasons)
     if (!self->listed)
         return;
     for (unsigned i = 0; i < self->settings->asset_count; i++)
-        check_roles (self, self->settings->assets[i].name, reasons);
+        check_roles (self, &self->settings->assets[i], reasons);
     for (uint32_t i = 0; i < self->agent_count; i++)
         check_agent (self, &self->agents[i], reasons);
 }

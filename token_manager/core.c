@@ -5,11 +5,16 @@
     impossible (voided) before a void receipt is handed out, and a completed one never gets one.
     A burn stays pending until the lock manager's release receipt arrives; the sweep pushes it there.
 
-    Order of checks. All: field rules, receipt, known tx (same fields: the recorded outcome; other fields:
+    It may be one of several shards, each of which has the accounts of its slots. A mint, a burn and a control concern one shard alone.
+    A transfer to an account of another shard debits here and stays pending until a receipt of that shard says what became of it: the
+    tokens are there, or never will be and are given back. The sweep pushes it there. Between shards tokens are nobody's supply.
+
+    Order of checks. All: field rules, shard, receipt, known tx (same fields: the recorded outcome; other fields:
     id_reused). Then, by what is asked:
         mint      asset_paused, account_frozen, cap_exceeded, amount_overflow
-        burn      asset_paused, account_frozen, insufficient_funds
+        burn      asset_paused, account_frozen, insufficient_funds, amount_overflow
         transfer  asset_paused, account_frozen (sender, then receiver), insufficient_funds, amount_overflow
+        receive   asset_paused, account_frozen, amount_overflow
 */
 #include "core.h"
 #include "agent/due.h"
@@ -29,7 +34,7 @@ typedef struct {
     tim3_ledger_t ledger; /* of the batch at hand: read once, written once */
     bool ledger_read;
     bool ledger_changed;
-    tim3_due_t *due; /* burns that are not settled */
+    tim3_due_t *due; /* burns, and transfers to other shards, that are not settled */
     uint64_t bad_receipts;
     uint64_t swept;
 } self_t;
@@ -240,23 +245,42 @@ static bool check_receipt (self_t *self, tim3_env_t *env, const tim3_claim_t *ma
     return false;
 }
 
-static bool check_fields (tim3_env_t *env, const tim3_id_t *tx, const char *account, tim3_amount_t amount)
+static bool is_own (const self_t *self, const char *account)
 {
-    return tim3_rule_account (env, tx, account) && tim3_rule_amount (env, tx, amount);
+    return tim3_account_shard (account, self->settings->shards) == self->settings->shard;
+}
+
+static bool check_fields (const self_t *self, tim3_env_t *env, const tim3_id_t *tx, const char *account,
+                          tim3_amount_t amount)
+{
+    return tim3_rule_account (env, tx, account) && tim3_rule_amount (env, tx, amount)
+           && tim3_rule_shard (env, self->settings, tx, account);
 }
 
 /*  ------------------------------------------------------------------------------------------------- mint  */
 
-static verdict_t judge_mint (const tim3_ledger_t *ledger, const holder_t *holder, const tim3_receipt_t *ask)
+/*  What a shard may still mint. Each has an equal share of the cap, the first also what is left over. Its tokens may be in other
+    shards by now, or theirs here, so what counts is what it has minted and burned: over all shards that makes up the supply.  */
+static tim3_amount_t mint_room (const self_t *self, const tim3_ledger_t *ledger)
+{
+    unsigned shards = self->settings->shards;
+    tim3_amount_t share = ledger->cap / shards + (self->settings->shard == 0 ? ledger->cap % shards : 0);
+    tim3_amount_t room;
+    if (ledger->minted >= ledger->burned)
+        return tim3_amount_sub (share, ledger->minted - ledger->burned, &room) ? room : 0;
+    return tim3_amount_add (share, ledger->burned - ledger->minted, &room) ? room : TIM3_AMOUNT_MAX;
+}
+
+static verdict_t judge_mint (const self_t *self, const tim3_ledger_t *ledger, const holder_t *holder,
+                             const tim3_receipt_t *ask)
 {
     tim3_amount_t sum;
+    tim3_amount_t room = ledger->cap == TIM3_AMOUNT_MAX ? TIM3_AMOUNT_MAX - ledger->supply : mint_room (self, ledger);
     verdict_t open = check_open (ledger, holder, NULL);
     if (open.code)
         return open;
-    if (!tim3_amount_add (ledger->supply, ask->amount, &sum) || sum > ledger->cap) {
-        tim3_amount_t room = ledger->cap > ledger->supply ? ledger->cap - ledger->supply : 0;
+    if (ask->amount > room || !tim3_amount_add (ledger->supply, ask->amount, &sum))
         return (verdict_t){TIM3_CAP_EXCEEDED, room, ask->amount};
-    }
     /* a balance is never more than the supply, so only the total of all mints is left to overflow */
     if (!tim3_amount_add (ledger->minted, ask->amount, &sum) && !TIM3_CANARY_IS (11))
         return (verdict_t){TIM3_AMOUNT_OVERFLOW, TIM3_AMOUNT_MAX - ledger->minted, ask->amount};
@@ -331,13 +355,13 @@ static void on_mint (void *state, tim3_env_t *env, const void *body)
     holder_t holder;
 
     fetch (env, &ask->tx, ask->account);
-    if (!check_fields (env, &ask->tx, ask->account, ask->amount)
+    if (!check_fields (self, env, &ask->tx, ask->account, ask->amount)
         || (!check_receipt (self, env, &lock, &ask->receipt) && !TIM3_CANARY_IS (3)))
         return;
     if (!read_record (env, &ask->tx, &record)) {
         read_ledger (self, env, &ledger);
         read_holder (env, ask->account, &holder);
-        verdict_t verdict = judge_mint (&ledger, &holder, ask);
+        verdict_t verdict = judge_mint (self, &ledger, &holder, ask);
         record = mint;
         if (verdict.code)
             write_failure (self, env, &record, &ledger, &verdict);
@@ -369,7 +393,7 @@ static void on_resolve (void *state, tim3_env_t *env, const void *body)
     static const verdict_t voided = {TIM3_VOIDED, 0, 0};
     tim3_claim_t lock = claim (self, TIM3_RECEIPT_KIND_LOCK, &ask->tx, ask->account, ask->amount, 0);
 
-    if (!check_fields (env, &ask->tx, ask->account, ask->amount)
+    if (!check_fields (self, env, &ask->tx, ask->account, ask->amount)
         || !check_receipt (self, env, &lock, &ask->receipt))
         return;
     tim3_transaction_t mint = new_record (env, TIM3_TX_KIND_MINT, &ask->tx, ask->account, "", ask->amount);
@@ -384,7 +408,7 @@ static void on_resolve_refused (void *state, tim3_env_t *env, const void *body)
     tim3_claim_t refusal =
         claim (self, TIM3_RECEIPT_KIND_REFUSAL, &ask->tx, ask->account, ask->amount, ask->code);
 
-    if (!check_fields (env, &ask->tx, ask->account, ask->amount)
+    if (!check_fields (self, env, &ask->tx, ask->account, ask->amount)
         || !check_receipt (self, env, &refusal, &ask->receipt))
         return;
     tim3_transaction_t mint = new_record (env, TIM3_TX_KIND_MINT, &ask->tx, ask->account, "", ask->amount);
@@ -398,6 +422,17 @@ static void set_due (self_t *self, tim3_env_t *env, tim3_transaction_t *record)
     tim3_due_set (self->due, env, record->tx.bytes, record->attempts, &record->due_us);
 }
 
+/*  More may be burned in a shard than was minted in it, so the sum of all burns has an end of its own.  */
+static verdict_t judge_burn (const tim3_ledger_t *ledger, const holder_t *holder, tim3_amount_t amount)
+{
+    verdict_t verdict = check_open (ledger, holder, NULL);
+    if (!verdict.code)
+        verdict = check_funds (holder, amount);
+    if (!verdict.code && amount > TIM3_AMOUNT_MAX - ledger->burned)
+        verdict = (verdict_t){TIM3_AMOUNT_OVERFLOW, TIM3_AMOUNT_MAX - ledger->burned, amount};
+    return verdict;
+}
+
 static void apply_burn (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, holder_t *holder,
                         tim3_transaction_t *record)
 {
@@ -406,7 +441,7 @@ static void apply_burn (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, ho
 
     TIM3_ASSERT (tim3_amount_sub (account->balance, record->amount, &account->balance));
     TIM3_ASSERT (tim3_amount_sub (ledger->supply, record->amount, &ledger->supply));
-    /* burned never exceeds minted, releasing never exceeds burned */
+    /* releasing never exceeds burned */
     TIM3_ASSERT (tim3_amount_add (ledger->burned, record->amount, &ledger->burned));
     TIM3_ASSERT (tim3_amount_add (ledger->releasing, record->amount, &ledger->releasing));
     ledger->burns++;
@@ -442,15 +477,13 @@ static void on_burn (void *state, tim3_env_t *env, const void *body)
     tim3_ledger_t ledger;
     holder_t holder;
 
-    if (!check_fields (env, &ask->tx, ask->account, ask->amount))
+    if (!check_fields (self, env, &ask->tx, ask->account, ask->amount))
         return;
     if (!read_record (env, &ask->tx, &record)) {
         read_ledger (self, env, &ledger);
         record = new_record (env, TIM3_TX_KIND_REDEEM, &ask->tx, ask->account, "", ask->amount);
         read_holder (env, ask->account, &holder);
-        verdict_t verdict = check_open (&ledger, &holder, NULL);
-        if (!verdict.code)
-            verdict = check_funds (&holder, ask->amount);
+        verdict_t verdict = judge_burn (&ledger, &holder, ask->amount);
         if (verdict.code)
             write_failure (self, env, &record, &ledger, &verdict);
         else
@@ -518,6 +551,273 @@ static void on_released (void *state, tim3_env_t *env, const void *body)
         settle_burn (self, env, &record);
 }
 
+/*  ----------------------------------------------------------------------------- transfers between shards
+    What one shard has sent the other credits once, or refuses for ever; either way its record is permanent, and with the receipt of it
+    the first shard ends what it began.  */
+
+/*  What the receipts of a transfer name as its account.  */
+typedef struct {
+    char text[2 * TIM3_ACCOUNT_MAX + 2];
+} ends_t;
+
+static ends_t ends_of (const char *sender, const char *to)
+{
+    ends_t ends;
+    snprintf (ends.text, sizeof ends.text, "%s %s", TIM3_CANARY_IS (28) ? "" : to, sender);
+    return ends;
+}
+
+static tim3_mac_t make_crossing_receipt (const self_t *self, tim3_receipt_kind_t kind, const tim3_transaction_t *record)
+{
+    ends_t ends = ends_of (record->account, record->to);
+    tim3_claim_t made = claim (self, kind, &record->tx, ends.text, record->amount, record->code);
+    return tim3_receipt_make (&self->settings->evidence_key, &made);
+}
+
+static tim3_crossing_t crossing_body (const self_t *self, tim3_receipt_kind_t kind, const tim3_transaction_t *record)
+{
+    tim3_crossing_t body = {.tx = record->tx, .amount = record->amount};
+    strcpy (body.account, record->account);
+    strcpy (body.to, record->to);
+    body.receipt = make_crossing_receipt (self, kind, record);
+    return body;
+}
+
+static void emit_crossed (tim3_env_t *env, tim3_type_t type, const tim3_transaction_t *record, const tim3_account_t *account,
+                          tim3_amount_t supply)
+{
+    tim3_token_crossed_t event = {.tx = record->tx, .amount = record->amount, .balance = account->balance};
+    bool own = strcmp (record->account, account->account) == 0;
+    strcpy (event.account, account->account);
+    strcpy (event.other, own ? record->to : record->account);
+    event.supply = supply;
+    tim3_env_emit (env, type, &event);
+}
+
+/*  crossing tells what is not confirmed yet. A confirmation can get lost while the same tokens come back and are sent again, so it may
+    come to more than there is. It decides nothing, and is kept modulo 2^128, which puts itself right.  */
+static void apply_sent (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, holder_t *holder, tim3_transaction_t *record)
+{
+    tim3_account_t *account = take_account (holder, ledger);
+    TIM3_ASSERT (tim3_amount_sub (account->balance, record->amount, &account->balance));
+    TIM3_ASSERT (tim3_amount_sub (ledger->supply, record->amount, &ledger->supply));
+    ledger->crossing += record->amount;
+    ledger->sent++;
+    ledger->unsettled++;
+    record->status = TIM3_TX_STATUS_PENDING;
+    record->balance = account->balance;
+    record->supply = ledger->supply;
+    set_due (self, env, record);
+    add_entry (env, account, &record->tx, &record->entry, &record->previous);
+    write_record (env, record);
+    write_ledger (self, ledger);
+    emit_crossed (env, TIM3_MSG_TOKEN_SENT, record, account, ledger->supply);
+}
+
+static void answer_sent (const self_t *self, tim3_env_t *env, const tim3_transaction_t *record)
+{
+    tim3_sent_t reply = {.tx = record->tx, .amount = record->amount, .balance = record->balance};
+    strcpy (reply.account, record->account);
+    strcpy (reply.to, record->to);
+    reply.supply = record->supply;
+    reply.time_us = record->time_us;
+    reply.receipt = make_crossing_receipt (self, TIM3_RECEIPT_KIND_SENT, record);
+    tim3_env_reply (env, TIM3_MSG_SENT, &reply);
+}
+
+/*  At the receiver's shard, of which it reads what it judges.  */
+static verdict_t judge_receive (self_t *self, tim3_env_t *env, const tim3_transaction_t *record, tim3_ledger_t *ledger,
+                                holder_t *holder)
+{
+    read_ledger (self, env, ledger);
+    read_holder (env, record->to, holder);
+    verdict_t verdict = check_open (ledger, holder, NULL);
+    /* a balance is never more than the supply */
+    if (!verdict.code && record->amount > TIM3_AMOUNT_MAX - ledger->supply)
+        verdict = (verdict_t){TIM3_AMOUNT_OVERFLOW, 0, 0};
+    return verdict;
+}
+
+static void apply_received (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, holder_t *holder,
+                            tim3_transaction_t *record)
+{
+    tim3_account_t *account = take_account (holder, ledger);
+    TIM3_ASSERT (tim3_amount_add (account->balance, record->amount, &account->balance));
+    TIM3_ASSERT (tim3_amount_add (ledger->supply, record->amount, &ledger->supply));
+    ledger->transfers++;
+    record->to_balance = account->balance;
+    record->supply = ledger->supply;
+    add_entry (env, account, &record->tx, &record->to_entry, &record->to_previous);
+    write_record (env, record);
+    write_ledger (self, ledger);
+    emit_crossed (env, TIM3_MSG_TOKEN_RECEIVED, record, account, ledger->supply);
+}
+
+/*  The sender's shard tells of the refusal, when it gives back.  */
+static void decide_receive (self_t *self, tim3_env_t *env, tim3_transaction_t *record)
+{
+    tim3_ledger_t ledger;
+    holder_t holder;
+    verdict_t verdict = judge_receive (self, env, record, &ledger, &holder);
+    if (!verdict.code) {
+        apply_received (self, env, &ledger, &holder, record);
+        return;
+    }
+    record->status = TIM3_TX_STATUS_FAILED;
+    record->code = verdict.code;
+    write_record (env, record);
+}
+
+static void answer_not_received (const self_t *self, tim3_env_t *env, const tim3_transaction_t *crossing, uint64_t code)
+{
+    tim3_not_received_t reply = {.tx = crossing->tx, .amount = crossing->amount, .code = code};
+    tim3_transaction_t refused = *crossing;
+    refused.code = code;
+    strcpy (reply.account, crossing->account);
+    strcpy (reply.to, crossing->to);
+    reply.receipt = make_crossing_receipt (self, TIM3_RECEIPT_KIND_NOT_RECEIVED, &refused);
+    tim3_env_reply (env, TIM3_MSG_NOT_RECEIVED, &reply);
+}
+
+/*  record is what has the tx here: the crossing, or something else, and then the crossing never will.  */
+static void answer_receive (const self_t *self, tim3_env_t *env, const tim3_transaction_t *crossing,
+                            const tim3_transaction_t *record)
+{
+    bool same = same_request (record, TIM3_TX_KIND_TRANSFER, crossing->account, crossing->to, crossing->amount);
+    if (!same)
+        answer_not_received (self, env, crossing, TIM3_ID_REUSED);
+    else if (record->status == TIM3_TX_STATUS_FAILED)
+        answer_not_received (self, env, crossing, record->code);
+    else {
+        tim3_crossing_t reply = crossing_body (self, TIM3_RECEIPT_KIND_RECEIVED, record);
+        tim3_env_reply (env, TIM3_MSG_RECEIVED, &reply);
+    }
+}
+
+/*  Refuses what no shard can have sent to this one.  */
+static bool check_crossing (const self_t *self, tim3_env_t *env, const tim3_crossing_t *ask)
+{
+    if (!tim3_rule_account (env, &ask->tx, ask->account) || !tim3_rule_account (env, &ask->tx, ask->to)
+        || !tim3_rule_amount (env, &ask->tx, ask->amount) || !tim3_rule_shard (env, self->settings, &ask->tx, ask->to))
+        return false;
+    if (!is_own (self, ask->account))
+        return true;
+    tim3_env_refuse (env, TIM3_WRONG_SHARD, &ask->tx, "%s belongs to this shard too", ask->account);
+    return false;
+}
+
+static void on_receive (void *state, tim3_env_t *env, const void *body)
+{
+    self_t *self = state;
+    const tim3_crossing_t *ask = body;
+    ends_t ends = ends_of (ask->account, ask->to);
+    tim3_claim_t sent = claim (self, TIM3_RECEIPT_KIND_SENT, &ask->tx, ends.text, ask->amount, 0);
+    tim3_transaction_t record;
+    tim3_ledger_t ledger;
+    holder_t holder;
+
+    if (!check_crossing (self, env, ask) || !check_receipt (self, env, &sent, &ask->receipt))
+        return;
+    tim3_transaction_t crossing = new_record (env, TIM3_TX_KIND_TRANSFER, &ask->tx, ask->account, ask->to, ask->amount);
+    if (!read_record (env, &ask->tx, &record) || TIM3_CANARY_IS (26)) {
+        record = crossing;
+        decide_receive (self, env, &record);
+    }
+    if (TIM3_CANARY_IS (27) && judge_receive (self, env, &record, &ledger, &holder).code) {
+        answer_not_received (self, env, &crossing, TIM3_ACCOUNT_FROZEN);
+        return;
+    }
+    answer_receive (self, env, &crossing, &record);
+}
+
+/*  What this shard has sent, if it is not final; false when it is, or when a receipt speaks of something else.  */
+static bool find_sent (tim3_env_t *env, const tim3_id_t *tx, const char *account, const char *to, tim3_amount_t amount,
+                       tim3_tx_status_t end, tim3_transaction_t *record)
+{
+    bool own = read_record (env, tx, record) && same_request (record, TIM3_TX_KIND_TRANSFER, account, to, amount)
+               && record->entry > 0;
+    if (own && record->status == TIM3_TX_STATUS_PENDING)
+        return true;
+    tim3_settled_t reply = {.tx = *tx};
+    if (own && record->status == end)
+        tim3_env_reply (env, TIM3_MSG_SETTLED, &reply);
+    else
+        tim3_env_refuse (env, TIM3_WRONG_STATE, tx, NULL);
+    return false;
+}
+
+/*  It is final now, whichever way.  */
+static void end_sent (self_t *self, tim3_env_t *env, tim3_transaction_t *record, tim3_ledger_t *ledger)
+{
+    tim3_settled_t reply = {.tx = record->tx};
+    ledger->crossing -= record->amount;
+    TIM3_ASSERT (ledger->unsettled > 0);
+    ledger->unsettled--;
+    tim3_due_clear (self->due, env, &record->due_us);
+    write_record (env, record);
+    write_ledger (self, ledger);
+    tim3_env_reply (env, TIM3_MSG_SETTLED, &reply);
+}
+
+static void settle_sent (self_t *self, tim3_env_t *env, const tim3_crossing_t *ask)
+{
+    ends_t ends = ends_of (ask->account, ask->to);
+    tim3_claim_t arrived = claim (self, TIM3_RECEIPT_KIND_RECEIVED, &ask->tx, ends.text, ask->amount, 0);
+    tim3_transaction_t record;
+    tim3_ledger_t ledger;
+    if (!check_receipt (self, env, &arrived, &ask->receipt)
+        || !find_sent (env, &ask->tx, ask->account, ask->to, ask->amount, TIM3_TX_STATUS_COMPLETED, &record))
+        return;
+    read_ledger (self, env, &ledger);
+    record.status = TIM3_TX_STATUS_COMPLETED;
+    end_sent (self, env, &record, &ledger);
+}
+
+/*  What comes back is an entry of its own in the sender's history; in the record it has the place of the receiver's.  */
+static void give_back (tim3_env_t *env, tim3_transaction_t *sent, tim3_ledger_t *ledger)
+{
+    tim3_account_t account;
+    read_account (env, sent->account, &account);
+    account.balance += sent->amount; /* no more than the supply, for which there is room */
+    ledger->supply += sent->amount;
+    ledger->returned++;
+    sent->to_balance = account.balance;
+    add_entry (env, &account, &sent->tx, &sent->to_entry, &sent->to_previous);
+    emit_crossed (env, TIM3_MSG_TOKEN_RETURNED, sent, &account, ledger->supply);
+}
+
+static void return_sent (self_t *self, tim3_env_t *env, const tim3_not_received_t *ask)
+{
+    ends_t ends = ends_of (ask->account, ask->to);
+    tim3_claim_t refused =
+        claim (self, TIM3_RECEIPT_KIND_NOT_RECEIVED, &ask->tx, ends.text, ask->amount, ask->code);
+    tim3_transaction_t record;
+    tim3_ledger_t ledger;
+    if (!check_receipt (self, env, &refused, &ask->receipt)
+        || !find_sent (env, &ask->tx, ask->account, ask->to, ask->amount, TIM3_TX_STATUS_FAILED, &record))
+        return;
+    read_ledger (self, env, &ledger);
+    if (record.amount > TIM3_AMOUNT_MAX - ledger.supply) {
+        tim3_env_refuse (env, TIM3_NOT_READY, &ask->tx, "there is no room to give it back");
+        return;
+    }
+    verdict_t verdict = {(tim3_result_t) ask->code, 0, 0};
+    give_back (env, &record, &ledger);
+    write_failure (self, env, &record, &ledger, &verdict);
+    end_sent (self, env, &record, &ledger);
+}
+
+/*  From a coordinator, or as the other shard's answers to a push of the sweep.  */
+static void on_settle_sent (void *state, tim3_env_t *env, const void *body)
+{
+    settle_sent (state, env, body);
+}
+
+static void on_return_sent (void *state, tim3_env_t *env, const void *body)
+{
+    return_sent (state, env, body);
+}
+
 /*  -------------------------------------------------------------------------------------------- transfer  */
 
 /*  Who sends and who receives, in this order.  */
@@ -526,9 +826,10 @@ typedef struct {
     holder_t to;
 } sides_t;
 
-static verdict_t judge_transfer (const tim3_ledger_t *ledger, const sides_t *sides, tim3_amount_t amount)
+/*  Of one that leaves, the receiver's shard judges the receiver.  */
+static verdict_t judge_transfer (const tim3_ledger_t *ledger, const sides_t *sides, bool leaves, tim3_amount_t amount)
 {
-    verdict_t verdict = check_open (ledger, &sides->from, &sides->to);
+    verdict_t verdict = check_open (ledger, &sides->from, leaves ? NULL : &sides->to);
     return verdict.code ? verdict : check_funds (&sides->from, amount);
 }
 
@@ -585,7 +886,7 @@ static void on_transfer (void *state, tim3_env_t *env, const void *body)
     tim3_ledger_t ledger;
     sides_t sides;
 
-    if (!check_fields (env, &ask->tx, ask->account, ask->amount)
+    if (!check_fields (self, env, &ask->tx, ask->account, ask->amount)
         || !tim3_rule_account (env, &ask->tx, ask->to))
         return;
     if (strcmp (ask->account, ask->to) == 0) {
@@ -593,17 +894,21 @@ static void on_transfer (void *state, tim3_env_t *env, const void *body)
         return;
     }
     if (!read_record (env, &ask->tx, &record)) {
+        bool leaves = !is_own (self, ask->to);
         read_ledger (self, env, &ledger);
         record = new_record (env, TIM3_TX_KIND_TRANSFER, &ask->tx, ask->account, ask->to, ask->amount);
         read_holder (env, ask->account, &sides.from);
-        read_holder (env, ask->to, &sides.to);
-        verdict_t verdict = judge_transfer (&ledger, &sides, ask->amount);
+        if (!leaves)
+            read_holder (env, ask->to, &sides.to);
+        verdict_t verdict = judge_transfer (&ledger, &sides, leaves, ask->amount);
         if (verdict.code && TIM3_CANARY_IS (17)) {
             tim3_rule_refuse (env, verdict.code, &ask->tx, verdict.available, verdict.needed);
             return;
         }
         if (verdict.code)
             write_failure (self, env, &record, &ledger, &verdict);
+        else if (leaves)
+            apply_sent (self, env, &ledger, &sides.from, &record);
         else
             apply_transfer (self, env, &ledger, &sides, &record);
     }
@@ -611,11 +916,18 @@ static void on_transfer (void *state, tim3_env_t *env, const void *body)
         tim3_env_refuse (env, TIM3_ID_REUSED, &ask->tx, NULL);
     else if (record.status == TIM3_TX_STATUS_FAILED)
         answer_failure (env, &record);
+    else if (record.status == TIM3_TX_STATUS_PENDING)
+        answer_sent (self, env, &record);
     else
         answer_transferred (env, &record);
 }
 
 /*  -------------------------------------------------------------------------------------------- controls  */
+
+static bool check_account (const self_t *self, tim3_env_t *env, const char *account)
+{
+    return tim3_rule_account (env, NULL, account) && tim3_rule_shard (env, self->settings, NULL, account);
+}
 
 static void set_frozen (tim3_env_t *env, tim3_ledger_t *ledger, const char *name, bool frozen)
 {
@@ -664,7 +976,7 @@ static void on_control (void *state, tim3_env_t *env, const void *body)
     tim3_ledger_t ledger;
 
     if (!tim3_rule_request_id (env, ask->request_id)
-        || (freezing && !tim3_rule_account (env, NULL, ask->account)))
+        || (freezing && !check_account (self, env, ask->account)))
         return;
     tim3_id_t tx = tim3_tx_id (self->settings->asset, CONTROL_ACCOUNT, ask->request_id);
     tim3_transaction_t control = new_record (env, TIM3_TX_KIND_CONTROL, &tx, freezing ? ask->account : "", "",
@@ -685,10 +997,10 @@ static void on_control (void *state, tim3_env_t *env, const void *body)
 
 static void on_get_balance (void *state, tim3_env_t *env, const void *body)
 {
+    const self_t *self = state;
     const tim3_account_only_t *ask = body;
     tim3_account_t account;
-    (void) state;
-    if (!tim3_rule_account (env, NULL, ask->account))
+    if (!check_account (self, env, ask->account))
         return;
     read_account (env, ask->account, &account);
     tim3_env_reply (env, TIM3_MSG_BALANCE, &account);
@@ -716,11 +1028,22 @@ static void on_get_supply (void *state, tim3_env_t *env, const void *body)
 typedef struct {
     tim3_page_t page;
     const char *account;
-    tim3_id_t next; /* zeros: there is none */
+    tim3_id_t next;  /* zeros: there is none */
+    uint64_t number; /* that it has: a record may be in a history twice, when what was sent came back */
 } history_t;
 
-/*  What a record is in the history of an account; false when it is nothing there.  */
-static bool as_entry (const tim3_transaction_t *record, const char *account, tim3_entry_t *entry)
+/*  A place in a history, for cursors.  */
+#define PLACE_SIZE (sizeof (tim3_id_t) + 8)
+
+static tim3_key_t place_key (const history_t *history)
+{
+    tim3_key_t key = tim3_key_id (&history->next);
+    tim3_key_add_u64 (&key, history->number);
+    return key;
+}
+
+/*  What a record is in the history of an account, at that number; false when it is nothing there.  */
+static bool as_entry (const tim3_transaction_t *record, const char *account, uint64_t number, tim3_entry_t *entry)
 {
     static const uint8_t kinds[] = {[TIM3_TX_KIND_MINT] = TIM3_ENTRY_KIND_MINT,
                                     [TIM3_TX_KIND_REDEEM] = TIM3_ENTRY_KIND_REDEEM,
@@ -729,24 +1052,28 @@ static bool as_entry (const tim3_transaction_t *record, const char *account, tim
     bool own = strcmp (record->account, account) == 0;
     if (!own && strcmp (record->to, account) != 0)
         return false;
-    *entry = (tim3_entry_t){.tx = record->tx, .amount = record->amount, .time_us = record->time_us};
-    entry->number = own ? record->entry : record->to_entry;
-    entry->kind = own ? kinds[record->kind] : TIM3_ENTRY_KIND_RECEIVED;
-    entry->balance = own ? record->balance : record->to_balance;
+    bool back = own && record->status == TIM3_TX_STATUS_FAILED && record->to_entry == number;
+    *entry = (tim3_entry_t){.number = number, .tx = record->tx, .amount = record->amount, .time_us = record->time_us};
+    entry->kind = back ? TIM3_ENTRY_KIND_RETURNED : own ? kinds[record->kind] : TIM3_ENTRY_KIND_RECEIVED;
+    entry->balance = own && !back ? record->balance : record->to_balance;
     strcpy (entry->other, own ? record->to : record->account);
-    return entry->number > 0;
+    return number > 0 && number == (own && !back ? record->entry : record->to_entry);
 }
 
-static bool read_entry (tim3_env_t *env, history_t *history, const tim3_id_t *tx, tim3_transaction_t *record,
-                        tim3_entry_t *entry)
+/*  Reads the next entry, and steps to the one behind it.  */
+static bool read_entry (tim3_env_t *env, history_t *history, tim3_transaction_t *record, tim3_entry_t *entry)
 {
-    if (tim3_id_is_zero (tx) || !read_record (env, tx, record) || !as_entry (record, history->account, entry))
+    tim3_id_t tx = history->next;
+    if (tim3_id_is_zero (&tx) || !read_record (env, &tx, record)
+        || !as_entry (record, history->account, history->number, entry))
         return false;
-    history->next = entry->kind == TIM3_ENTRY_KIND_RECEIVED ? record->to_previous : record->previous;
+    bool to = entry->kind == TIM3_ENTRY_KIND_RECEIVED || entry->kind == TIM3_ENTRY_KIND_RETURNED;
+    history->next = to ? record->to_previous : record->previous;
+    history->number--;
     return true;
 }
 
-/*  Begins with the newest, or behind the cursor, which is the tx of an entry. False when refused.  */
+/*  Begins with the newest, or behind the cursor, which is the place of an entry. False when refused.  */
 static bool begin_history (tim3_env_t *env, history_t *history, const char *account, const char *cursor,
                            uint64_t limit, size_t item_size)
 {
@@ -754,18 +1081,19 @@ static bool begin_history (tim3_env_t *env, history_t *history, const char *acco
     tim3_transaction_t record;
     tim3_account_t newest;
     tim3_entry_t entry;
-    tim3_id_t tx;
     history->account = account;
     if (!tim3_page_begin (&history->page, env, cursor, limit, TIM3_TABLE_RECORD, NULL, item_size))
         return false;
     if (at->size == 0) {
         read_account (env, account, &newest);
         history->next = newest.last;
+        history->number = newest.entries;
         return true;
     }
-    if (at->size == sizeof tx) {
-        tx = tim3_key_read_id (at, 0);
-        if (read_entry (env, history, &tx, &record, &entry))
+    if (at->size == PLACE_SIZE) {
+        history->next = tim3_key_read_id (at, 0);
+        history->number = tim3_key_read_u64 (at, sizeof history->next);
+        if (read_entry (env, history, &record, &entry))
             return true;
     }
     tim3_page_refuse (env);
@@ -774,8 +1102,8 @@ static bool begin_history (tim3_env_t *env, history_t *history, const char *acco
 
 static bool next_entry (tim3_env_t *env, history_t *history, tim3_transaction_t *record, tim3_entry_t *entry)
 {
-    tim3_key_t place = tim3_key_id (&history->next);
-    if (read_entry (env, history, &history->next, record, entry))
+    tim3_key_t place = place_key (history);
+    if (read_entry (env, history, record, entry))
         return tim3_page_step (&history->page, &place);
     tim3_page_finish (&history->page);
     return false;
@@ -788,8 +1116,7 @@ static void on_list_history (void *state, tim3_env_t *env, const void *body)
     tim3_transaction_t record;
     history_t history;
     tim3_entry_t entry;
-    (void) state;
-    if (!tim3_rule_account (env, NULL, ask->account)
+    if (!check_account (state, env, ask->account)
         || !begin_history (env, &history, ask->account, ask->cursor, ask->limit, sizeof entry))
         return;
     while (next_entry (env, &history, &record, &entry))
@@ -842,7 +1169,7 @@ static void list_moves (tim3_env_t *env, const tim3_list_transactions_t *ask, co
     if (!begin_history (env, &history, ask->account, cursor, ask->limit, sizeof record))
         return;
     while (next_entry (env, &history, &record, &entry))
-        if (ask->status == 0 || record.status == ask->status)
+        if ((ask->status == 0 || record.status == ask->status) && entry.kind != TIM3_ENTRY_KIND_RETURNED)
             tim3_page_add (&history.page, &record);
     if (ask->status == 0)
         strcpy (reply.cursor, "f"); /* the refusals follow, unless there is more here */
@@ -860,7 +1187,8 @@ static void list_failed (tim3_env_t *env, const tim3_list_transactions_t *ask, c
         return;
     while (tim3_page_next (&page, &mark)) {
         tim3_id_t tx = tim3_key_read_id (tim3_page_key (&page), prefix.size);
-        if (read_record (env, &tx, &record) && (ask->status == 0 || record.status == ask->status))
+        /* one that came back has an entry in the history, where it is listed too */
+        if (read_record (env, &tx, &record) && (ask->status == 0 ? record.entry == 0 : record.status == ask->status))
             tim3_page_add (&page, &record);
     }
     answer_records (env, &page, &reply, 'f');
@@ -869,13 +1197,13 @@ static void list_failed (tim3_env_t *env, const tim3_list_transactions_t *ask, c
 /*  Records of an account come from its history, then from its refusals: 'h' or 'f' in front of the cursor.  */
 static void on_list_records (void *state, tim3_env_t *env, const void *body)
 {
+    const self_t *self = state;
     const tim3_list_transactions_t *ask = body;
     bool failed = ask->cursor[0] ? ask->cursor[0] == 'f' : ask->status == TIM3_TX_STATUS_FAILED;
     const char *cursor = ask->cursor[0] ? ask->cursor + 1 : ask->cursor;
-    (void) state;
     if (ask->account[0] == '\0')
         list_all (env, ask);
-    else if (!tim3_page_mark (env, ask->cursor, "hf"))
+    else if (!tim3_rule_shard (env, self->settings, NULL, ask->account) || !tim3_page_mark (env, ask->cursor, "hf"))
         return;
     else if (failed)
         list_failed (env, ask, cursor);
@@ -898,6 +1226,17 @@ static void push_burn (self_t *self, tim3_env_t *env, const tim3_transaction_t *
     self->swept++;
 }
 
+/*  Pushes a transfer whose arrival is not confirmed to the receiver's shard.  */
+static void push_sent (self_t *self, tim3_env_t *env, const tim3_transaction_t *record)
+{
+    char address[TIM3_ADDRESS_MAX + 1];
+    tim3_crossing_t body = crossing_body (self, TIM3_RECEIPT_KIND_SENT, record);
+    tim3_address_format (TIM3_ROLE_TOKEN_MANAGER, self->settings->asset,
+                         (int) tim3_account_shard (record->to, self->settings->shards), address);
+    tim3_env_send (env, address, TIM3_MSG_RECEIVE, &body);
+    self->swept++;
+}
+
 static bool push (void *state, tim3_env_t *env, const uint8_t *tail, uint64_t due_us)
 {
     self_t *self = state;
@@ -910,7 +1249,10 @@ static bool push (void *state, tim3_env_t *env, const uint8_t *tail, uint64_t du
     record.attempts++;
     set_due (self, env, &record);
     write_record (env, &record);
-    push_burn (self, env, &record);
+    if (record.kind == TIM3_TX_KIND_TRANSFER)
+        push_sent (self, env, &record);
+    else
+        push_burn (self, env, &record);
     return true;
 }
 
@@ -928,7 +1270,7 @@ static void health (void *state, tim3_env_t *env, tim3_report_t *report)
     if (ledger.paused)
         tim3_report_reason (report, "paused", 5, "the asset is paused");
     if (ledger.unsettled > 10000)
-        tim3_report_reason (report, "unsettled", 10, "%llu redemptions wait for their release",
+        tim3_report_reason (report, "unsettled", 10, "%llu redemptions and transfers to other shards are not final",
                             (unsigned long long) ledger.unsettled);
 }
 
@@ -941,6 +1283,9 @@ static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
     tim3_report_metric (report, "mints", ledger.mints);
     tim3_report_metric (report, "burns", ledger.burns);
     tim3_report_metric (report, "transfers", ledger.transfers);
+    tim3_report_metric (report, "sent", ledger.sent);
+    tim3_report_metric (report, "returned", ledger.returned);
+    tim3_report_metric (report, "crossing_units", ledger.crossing);
     tim3_report_metric (report, "failed", ledger.refused);
     tim3_report_metric (report, "unsettled", ledger.unsettled);
     tim3_report_metric (report, "swept", self->swept);
@@ -971,6 +1316,11 @@ static const tim3_handler_t s_handlers[] = {
     {TIM3_MSG_SETTLE_BURN, on_settle_burn},
     {TIM3_MSG_RELEASED, on_released},
     {TIM3_MSG_TOKEN_TRANSFER, on_transfer},
+    {TIM3_MSG_RECEIVE, on_receive},
+    {TIM3_MSG_RECEIVED, on_settle_sent},
+    {TIM3_MSG_SETTLE_SENT, on_settle_sent},
+    {TIM3_MSG_NOT_RECEIVED, on_return_sent},
+    {TIM3_MSG_RETURN_SENT, on_return_sent},
     {TIM3_MSG_CONTROL, on_control},
     {TIM3_MSG_GET_BALANCE, on_get_balance},
     {TIM3_MSG_LIST_BALANCES, on_list_balances},

@@ -32,7 +32,7 @@ typedef struct {
     char asset[TIM3_ASSET_MAX + 1];  /* own asset, "-" for none */
     unsigned shard;
     unsigned decimals;                        /* of the own asset or collateral */
-    unsigned shards;                          /* ledger shards of the own asset */
+    unsigned shards;                          /* ledger shards of the own asset; 1 without one */
     tim3_amount_t scale;                      /* collateral units in one unit of the asset */
     tim3_amount_t cap;                        /* first supply cap of the asset */
     char collateral[TIM3_ADDRESS_MAX + 1];    /* address of the collateral token's agent */

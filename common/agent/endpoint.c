@@ -9,7 +9,7 @@
 
 #define COORDINATORS_MAX 64
 #define PLACES_COMMON 3
-#define PLACES_PER_ASSET (2 + COORDINATORS_MAX)
+#define PLACES_PER_ASSET (2 * TIM3_SHARDS_MAX + COORDINATORS_MAX)
 
 _Static_assert(PLACES_COMMON + 32 * PLACES_PER_ASSET <= TIM3_PORTS_MAX, "more places than ports are kept");
 
@@ -27,9 +27,10 @@ static int asset_position (const tim3_config_t *config, const char *asset)
 static int place_of (const tim3_config_t *config, const char *text)
 {
     tim3_address_t address;
-    if (!tim3_address_parse (text, &address) || address.shard < 0 || address.shard >= COORDINATORS_MAX)
+    if (!tim3_address_parse (text, &address) || address.shard < 0)
         return -1;
-    if (address.shard > 0 && address.role != TIM3_ROLE_COORDINATOR)
+    bool ledger = address.role == TIM3_ROLE_LOCK_MANAGER || address.role == TIM3_ROLE_TOKEN_MANAGER;
+    if (address.shard >= (address.role == TIM3_ROLE_COORDINATOR ? COORDINATORS_MAX : ledger ? TIM3_SHARDS_MAX : 1))
         return -1;
     int asset = asset_position (config, address.asset);
     int first = PLACES_COMMON + asset * PLACES_PER_ASSET;
@@ -41,11 +42,11 @@ static int place_of (const tim3_config_t *config, const char *text)
     case TIM3_ROLE_MOCK_USDA:
         return 2;
     case TIM3_ROLE_LOCK_MANAGER:
-        return asset < 0 ? -1 : first;
+        return asset < 0 ? -1 : first + 2 * address.shard;
     case TIM3_ROLE_TOKEN_MANAGER:
-        return asset < 0 ? -1 : first + 1;
+        return asset < 0 ? -1 : first + 2 * address.shard + 1;
     case TIM3_ROLE_COORDINATOR:
-        return asset < 0 ? -1 : first + 2 + address.shard;
+        return asset < 0 ? -1 : first + 2 * TIM3_SHARDS_MAX + address.shard;
     default:
         return -1;
     }
@@ -69,7 +70,7 @@ static void find_process (const tim3_config_t *config, const char *name, char pr
     bool ledger = tim3_address_parse (name, &address) &&
                   (address.role == TIM3_ROLE_LOCK_MANAGER || address.role == TIM3_ROLE_TOKEN_MANAGER);
     if (ledger && tim3_settings_merged (config, address.asset))
-        tim3_address_format (TIM3_ROLE_COORDINATOR, address.asset, 0, process);
+        tim3_address_format (TIM3_ROLE_COORDINATOR, address.asset, address.shard, process);
     else
         snprintf (process, TIM3_ADDRESS_MAX + 1, "%s", name);
 }

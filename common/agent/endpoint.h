@@ -2,8 +2,8 @@
     so that an agent is found before the registry tells of it.
 
     With ipc it is a socket in the data folder. With tcp each address has its own place after the first port: the
-    router, the state manager, the collateral token, and for each asset, in the order of the configuration, its lock
-    manager, its token manager and its coordinators. That order must be the same for all, so the set is restarted as a
+    router, the state manager, the collateral token, and for each asset, in the order of the configuration, the lock
+    manager and the token manager of each of 16 shards, and its coordinators. That order must be the same for all, so the set is restarted as a
     whole when an asset is added.
 */
 #ifndef TIM3_ENDPOINT_H

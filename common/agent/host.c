@@ -441,6 +441,7 @@ static void on_info (tim3_host_t *self)
     reply.uptime_us = self->now_us - self->started_us;
     reply.pid = self->options.pid;
     reply.decimals = unit->settings->decimals;
+    reply.shards = unit->settings->shards;
     tim3_env_reply (&self->env, TIM3_MSG_INFO_REPLY, &reply);
 }
 

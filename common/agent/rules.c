@@ -25,6 +25,15 @@ bool tim3_rule_request_id (tim3_env_t *env, const char *request_id)
     return false;
 }
 
+bool tim3_rule_shard (tim3_env_t *env, const tim3_settings_t *settings, const tim3_id_t *tx, const char *account)
+{
+    unsigned shard = tim3_account_shard (account, settings->shards);
+    if (shard == settings->shard)
+        return true;
+    tim3_env_refuse (env, TIM3_WRONG_SHARD, tx, "%s belongs to shard %u of %u", account, shard, settings->shards);
+    return false;
+}
+
 void tim3_rule_refuse (tim3_env_t *env, tim3_result_t code, const tim3_id_t *tx, tim3_amount_t available,
                        tim3_amount_t needed)
 {

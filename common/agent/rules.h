@@ -9,6 +9,10 @@ bool tim3_rule_account (tim3_env_t *env, const tim3_id_t *tx, const char *accoun
 bool tim3_rule_amount (tim3_env_t *env, const tim3_id_t *tx, tim3_amount_t amount);
 bool tim3_rule_request_id (tim3_env_t *env, const char *request_id);
 
+/*  Refuses it when the account does not belong to the shard that settings are of: whatever a sender thinks, one ledger alone decides on an
+    account.  */
+bool tim3_rule_shard (tim3_env_t *env, const tim3_settings_t *settings, const tim3_id_t *tx, const char *account);
+
 /*  Refuses the message at hand with operands.  */
 void tim3_rule_refuse (tim3_env_t *env, tim3_result_t code, const tim3_id_t *tx, tim3_amount_t available,
                        tim3_amount_t needed);

@@ -73,6 +73,7 @@ static void fill_asset (tim3_settings_t *settings, const tim3_config_t *config, 
 {
     const char *cap = tim3_config_text (config, "asset/*", "cap", asset);
     settings->decimals = (unsigned) tim3_config_u64 (config, "asset/*", "decimals", asset);
+    settings->shards = (unsigned) tim3_config_u64 (config, "asset/*", "shards", asset);
     settings->scale = tim3_amount_pow10 (collateral_decimals (config) - settings->decimals);
     settings->cap = TIM3_AMOUNT_MAX;
     if (strcmp (cap, "none") != 0)
@@ -86,7 +87,7 @@ static void fill_assets (tim3_settings_t *settings, const tim3_config_t *config)
         tim3_asset_t *asset = &settings->assets[settings->asset_count++];
         strcpy (asset->name, name);
         asset->decimals = (unsigned) tim3_config_u64 (config, "asset/*", "decimals", name);
-        asset->shards = 1;
+        asset->shards = (unsigned) tim3_config_u64 (config, "asset/*", "shards", name);
     }
 }
 
@@ -114,6 +115,16 @@ static bool fill_keys (tim3_settings_t *settings, const source_t *source, tim3_r
     return true;
 }
 
+static bool check_shard (const tim3_settings_t *settings, const source_t *source, tim3_role_t role)
+{
+    bool ledger = role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER;
+    if (!ledger || settings->shard < settings->shards)
+        return true;
+    snprintf (source->why, source->why_size, "--shard %u does not fit: asset/%s/shards is %u", settings->shard,
+              settings->asset, settings->shards);
+    return false;
+}
+
 bool tim3_settings_fill (tim3_settings_t *settings, const tim3_config_t *config, const char *data,
                          tim3_role_t role, const char *asset, unsigned shard, char *why, size_t why_size)
 {
@@ -135,7 +146,7 @@ bool tim3_settings_fill (tim3_settings_t *settings, const tim3_config_t *config,
     fill_times (settings, config);
     if (has_asset (config, asset))
         fill_asset (settings, config, asset);
-    return fill_keys (settings, &source, role);
+    return check_shard (settings, &source, role) && fill_keys (settings, &source, role);
 }
 
 bool tim3_settings_merged (const tim3_config_t *config, const char *asset)
@@ -176,7 +187,7 @@ uint32_t tim3_settings_list (const tim3_config_t *config, tim3_setting_t list[TI
     return count;
 }
 
-static void print_agent (tim3_role_t role, const char *asset, unsigned shard)
+static void print_agent (tim3_role_t role, const char *asset, unsigned shard, bool hosts)
 {
     char address[TIM3_ADDRESS_MAX + 1];
     char executable[32];
@@ -185,23 +196,25 @@ static void print_agent (tim3_role_t role, const char *asset, unsigned shard)
         if (*c == '_')
             *c = '-';
     tim3_address_format (role, asset, (int) shard, address);
-    printf ("%s %s %s %u\n", executable, address, asset, shard);
+    printf ("%s %s %s %u%s\n", executable, address, asset, shard, hosts ? " ledgers" : "");
 }
 
 void tim3_settings_print_agents (const tim3_config_t *config)
 {
     const char *asset;
-    print_agent (TIM3_ROLE_ROUTER, "-", 0);
-    print_agent (TIM3_ROLE_MOCK_USDA, tim3_config_text (config, "collateral", "name", NULL), 0);
-    print_agent (TIM3_ROLE_STATE_MANAGER, "-", 0);
+    print_agent (TIM3_ROLE_ROUTER, "-", 0, false);
+    print_agent (TIM3_ROLE_MOCK_USDA, tim3_config_text (config, "collateral", "name", NULL), 0, false);
+    print_agent (TIM3_ROLE_STATE_MANAGER, "-", 0, false);
     for (unsigned i = 0; (asset = tim3_config_asset (config, i)); i++) {
-        if (!tim3_settings_merged (config, asset)) {
-            print_agent (TIM3_ROLE_LOCK_MANAGER, asset, 0);
-            print_agent (TIM3_ROLE_TOKEN_MANAGER, asset, 0);
+        uint64_t shards = tim3_config_u64 (config, "asset/*", "shards", asset);
+        bool merged = tim3_settings_merged (config, asset);
+        for (unsigned shard = 0; shard < shards && !merged; shard++) {
+            print_agent (TIM3_ROLE_LOCK_MANAGER, asset, shard, false);
+            print_agent (TIM3_ROLE_TOKEN_MANAGER, asset, shard, false);
         }
         uint64_t coordinators = tim3_config_u64 (config, "asset/*", "coordinators", asset);
         for (unsigned shard = 0; shard < coordinators; shard++)
-            print_agent (TIM3_ROLE_COORDINATOR, asset, shard);
+            print_agent (TIM3_ROLE_COORDINATOR, asset, shard, merged && shard < shards);
     }
 }
 

@@ -615,16 +615,17 @@ static void load_config (shell_t *self)
         exit (TIM3_EXIT_OK);
 }
 
-/*  The ledgers whose cores this process runs as well.  */
+/*  The ledgers whose cores this process runs as well: those of the shard of its number, if there is one.  */
 static void fill_hosted (shell_t *self)
 {
     char why[512];
     const tim3_core_t *const *core = self->program->hosted;
-    if (!core || self->arguments.shard != 0 || !tim3_settings_merged (self->config, self->arguments.asset))
+    if (!core || self->arguments.shard >= self->settings.shards ||
+        !tim3_settings_merged (self->config, self->arguments.asset))
         return;
     for (; *core; core++)
         if (!tim3_settings_fill (&self->hosted[self->hosted_count++], self->config, self->arguments.data, (*core)->role,
-                                 self->arguments.asset, 0, why, sizeof why))
+                                 self->arguments.asset, self->arguments.shard, why, sizeof why))
             tim3_fatal (TIM3_EXIT_PERMANENT, "%s", why);
 }
 
@@ -634,8 +635,8 @@ static void refuse_merged (const shell_t *self)
     tim3_role_t role = self->program->core->role;
     if ((role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER) &&
         tim3_settings_merged (self->config, self->arguments.asset))
-        tim3_fatal (TIM3_EXIT_PERMANENT, "asset/%s/critical_path is merged: coordinator.%s.0 runs this ledger",
-                    self->arguments.asset, self->arguments.asset);
+        tim3_fatal (TIM3_EXIT_PERMANENT, "asset/%s/critical_path is merged: coordinator.%s.%u runs this ledger",
+                    self->arguments.asset, self->arguments.asset, self->arguments.shard);
 }
 
 static tim3_level_t log_level (const tim3_config_t *config)
@@ -661,7 +662,7 @@ static void fill_settings (shell_t *self)
     fill_hosted (self);
     self->batch_messages = tim3_config_u64 (self->config, "agents", "batch_messages", NULL);
     if (!tim3_endpoint_bound (self->config, arguments->data, self->settings.name, self->endpoint))
-        tim3_fatal (TIM3_EXIT_PERMANENT, "there is no port for %s; with tcp, shards go up to 63",
+        tim3_fatal (TIM3_EXIT_PERMANENT, "there is no port for %s; with tcp, coordinators go up to 63",
                     self->settings.name);
     const char *front = tim3_config_text (self->config, "router", "front", NULL);
     if (front[0])
@@ -686,6 +687,12 @@ static bool keeps_ledger (const shell_t *self)
     return !self->program->core->keeps_nothing || self->hosted_count > 0;
 }
 
+static bool keeps_shard (const shell_t *self)
+{
+    tim3_role_t role = self->program->core->role;
+    return self->hosted_count > 0 || role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER;
+}
+
 static void open_store (shell_t *self)
 {
     char path[512];
@@ -703,6 +710,7 @@ static void open_store (shell_t *self)
     snprintf (path, sizeof path, "%s/store/%s", self->arguments.data, name);
     options.map_size = megabytes (self->config, "map_size_mb");
     options.shared = self->hosted_count > 0;
+    options.shards = keeps_shard (self) ? self->settings.shards : 0;
     options.journal = keeps_ledger (self) && choice_is (self->config, "store", "journal");
     options.checkpoint_bytes = megabytes (self->config, "checkpoint_mb");
     options.memory_most = megabytes (self->config, "memory_mb");

@@ -24,7 +24,8 @@ typedef struct {
 
 typedef struct {
     const tim3_core_t *core;
-    /* NULL, or cores that the first instance hosts too where the asset's critical path is merged; NULL at the end */
+    /* NULL, or cores that the instance of each shard's number hosts too where the asset's critical path is merged; NULL at
+       the end */
     const tim3_core_t *const *hosted;
     /* least time from the beginning of a batch that changed the store to the next batch: for one that nobody waits for,
        so that it gathers more and syncs less; 0 for all others */

@@ -33,6 +33,7 @@ typedef enum {
 #define TIM3_REQUEST_ID_MAX 64
 #define TIM3_ADDRESS_MAX 40
 #define TIM3_SLOTS 1024
+#define TIM3_SHARDS_MAX 16 /* of a ledger */
 
 typedef struct {
     tim3_role_t role;
@@ -60,7 +61,8 @@ bool tim3_request_id_valid (const char *request_id);
     for any other.  */
 bool tim3_request_id_seconds (const char *request_id, uint32_t *seconds);
 
-/*  The shard that owns an account: slots 0 to 1023 are spread evenly over the shards, in order.  */
+/*  The shard that owns an account, by slot map version 1: the slot is XXH64 of the name (seed 0) modulo 1,024, and slots are spread over the
+    shards evenly, in order.  */
 unsigned tim3_account_slot (const char *account);
 unsigned tim3_account_shard (const char *account, unsigned shards);
 

@@ -34,7 +34,10 @@
     C (22, "unconfirmed_bounded", "what is not settled is thought to be no more than there is")              \
     C (23, "held_goes_on", "an agent that is held for a backup goes on all the same")                        \
     C (24, "break_not_told", "a hold that ended by itself is not told to whoever makes the backup")          \
-    C (25, "run_deleted_in_part", "a run of events is deleted once the first of them is acknowledged")
+    C (25, "run_deleted_in_part", "a run of events is deleted once the first of them is acknowledged")       \
+    C (26, "received_twice", "what another shard has sent is credited at every asking")                      \
+    C (27, "returned_although_received", "a receiver that could not receive now has not received, though it has")        \
+    C (28, "receiver_not_in_mac", "a receipt of what crosses shards does not tell the receiver")
 
 #ifdef TIM3_CANARY
 #define TIM3_CANARY_IS(number) (TIM3_CANARY == (number))

@@ -318,6 +318,18 @@ static bool read_tree (reader_t *self, zconfig_t *root)
 
 /*  ----------------------------------------------------------------------- what one key alone cannot tell  */
 
+/*  Where the critical path is merged, each shard runs in a coordinator.  */
+static bool check_shards (reader_t *self, const char *asset)
+{
+    char place[PLACE_MAX];
+    uint64_t shards = tim3_config_u64 (self->config, ASSET_SECTION, "shards", asset);
+    uint64_t coordinators = tim3_config_u64 (self->config, ASSET_SECTION, "coordinators", asset);
+    bool merged = strcmp (tim3_config_text (self->config, ASSET_SECTION, "critical_path", asset), "merged") == 0;
+    snprintf (place, sizeof place, "asset/%s/coordinators", asset);
+    return !merged || coordinators >= shards ||
+           refuse (self, place, "%lu are too few to run %lu shards merged; give as many, or more", coordinators, shards);
+}
+
 static bool check_asset (reader_t *self, const char *asset)
 {
     char place[PLACE_MAX];
@@ -337,7 +349,7 @@ static bool check_asset (reader_t *self, const char *asset)
         return refuse (self, place,
                        "\"%s\" is not none, nor an amount with at most %lu decimals below 2^128 units", text,
                        decimals);
-    return true;
+    return check_shards (self, asset);
 }
 
 /*  An address of tcp is checked even where ipc is used: a wrong one should not wait for the day it counts.  */

@@ -52,12 +52,14 @@
     K ("collateral", "faucet", BOOL, 0, 0, "yes", "yes or no: anyone may make collateral (development)")    \
     K ("asset/*", "decimals", U64, 0, 30, "6", "decimals of the asset's minor unit")                        \
     K ("asset/*", "coordinators", U64, 1, 64, "2", "coordinators started for the asset")                    \
+    K ("asset/*", "shards", U64, 1, 16, "1",                                                                \
+       "shards of each ledger, by account; a ledger keeps the number that it was made with")                 \
     K ("asset/*", "critical_path", CHOICE, 0, 0, "split",                                                    \
-       "split|merged: ledgers in processes of their own, or in that of coordinator 0")                       \
+       "split|merged: ledgers in processes of their own, or those of a shard in that of the coordinator of its number") \
     K ("asset/*", "cap", AMOUNT, 0, 0, "none", "first supply cap; changed later with tim3ctl cap")
 
 /*  Ports kept for the agents of one configuration, from that of agents/listen on.  */
-#define TIM3_PORTS_MAX 2200
+#define TIM3_PORTS_MAX 3100
 
 typedef enum {
     TIM3_KEY_U64,

@@ -38,6 +38,7 @@
     R (31, BAD_RECEIPT, "bad_receipt", FINAL, "the receipt does not prove what it should")                   \
     R (32, WRONG_STATE, "wrong_state", FINAL, "not possible in the record's state")                          \
     R (33, NOT_FOUND, "not_found", FINAL, "no such record")                                                  \
+    R (34, WRONG_SHARD, "wrong_shard", FINAL, "the account belongs to another shard of this ledger")         \
     R (40, OVERLOADED, "overloaded", RETRY_SAME_ID, "too much is under way; nothing was started")            \
     R (41, NO_ROUTE, "no_route", RETRY_SAME_ID, "no agent is there to take this")                            \
     R (42, STORAGE_FULL, "storage_full", RETRY_SAME_ID, "the store is full; writes are refused")             \

@@ -35,11 +35,12 @@
     T (25, LEDGER, "ledger", "token_manager", ledger, "\"ledger\"")                                        \
     T (26, BURN_DUE_LIST, "burn_due_list", "token_manager", deadline_list, "due_us, list number")          \
     T (30, HOLDING, "holding", "mock_usda", holding, "account")                                            \
-    T (31, COLLATERAL_RECORD, "collateral_record", "mock_usda", collateral_record, "operation, tx, vault") \
+    T (31, COLLATERAL_RECORD, "collateral_record", "mock_usda", collateral_record, "operation, tx, vault, account") \
     T (32, VAULT, "vault", "mock_usda", vault, "vault")                                                    \
     T (33, COLLATERAL_TOTALS, "collateral_totals", "mock_usda", collateral_totals, "\"totals\"")           \
     T (40, POSITION, "position", "state_manager", position, "asset, account")                              \
     T (41, ASSET_METRICS, "asset_metrics", "state_manager", asset_metrics, "asset")                        \
+    T (43, SHARD_METRICS, "shard_metrics", "state_manager", shard_metrics, "asset, shard")                 \
     T (42, LOG_CURSOR, "log_cursor", "state_manager", log_cursor, "\"cursor\"")                            \
     T (50, REGISTRY, "registry", "router", agent, "address")                                               \
     T (51, LOG, "log", "router", run, "offset")                                                            \
@@ -66,7 +67,7 @@ const tim3_table_row_t *tim3_table (tim3_table_t table);
 
 /*  Version of the tables: of their layout, and of what their keys and the receipts in them are made from. A store of another version is migrated at opening,
     or refused.  */
-#define TIM3_SCHEMA_VERSION 3
+#define TIM3_SCHEMA_VERSION 4
 
 /*  ------------------------------------------------------------------------------------------- keys
     Ordered byte strings, built part by part: texts end with a NUL so that one is no prefix of another,
@@ -202,6 +203,7 @@ typedef struct {
     bool adopt;                /* take over a copy: a restore says so */
     bool journal;              /* in two tiers; else LMDB alone */
     bool shared; /* by several agents, of which name is one: see tim3_store_view */
+    unsigned shards; /* of how many the shard of a ledger in it is one; 0: none is in it */
     uint64_t checkpoint_bytes; /* these as in store_tiers.h */
     uint64_t memory_most;
     uint64_t keep_us;

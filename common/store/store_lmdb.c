@@ -721,6 +721,7 @@ static int create (opening_t *self, uint64_t inode)
     tim3_store_meta_t *meta = self->meta;
     *meta = (tim3_store_meta_t){.id = self->options->fresh_id,
                                 .shared = self->options->shared,
+                                .shards = self->options->shards,
                                 .schema = TIM3_SCHEMA_VERSION,
                                 .inode = inode,
                                 .created_us = self->options->now_us,
@@ -776,6 +777,12 @@ static int check_meta (opening_t *self, uint64_t inode)
                 ? "the store %s holds the ledgers of a merged critical path; configure it as merged"
                 : "the store %s holds one ledger alone; configure the critical path as split",
             self->options->path);
+    if (self->meta->shards != self->options->shards)
+        return refuse (self,
+                       "the store %s is that of a ledger with %u shards, not %u; set asset/NAME/shards back to %u, for a "
+                       "ledger cannot be divided anew",
+                       self->options->path, (unsigned) self->meta->shards, self->options->shards,
+                       (unsigned) self->meta->shards);
     return check_copy (self, inode);
 }
 

@@ -53,13 +53,14 @@
     V (7, VAULT_LOCK, "vault_lock")                                                                          \
     V (8, VAULT_LOCKED, "vault_locked")                                                                      \
     V (9, VAULT_REFUSED, "vault_refused")                                                                    \
-    V (10, VAULT_UNLOCK, "vault_unlock") V (11, VAULT_UNLOCKED, "vault_unlocked")
+    V (10, VAULT_UNLOCK, "vault_unlock") V (11, VAULT_UNLOCKED, "vault_unlocked")                            \
+    V (12, SENT, "sent") V (13, RECEIVED, "received") V (14, NOT_RECEIVED, "not_received")
 #define TIM3_VALUES_release_reason(V) V (1, VOID, "void") V (2, BURN, "burn")
 #define TIM3_VALUES_control(V)                                                                               \
     V (1, PAUSE, "pause")                                                                                    \
     V (2, UNPAUSE, "unpause") V (3, FREEZE, "freeze") V (4, UNFREEZE, "unfreeze") V (5, CAP, "cap")
 #define TIM3_VALUES_entry_kind(V)                                                                            \
-    V (1, MINT, "mint") V (2, REDEEM, "redeem") V (3, SENT, "sent") V (4, RECEIVED, "received")
+    V (1, MINT, "mint") V (2, REDEEM, "redeem") V (3, SENT, "sent") V (4, RECEIVED, "received") V (5, RETURNED, "returned")
 #define TIM3_VALUES_collateral_op(V)                                                                         \
     V (1, FAUCET, "faucet")                                                                                  \
     V (2, TRANSFER, "transfer") V (3, LOCK, "lock") V (4, UNLOCK_VOID, "unlock_void") V (5, UNLOCK_BURN, "unlock_burn")
@@ -150,7 +151,8 @@
     F (S, U64, releases, REQUIRED, 0, none, "releases ever decided")                                         \
     F (S, U64, refused, REQUIRED, 0, none, "locks refused by the collateral token")                          \
     F (S, U64, event_seq, OPTIONAL, 0, none, "number of the last event emitted")                             \
-    F (S, AMOUNT, scale, OPTIONAL, 0, none, "collateral units in one unit of the asset")
+    F (S, AMOUNT, scale, OPTIONAL, 0, none, "collateral units in one unit of the asset")                     \
+    F (S, AMOUNT, overdrawn, OPTIONAL, 0, none, "released beyond what was locked here: its tokens came from other shards")
 
 #define TIM3_FIELDS_account(F, S)                                                                            \
     F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
@@ -170,16 +172,16 @@
     F (S, AMOUNT, available, OPTIONAL, 0, none, "operand of a refusal")                                      \
     F (S, AMOUNT, needed, OPTIONAL, 0, none, "operand of a refusal")                                         \
     F (S, AMOUNT, balance, OPTIONAL, 0, none, "account's balance right after it")                            \
-    F (S, AMOUNT, supply, OPTIONAL, 0, none, "supply right after it")                                        \
+    F (S, AMOUNT, supply, OPTIONAL, 0, none, "supply of the shard right after it")                           \
     F (S, U64, time_us, OPTIONAL, 0, none, "when it was decided")                                            \
     F (S, U64, due_us, OPTIONAL, 0, none, "when the sweep looks at it next, 0 when final")                   \
     F (S, U64, attempts, OPTIONAL, 0, none, "how often the sweep has pushed it")                             \
     F (S, ENUM, control, OPTIONAL, 0, control, "what a control transaction did")                              \
-    F (S, AMOUNT, to_balance, OPTIONAL, 0, none, "receiver's balance right after a transfer")                \
+    F (S, AMOUNT, to_balance, OPTIONAL, 0, none, "receiver's balance right after it, in its shard; the sender's where it came back")     \
     F (S, U64, entry, RARE, 0, none, "place in the account's history, from 1; the token manager tells it")   \
     F (S, ID, previous, RARE, 0, none, "transaction before it there")                                        \
-    F (S, U64, to_entry, RARE, 0, none, "the same of a transfer's receiver")                                 \
-    F (S, ID, to_previous, RARE, 0, none, "the same of a transfer's receiver")
+    F (S, U64, to_entry, RARE, 0, none, "the same of a transfer's receiver, or of its coming back")                                 \
+    F (S, ID, to_previous, RARE, 0, none, "the same of a transfer's receiver, or of its coming back")
 
 #define TIM3_FIELDS_entry(F, S)                                                                              \
     F (S, U64, number, REQUIRED, 0, none, "place in the account's history, from 1")                          \
@@ -192,18 +194,21 @@
 
 #define TIM3_FIELDS_ledger(F, S)                                                                             \
     F (S, AMOUNT, supply, REQUIRED, 0, none, "tokens in existence")                                          \
-    F (S, AMOUNT, cap, REQUIRED, 0, none, "most tokens allowed; 2^128 - 1 for no cap")                       \
+    F (S, AMOUNT, cap, REQUIRED, 0, none, "most tokens of the asset allowed; 2^128 - 1 for no cap")          \
     F (S, BOOL, paused, REQUIRED, 0, none, "mints, redemptions and transfers are refused")                   \
     F (S, AMOUNT, minted, REQUIRED, 0, none, "sum of all mints")                                             \
     F (S, AMOUNT, burned, REQUIRED, 0, none, "sum of all burns")                                             \
     F (S, AMOUNT, releasing, REQUIRED, 0, none, "burned, release not yet confirmed")                         \
-    F (S, U64, unsettled, REQUIRED, 0, none, "burns whose release is not confirmed")                         \
+    F (S, U64, unsettled, REQUIRED, 0, none, "burns whose release, and transfers whose arrival, is not confirmed")\
     F (S, U64, mints, REQUIRED, 0, none, "mints done")                                                       \
     F (S, U64, burns, REQUIRED, 0, none, "burns done")                                                       \
     F (S, U64, transfers, REQUIRED, 0, none, "transfers done")                                               \
     F (S, U64, refused, REQUIRED, 0, none, "transactions refused or voided")                                 \
     F (S, U64, accounts, REQUIRED, 0, none, "accounts ever seen")                                            \
-    F (S, U64, event_seq, OPTIONAL, 0, none, "number of the last event emitted")
+    F (S, U64, event_seq, OPTIONAL, 0, none, "number of the last event emitted")                             \
+    F (S, AMOUNT, crossing, OPTIONAL, 0, none, "sent to other shards, arrival or return not yet confirmed; modulo 2^128")\
+    F (S, U64, sent, OPTIONAL, 0, none, "transfers sent to other shards")                                    \
+    F (S, U64, returned, OPTIONAL, 0, none, "those of them that came back")
 
 #define TIM3_FIELDS_vault(F, S)                                                                              \
     F (S, STR, vault, REQUIRED, 16, none, "asset the vault backs")                                           \
@@ -259,11 +264,17 @@
     F (S, AMOUNT, volume_transferred, REQUIRED, 0, none, "sum of transfers")                                 \
     F (S, U64, positions, REQUIRED, 0, none, "accounts with a position")                                     \
     F (S, AMOUNT, balances, REQUIRED, 0, none, "sum of the positions' balances")                             \
-    F (S, U64, token_seq, REQUIRED, 0, none, "last event applied of the token manager")                      \
-    F (S, U64, lock_seq, REQUIRED, 0, none, "last event applied of the lock manager")                        \
+    F (S, U64, token_seq, REQUIRED, 0, none, "events applied of the token manager, of all shards together")                      \
+    F (S, U64, lock_seq, REQUIRED, 0, none, "events applied of the lock manager, of all shards together")                        \
     F (S, U64, changed_us, REQUIRED, 0, none, "time of the last event applied")
 
 /*  Records of the store alone.  */
+#define TIM3_FIELDS_shard_metrics(F, S)                                                                      \
+    F (S, AMOUNT, locked, REQUIRED, 0, none, "collateral locked in this shard, in the asset's unit")         \
+    F (S, AMOUNT, overdrawn, REQUIRED, 0, none, "or released beyond that")                                   \
+    F (S, AMOUNT, supply, REQUIRED, 0, none, "tokens in this shard")                                         \
+    F (S, U64, token_seq, REQUIRED, 0, none, "last event applied of its token manager")                      \
+    F (S, U64, lock_seq, REQUIRED, 0, none, "last event applied of its lock manager")
 #define TIM3_FIELDS_deadline(F, S)                                                                           \
     F (S, U64, open, REQUIRED, 0, none, "how many of those that are due then are not final")                 \
     F (S, U64, first, REQUIRED, 0, none, "number of the first list of them that is left")                    \
@@ -278,7 +289,8 @@
     F (S, U64, created_us, REQUIRED, 0, none, "when it was made")                                            \
     F (S, ID, lineage, OPTIONAL, 0, none, "identity it was made with: adopting changes id, never this")      \
     F (S, U64, commits, OPTIONAL, 0, none, "what to add to the file's own count of commits, modulo 2^64")                     \
-    F (S, BOOL, shared, OPTIONAL, 0, none, "it holds several agents' tables")
+    F (S, BOOL, shared, OPTIONAL, 0, none, "it holds several agents' tables")                                \
+    F (S, U64, shards, OPTIONAL, TIM3_SHARDS_MAX, none, "of how many the shard of a ledger in it is one; 0: none is in it")
 #define TIM3_FIELDS_counter(F, S) F (S, U64, value, REQUIRED, 0, none, "value")
 #define TIM3_FIELDS_checkpoint(F, S)                                                                         \
     F (S, U64, number, REQUIRED, 0, none, "last record of the journal that the tables hold")                 \
@@ -322,7 +334,7 @@
     X (collateral_record)                                                                                    \
     X (collateral_totals)                                                                                    \
     X (position)                                                                                             \
-    X (asset_metrics) X (store_meta) X (checkpoint) X (counter) X (mark) X (deadline) X (deadline_list) X (log_source) X (log_cursor) X (standing) X (standing_item)
+    X (asset_metrics) X (shard_metrics) X (store_meta) X (checkpoint) X (counter) X (mark) X (deadline) X (deadline_list) X (log_source) X (log_cursor) X (standing) X (standing_item)
 
 /*  ---------------------------------------------------------------------------------- fields of messages  */
 
@@ -349,7 +361,8 @@
     F (S, ID, store, REQUIRED, 0, none, "identity of its store")                                             \
     F (S, U64, uptime_us, REQUIRED, 0, none, "time since start")                                             \
     F (S, U64, pid, OPTIONAL, 0, none, "process id")                                                         \
-    F (S, U64, decimals, OPTIONAL, 30, none, "decimals of the asset or collateral")
+    F (S, U64, decimals, OPTIONAL, 30, none, "decimals of the asset or collateral")                          \
+    F (S, U64, shards, OPTIONAL, TIM3_SHARDS_MAX, none, "shards of each ledger of the asset")
 
 #define TIM3_FIELDS_health_reply(F, S)                                                                       \
     F (S, ENUM, status, REQUIRED, 0, health, "in a word")                                                    \
@@ -396,7 +409,7 @@
     F (S, STR, request_id, REQUIRED, 64, none, "as in Mint")
 #define TIM3_FIELDS_get_transaction(F, S)                                                                    \
     F (S, ID, tx, OPTIONAL, 0, none, "transaction, or the two below")                                        \
-    F (S, STR, account, OPTIONAL, 64, none, "account it was asked for")                                      \
+    F (S, STR, account, OPTIONAL, 64, none, "account it was asked for; with a tx, says which shard to ask")    \
     F (S, STR, request_id, OPTIONAL, 64, none, "request id it was asked under")
 #define TIM3_FIELDS_list_transactions(F, S)                                                                  \
     F (S, STR, account, OPTIONAL, 64, none, "only of this account; empty for all")                           \
@@ -459,6 +472,28 @@
     F (S, STR, account, REQUIRED, 64, none, "sender")                                                        \
     F (S, STR, to, REQUIRED, 64, none, "receiver")                                                           \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")
+#define TIM3_FIELDS_sent(F, S)                                                                               \
+    F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
+    F (S, STR, account, REQUIRED, 64, none, "sender")                                                        \
+    F (S, STR, to, REQUIRED, 64, none, "receiver, of another shard")                                         \
+    F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
+    F (S, AMOUNT, balance, REQUIRED, 0, none, "sender's balance right after it")                             \
+    F (S, AMOUNT, supply, REQUIRED, 0, none, "supply of the sender's shard right after it")                  \
+    F (S, U64, time_us, REQUIRED, 0, none, "when it was decided")                                            \
+    F (S, MAC, receipt, REQUIRED, 0, none, "sent receipt")
+#define TIM3_FIELDS_crossing(F, S)                                                                           \
+    F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
+    F (S, STR, account, REQUIRED, 64, none, "sender")                                                        \
+    F (S, STR, to, REQUIRED, 64, none, "receiver, of another shard")                                         \
+    F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
+    F (S, MAC, receipt, REQUIRED, 0, none, "receipt; its kind follows from the message")
+#define TIM3_FIELDS_not_received(F, S)                                                                       \
+    F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
+    F (S, STR, account, REQUIRED, 64, none, "sender")                                                        \
+    F (S, STR, to, REQUIRED, 64, none, "receiver, of another shard")                                         \
+    F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
+    F (S, U64, code, REQUIRED, 65535, none, "result that refused it")                                        \
+    F (S, MAC, receipt, REQUIRED, 0, none, "not_received receipt")
 #define TIM3_FIELDS_tx_only(F, S) F (S, ID, tx, REQUIRED, 0, none, "transaction")
 #define TIM3_FIELDS_get_lock(F, S)                                                                           \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
@@ -585,13 +620,15 @@
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
-    F (S, AMOUNT, locked, REQUIRED, 0, none, "total locked right after it")
+    F (S, AMOUNT, locked, REQUIRED, 0, none, "total locked right after it")                                  \
+    F (S, AMOUNT, overdrawn, OPTIONAL, 0, none, "or released beyond what was locked in this shard")
 #define TIM3_FIELDS_collateral_released(F, S)                                                                \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, ENUM, reason, REQUIRED, 0, release_reason, "why")                                                  \
-    F (S, AMOUNT, locked, REQUIRED, 0, none, "total locked right after it")
+    F (S, AMOUNT, locked, REQUIRED, 0, none, "total locked right after it")                                  \
+    F (S, AMOUNT, overdrawn, OPTIONAL, 0, none, "or released beyond what was locked in this shard")
 #define TIM3_FIELDS_token_changed(F, S)                                                                      \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
@@ -606,6 +643,13 @@
     F (S, AMOUNT, balance, REQUIRED, 0, none, "sender's balance right after it")                             \
     F (S, AMOUNT, to_balance, REQUIRED, 0, none, "receiver's balance right after it")                        \
     F (S, AMOUNT, supply, REQUIRED, 0, none, "supply")
+#define TIM3_FIELDS_token_crossed(F, S)                                                                      \
+    F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
+    F (S, STR, account, REQUIRED, 64, none, "account whose balance has changed")                             \
+    F (S, STR, other, REQUIRED, 64, none, "account at the other end, of another shard")                      \
+    F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
+    F (S, AMOUNT, balance, REQUIRED, 0, none, "account's balance right after it")                            \
+    F (S, AMOUNT, supply, REQUIRED, 0, none, "supply of its shard right after it")
 #define TIM3_FIELDS_token_controlled(F, S)                                                                   \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, ENUM, control, REQUIRED, 0, control, "what was done")                                              \
@@ -706,7 +750,7 @@
     M (67, SETTLE_BURN, receipt, "SettleBurn", REQUEST, COORDINATOR, TOKEN_MANAGER, SETTLED,                 \
        "the burn's collateral is released; release receipt")                                                 \
     M (68, TOKEN_TRANSFER, token_transfer, "TokenTransfer", REQUEST, COORDINATOR, TOKEN_MANAGER,             \
-       TRANSFERRED, "move tokens")                                                                           \
+       TRANSFERRED, "move tokens; answered by Transferred, or by Sent when they go to another shard")                                                                           \
     M (69, TRANSFERRED, transferred, "Transferred", REPLY, NONE, NONE, ERROR, "tokens are moved")            \
     M (70, GET_BALANCE, account_only, "GetBalance", REQUEST, CLIENT, TOKEN_MANAGER, BALANCE, "a balance")    \
     M (71, BALANCE, account, "Balance", REPLY, NONE, NONE, ERROR, "a balance")                               \
@@ -724,6 +768,16 @@
        TOKEN_MANAGER, TRANSACTIONS, "page through this ledger's transactions")                               \
     M (80, CONTROL, control, "Control", REQUEST, CLIENT, TOKEN_MANAGER, TRANSACTION,                         \
        "pause, unpause, freeze, unfreeze, set the cap")                                                      \
+    M (81, SENT, sent, "Sent", REPLY, NONE, NONE, ERROR, "tokens are on their way to another shard; sent receipt")\
+    M (82, RECEIVE, crossing, "Receive", REQUEST, COORDINATOR | TIM3_FROM_TOKEN_MANAGER, TOKEN_MANAGER,      \
+       RECEIVED, "credit what another shard has sent (sent receipt); answered by Received or NotReceived")   \
+    M (83, RECEIVED, crossing, "Received", REPLY, NONE, NONE, ERROR, "tokens are credited; received receipt")\
+    M (84, NOT_RECEIVED, not_received, "NotReceived", REPLY, NONE, NONE, ERROR,                              \
+       "tokens were not credited and never will be; not_received receipt")                                   \
+    M (85, SETTLE_SENT, crossing, "SettleSent", REQUEST, COORDINATOR, TOKEN_MANAGER, SETTLED,                \
+       "what was sent has arrived; received receipt")                                                        \
+    M (86, RETURN_SENT, not_received, "ReturnSent", REQUEST, COORDINATOR, TOKEN_MANAGER, SETTLED,            \
+       "give back what was sent: it will never arrive")                                                      \
     /* mock USDA */                                                                                          \
     M (100, FAUCET, faucet, "Faucet", REQUEST, CLIENT, MOCK_USDA, COLLATERAL_MOVED,                          \
        "make collateral out of nothing")                                                                     \
@@ -793,7 +847,13 @@
     M (205, TOKEN_CONTROLLED, token_controlled, "token.controlled", EVENT, TOKEN_MANAGER, NONE, ERROR,       \
        "paused, frozen, capped")                                                                             \
     M (206, TRANSACTION_FAILED, transaction_failed, "transaction.failed", EVENT, TOKEN_MANAGER, NONE, ERROR, \
-       "refused or voided, for ever under this tx")
+       "refused or voided, for ever under this tx")                                                          \
+    M (207, TOKEN_SENT, token_crossed, "token.sent", EVENT, TOKEN_MANAGER, NONE, ERROR,                      \
+       "on the way to an account of another shard")                                                          \
+    M (208, TOKEN_RECEIVED, token_crossed, "token.received", EVENT, TOKEN_MANAGER, NONE, ERROR,              \
+       "arrived from an account of another shard: the transfer is done")                                     \
+    M (209, TOKEN_RETURNED, token_crossed, "token.returned", EVENT, TOKEN_MANAGER, NONE, ERROR,              \
+       "given back to the sender: it could not arrive")
 
 /*  ----------------------------------------------------------------- what is derived from the tables  */
 
@@ -847,6 +907,9 @@ typedef enum {
     X (minted)                                                                                               \
     X (transferred)                                                                                          \
     X (token_transfer)                                                                                       \
+    X (sent)                                                                                                 \
+    X (crossing)                                                                                             \
+    X (not_received)                                                                                         \
     X (tx_only)                                                                                              \
     X (get_lock)                                                                                             \
     X (account_only)                                                                                         \
@@ -880,7 +943,7 @@ typedef enum {
     X (events)                                                                                               \
     X (collateral_locked)                                                                                    \
     X (collateral_released)                                                                                  \
-    X (token_changed) X (token_transferred) X (token_controlled) X (transaction_failed)
+    X (token_changed) X (token_transferred) X (token_crossed) X (token_controlled) X (transaction_failed)
 
 TIM3_RECORDS (TIM3_STRUCT)
 TIM3_BODIES (TIM3_STRUCT)

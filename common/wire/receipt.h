@@ -3,8 +3,9 @@
     A receipt is BLAKE2b-256, personalized for receipts alone, over (key, kind, asset, tx, account, amount, extra), each text with its
     length in front. The evidence key of an asset is known to its lock manager and its token manager alone; a
     vault's key to its lock manager and the collateral token alone. extra is the result code of a
-    refusal (lock and vault), the reason of a release, an unlock or its answer, else 0. The amount is in the unit of
-    the ledger that made it: the asset's for evidence, the collateral's for vaults.
+    refusal (lock, vault, and not_received), the reason of a release, an unlock or its answer, else 0. The amount is in the unit of
+    the ledger that made it: the asset's for evidence, the collateral's for vaults. Of a transfer between shards the account is the
+    receiver, a space, and the sender: no name has a space in it.
 */
 #ifndef TIM3_RECEIPT_H
 #define TIM3_RECEIPT_H

@@ -178,7 +178,7 @@ def recovery_table(results):
 def scale_table(results):
     rows = results["scale"]
     table = Table("More coordinators, more shards", ["TIM3", "load", "+mints/s", "+against the first", "+p99 ms",
-                                                     "+CPU µs/mint"], results.get("scale_notes", ()))
+                                                     "+CPU µs/mint"])
     for row in rows:
         first = next(other for other in rows if other["load"] == row["load"])
         change = middle_of([a["per_second"] / b["per_second"] for a, b in zip(row["rounds"], first["rounds"])])

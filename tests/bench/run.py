@@ -252,12 +252,12 @@ class Bench:
     # -------------------------------------------------------------------------------------------- scale
 
     def scale(self):
-        """More coordinators, and more shards once there are any; all sets stand side by side and take turns."""
+        """More coordinators, then more shards behind four of them, and shards merged with a coordinator each; all sets stand
+        side by side and take turns."""
         wanted = [(f"{count} coordinator{'s' * (count > 1)}", count, {}) for count in (1, 2, 4)]
-        if "shards" in systems.known_keys():
-            wanted += [(f"{count} shards", 2, dict(shards=count)) for count in (2, 4)]
-        else:
-            self.results["scale_notes"] = ["A ledger has one shard only, so there is nothing to compare there yet."]
+        wanted += [(f"4 coordinators, {count} shards", 4, dict(shards=count)) for count in (2, 4)]
+        wanted += [(f"{count} shard{'s' * (count > 1)}, merged", count, dict(shards=count, critical_path="merged"))
+                   for count in (1, 4)]
         rows = []
         for name, coordinators, settings in wanted:
             def make_tim3(name=name, coordinators=coordinators, settings=settings):

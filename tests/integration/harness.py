@@ -72,6 +72,7 @@ class Cluster:
         self.assets = assets or {"TIM3": 6}
         self.dir = tempfile.mkdtemp(prefix="t3-")
         self.config = os.path.join(self.dir, "tim3.cfg")
+        self.shards = int((asset_settings or {}).get("shards", 1))
         self.processes = {}
         self.commands = {}
         self.clients = []
@@ -93,12 +94,12 @@ class Cluster:
         listing = subprocess.run([self.exe("tim3-router"), "--config", self.config, "--list-agents"],
                                  check=True, capture_output=True, text=True).stdout
         for line in listing.splitlines():
-            executable, address, asset, shard = line.split()
+            executable, address, asset, shard = line.split()[:4]
             self.add(executable, address, asset, shard)
 
     def process_of(self, address):
-        """The address that the agent's process runs under: that of the first coordinator where ledgers are merged."""
-        return address if address in self.commands else f"coordinator.{address.split('.')[1]}.0"
+        """The address that the agent's process runs under: that of the shard's coordinator where ledgers are merged."""
+        return address if address in self.commands else "coordinator." + address.split(".", 1)[1]
 
     def process(self, address):
         return self.processes[self.process_of(address)]
@@ -235,12 +236,12 @@ class Cluster:
 
     def picture(self, client, asset):
         """The totals that have to agree; None while something is in flight or not yet derived."""
-        supply = client.ask("token_manager." + asset, "GetSupply", {})
-        locks = client.ask("lock_manager." + asset, "GetLockTotals", {})
+        supply = self.sum_shards(client, "token_manager." + asset, "GetSupply")
+        locks = self.sum_shards(client, "lock_manager." + asset, "GetLockTotals")
         vaults = {v["vault"]: number(v["total"]) for v in client.ask("mock_usda.USDA", "ListVaults", {})["items"]}
         metrics = client.ask("state_manager.-", "GetMetrics", dict(asset=asset))["items"]
-        found = dict(vault=vaults[asset], locked=number(locks["locked"]) * number(locks["scale"]),
-                     supply=number(supply["supply"]), scale=number(locks["scale"]))
+        net = locks["locked"] - locks["overdrawn"]
+        found = dict(vault=vaults[asset], locked=net * locks["scale"], supply=supply["supply"], scale=locks["scale"])
         assert found["locked"] >= found["supply"] * found["scale"] or supply["unsettled"] or locks["unsettled"]
         if supply["unsettled"] or locks["unsettled"]:
             return None
@@ -250,10 +251,21 @@ class Cluster:
         found["positions"] = number(metrics[0]["balances"]) if metrics else 0
         return found
 
+    def sum_shards(self, client, ledger, kind):
+        """What all shards of a ledger tell, added up; a scale is the same in all."""
+        answers = [client.ask(f"{ledger}.{shard}", kind, {}) for shard in range(self.shards)]
+        total = {key: sum(number(answer.get(key, 0)) for answer in answers) for key in
+                 ("supply", "locked", "overdrawn", "unsettled", "event_seq", "refused", "sent", "returned", "crossing")}
+        return dict(total, scale=number(answers[0].get("scale", 0)))
+
+    def shard_pages(self, client, ledger, kind, body):
+        for shard in range(self.shards):
+            yield from self.pages(client, f"{ledger}.{shard}", kind, body)
+
     def pages(self, client, route, kind, body):
         cursor = ""
         while True:
-            page = client.ask(route, kind, dict(body, cursor=cursor, limit=1000))
+            page = client.ask(route, kind, dict(body, cursor=cursor, limit=1000), body.get("account", ""))
             yield from page["items"]
             cursor = page["cursor"]
             if not cursor:
@@ -265,7 +277,7 @@ class Cluster:
         for asset in self.assets:
             found = poll(lambda: self.picture(client, asset), timeout, f"a settled {asset}")
             balances = sum(number(a["balance"])
-                           for a in self.pages(client, "token_manager." + asset, "ListBalances", {}))
+                           for a in self.shard_pages(client, "token_manager." + asset, "ListBalances", {}))
             assert found["vault"] == found["locked"], (asset, found)
             assert found["locked"] == found["supply"] * found["scale"], (asset, found)
             assert balances == found["supply"] == found["positions"], (asset, balances, found)

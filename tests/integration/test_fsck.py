@@ -225,7 +225,7 @@ def test_every_table_has_rows():
     wanted = {TOKENS: "account record failed_by_account burn_due burn_due_list ledger outbox counter meta",
               LOCKS: "lock release lock_due lock_due_list lock_totals",
               USDA: "holding collateral_record vault collateral_totals",
-              STATE: "position asset_metrics log_cursor", ROUTER: "registry log log_source standing"}
+              STATE: "position asset_metrics shard_metrics log_cursor", ROUTER: "registry log log_source standing"}
     for store, tables in wanted.items():
         for table in tables.split():
             assert rows(Worked.get(), store, table), f"{store} has no {table}"
@@ -299,7 +299,7 @@ def test_every_field_of_the_router_and_the_state_manager():
         every_field(ROUTER, "log", several)
         if source == TOKENS:
             every_event(ROUTER, "log", several)
-    for table in ("position", "asset_metrics", "log_cursor"):
+    for table in ("position", "asset_metrics", "shard_metrics", "log_cursor"):
         every_field(STATE, table)
 
 

@@ -27,7 +27,8 @@ TYPES = dict(
     TokenMint=60, Minted=61, Voided=62,
     Resolve=63, ResolveRefused=64, TokenBurn=65, Burned=66, SettleBurn=67, TokenTransfer=68, Transferred=69,
     GetBalance=70, Balance=71, ListBalances=72, Balances=73, GetSupply=74, Supply=75, ListHistory=76,
-    History=77, GetRecord=78, ListRecords=79, Control=80, Faucet=100, CollateralTransfer=101,
+    History=77, GetRecord=78, ListRecords=79, Control=80, Sent=81, Receive=82, Received=83,
+    NotReceived=84, SettleSent=85, ReturnSent=86, Faucet=100, CollateralTransfer=101,
     CollateralMoved=102, VaultLock=103, VaultLocked=104, VaultRefused=105, VaultUnlock=106, VaultUnlocked=107,
     GetHolding=108, Holding=109, ListHoldings=110, Holdings=111, ListVaults=112, Vaults=113,
     GetCollateralTotals=114, CollateralTotals=115, GetPosition=120, Position=121, ListPositions=122,
@@ -36,7 +37,7 @@ TYPES = dict(
     Subscribe=162, Events=163)
 NAMES = {value: key for key, value in TYPES.items()}
 RECEIPTS = dict(lock=1, refusal=2, mint=3, void=4, burn=5, release=6, vault_lock=7, vault_locked=8,
-                vault_refused=9, vault_unlock=10, vault_unlocked=11)
+                vault_refused=9, vault_unlock=10, vault_unlocked=11, sent=12, received=13, not_received=14)
 VOID, BURN = 1, 2  # reasons of a release
 
 
@@ -51,13 +52,16 @@ def number(data):
 
 
 # Events, by their numbers: name, and the fields of the body in their order.
-EVENTS = {200: ("collateral.locked", ("tx", "account", "amount", "locked")),
-          201: ("collateral.released", ("tx", "account", "amount", "reason", "locked")),
+EVENTS = {200: ("collateral.locked", ("tx", "account", "amount", "locked", "overdrawn")),
+          201: ("collateral.released", ("tx", "account", "amount", "reason", "locked", "overdrawn")),
           202: ("token.minted", ("tx", "account", "amount", "balance", "supply")),
           203: ("token.burned", ("tx", "account", "amount", "balance", "supply")),
           204: ("token.transferred", ("tx", "account", "to", "amount", "balance", "to_balance", "supply")),
           205: ("token.controlled", ("tx", "control", "account", "amount")),
-          206: ("transaction.failed", ("tx", "kind", "account", "amount", "code"))}
+          206: ("transaction.failed", ("tx", "kind", "account", "amount", "code")),
+          207: ("token.sent", ("tx", "account", "other", "amount", "balance", "supply")),
+          208: ("token.received", ("tx", "account", "other", "amount", "balance", "supply")),
+          209: ("token.returned", ("tx", "account", "other", "amount", "balance", "supply"))}
 
 
 def pack_events(events):

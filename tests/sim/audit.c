@@ -19,9 +19,22 @@ typedef struct {
     tim3_amount_t high;
 } sum_t;
 
+/*  The same of what is locked in a shard, or released beyond that: one number with its sign.  */
+typedef struct {
+    tim3_amount_t up;
+    tim3_amount_t down;
+} net_t;
+
+typedef struct {
+    net_t durable;
+    net_t now;
+    net_t low;
+    net_t high;
+} net_sum_t;
+
 static sum_t s_vault[SIM_ASSETS_MAX];
-static sum_t s_locked[SIM_ASSETS_MAX];
-static sum_t s_supply[SIM_ASSETS_MAX];
+static net_sum_t s_locked[SIM_ASSETS_MAX][SIM_SHARDS_MAX];
+static sum_t s_supply[SIM_ASSETS_MAX][SIM_SHARDS_MAX];
 static uint64_t s_seen[SIM_PROCESSES_MAX]; /* last event that the model was told of */
 static char s_unrest[128];
 
@@ -35,20 +48,19 @@ static tim3_amount_t read_vault (unsigned asset)
     return vault.total;
 }
 
-static tim3_amount_t read_locked (unsigned asset)
+static net_t read_locked (unsigned asset, unsigned shard)
 {
     tim3_lock_totals_t totals;
     tim3_key_t key = tim3_key_text ("totals");
-    tim3_store_read (sim.processes[sim.assets[asset].lock_manager].store, TIM3_TABLE_LOCK_TOTALS, &key,
-                     &totals);
-    return totals.locked;
+    tim3_store_read (sim.processes[sim.assets[asset].lock_managers[shard]].store, TIM3_TABLE_LOCK_TOTALS, &key, &totals);
+    return (net_t){totals.locked, totals.overdrawn};
 }
 
-static tim3_amount_t read_supply (unsigned asset)
+static tim3_amount_t read_supply (unsigned asset, unsigned shard)
 {
     tim3_ledger_t ledger;
     tim3_key_t key = tim3_key_text ("ledger");
-    tim3_store_read (sim.processes[sim.assets[asset].token_manager].store, TIM3_TABLE_LEDGER, &key, &ledger);
+    tim3_store_read (sim.processes[sim.assets[asset].token_managers[shard]].store, TIM3_TABLE_LEDGER, &key, &ledger);
     return ledger.supply;
 }
 
@@ -61,21 +73,87 @@ static void note (sum_t *sum, tim3_amount_t value, bool durable)
     sum->high = value > sum->durable ? value : sum->durable;
 }
 
-/*  Ledgers by themselves commit at different times; those of one host change both sums at once, or neither.  */
+static bool is_less (const net_t *a, const net_t *b)
+{
+    return a->up != b->up ? a->up < b->up : a->down > b->down;
+}
+
+static void note_net (net_sum_t *sum, net_t value, bool durable)
+{
+    if (durable)
+        sum->durable = value;
+    sum->now = value;
+    sum->low = is_less (&value, &sum->durable) ? value : sum->durable;
+    sum->high = is_less (&value, &sum->durable) ? sum->durable : value;
+}
+
+/*  Sums of what may be more together than a number holds.  */
+typedef struct {
+    uint64_t high;
+    tim3_amount_t low;
+} wide_t;
+
+static void add (wide_t *sum, tim3_amount_t amount)
+{
+    sum->low += amount;
+    sum->high += sum->low < amount;
+}
+
+static bool is_covered_by (const wide_t *less, const wide_t *more)
+{
+    return more->high != less->high ? more->high > less->high : more->low >= less->low;
+}
+
+/*  Of the two ledgers of a shard, what is worse for the whole. By themselves they commit at different times; those of one host change
+    both sums at once, or neither.  */
+static void add_worst (unsigned asset, unsigned shard, wide_t *more, wide_t *less)
+{
+    const net_sum_t *locked = &s_locked[asset][shard];
+    const sum_t *supply = &s_supply[asset][shard];
+    unsigned ledger = sim.assets[asset].lock_managers[shard];
+    net_t net = locked->low;
+    tim3_amount_t tokens = supply->high;
+    if (sim.processes[ledger].hosted_by != ledger) {
+        wide_t durable = {0, 0};
+        wide_t now = {0, 0};
+        /* which of them leaves less: compared crosswise, for either may be below zero */
+        add (&durable, locked->durable.up);
+        add (&durable, locked->now.down);
+        add (&durable, supply->now);
+        add (&now, locked->now.up);
+        add (&now, locked->durable.down);
+        add (&now, supply->durable);
+        bool is_now = is_covered_by (&now, &durable);
+        net = is_now ? locked->now : locked->durable;
+        tokens = is_now ? supply->now : supply->durable;
+    }
+    add (more, net.up);
+    add (less, net.down);
+    add (less, tokens);
+}
+
 static bool is_covered (unsigned asset)
 {
-    const sum_t *locked = &s_locked[asset];
-    const sum_t *supply = &s_supply[asset];
-    unsigned ledger = sim.assets[asset].lock_manager;
-    if (sim.processes[ledger].hosted_by == ledger)
-        return locked->low >= supply->high;
-    return locked->durable >= supply->durable && locked->now >= supply->now;
+    wide_t locked = {0, 0};
+    wide_t supply = {0, 0};
+    for (unsigned i = 0; i < sim.assets[asset].shard_count; i++)
+        add_worst (asset, i, &locked, &supply);
+    return is_covered_by (&supply, &locked);
+}
+
+/*  What is locked in all shards at the most.  */
+static tim3_amount_t most_locked (unsigned asset)
+{
+    tim3_amount_t sum = 0;
+    for (unsigned i = 0; i < sim.assets[asset].shard_count; i++)
+        sum += s_locked[asset][i].high.up - s_locked[asset][i].high.down;
+    return sum;
 }
 
 static void check_backing (unsigned asset)
 {
     tim3_amount_t collateral;
-    bool fits = tim3_amount_mul (s_locked[asset].high, sim.assets[asset].scale, &collateral);
+    bool fits = tim3_amount_mul (most_locked (asset), sim.assets[asset].scale, &collateral);
     SIM_CHECK (fits && s_vault[asset].low >= collateral, "vault >= locked", "asset %s",
                sim.assets[asset].name);
     SIM_CHECK (is_covered (asset), "locked >= supply", "asset %s", sim.assets[asset].name);
@@ -84,16 +162,17 @@ static void check_backing (unsigned asset)
 static void note_sum (const sim_process_t *process, bool durable)
 {
     unsigned asset = process->asset;
+    unsigned shard = process->settings.shard;
     switch (process->core->role) {
     case TIM3_ROLE_MOCK_USDA:
         for (unsigned i = 0; i < sim.asset_count; i++)
             note (&s_vault[i], read_vault (i), durable);
         break;
     case TIM3_ROLE_LOCK_MANAGER:
-        note (&s_locked[asset], read_locked (asset), durable);
+        note_net (&s_locked[asset][shard], read_locked (asset, shard), durable);
         break;
     case TIM3_ROLE_TOKEN_MANAGER:
-        note (&s_supply[asset], read_supply (asset), durable);
+        note (&s_supply[asset][shard], read_supply (asset, shard), durable);
         break;
     default:
         break;
@@ -140,8 +219,8 @@ static void tell_event (unsigned node, const tim3_event_item_t *item)
 {
     const sim_process_t *process = &sim.processes[node];
     s_seen[node]++;
-    sim_model_book (process->asset)->events[process->core->role]++;
-    sim_model_event (process->asset, item);
+    sim_model_book (process->asset)->shards[process->settings.shard].events[process->core->role]++;
+    sim_model_event (process->asset, process->settings.shard, item);
 }
 
 static void tell_model (unsigned node)
@@ -149,6 +228,11 @@ static void tell_model (unsigned node)
     tim3_event_item_t item;
     while (next_event (node, &item))
         tell_event (node, &item);
+}
+
+static bool is_ready (unsigned node, const tim3_event_item_t *item)
+{
+    return sim_model_ready (sim.processes[node].asset, sim.processes[node].settings.shard, item);
 }
 
 /*  Two ledgers that commit together: causes before effects, whichever of the two has them.  */
@@ -161,7 +245,7 @@ static void tell_model_of_both (const sim_process_t *process)
         told = false;
         for (unsigned i = 0; i < process->hosted_count; i++) {
             there[i] = next_event (process->hosted[i], &items[i]);
-            if (there[i] && sim_model_ready (sim.processes[process->hosted[i]].asset, &items[i])) {
+            if (there[i] && is_ready (process->hosted[i], &items[i])) {
                 tell_event (process->hosted[i], &items[i]);
                 told = true;
             }
@@ -192,7 +276,8 @@ static void follow (unsigned node)
 void sim_audit_start (void)
 {
     for (unsigned i = 0; i < sim.asset_count; i++)
-        sim_model_book (i)->cap = TIM3_AMOUNT_MAX;
+        for (unsigned shard = 0; shard < SIM_SHARDS_MAX; shard++)
+            sim_model_book (i)->shards[shard].cap = TIM3_AMOUNT_MAX;
 }
 
 void sim_audit_committing (unsigned node)
@@ -216,6 +301,7 @@ void sim_audit_durable (unsigned node)
 void sim_audit_crashed (unsigned node)
 {
     follow (node);
+    sim.counters.crossings_half_way += sim_model_crossing () > 0;
 }
 
 /*  ------------------------------------------------------------------------------------ when all is quiet  */
@@ -250,19 +336,25 @@ static bool has_read_all (void)
     return cursor.next == end ? true : unrest ("state manager", "events are not read", end - cursor.next);
 }
 
+static bool is_shard_quiet (const sim_asset_t *asset, unsigned shard)
+{
+    unsigned locks = asset->lock_managers[shard];
+    unsigned tokens = asset->token_managers[shard];
+    return is_empty (locks, TIM3_TABLE_LOCK_DUE, "locks or releases are not final") &&
+           is_empty (tokens, TIM3_TABLE_BURN_DUE, "burns or transfers are not final") &&
+           is_empty (locks, TIM3_TABLE_OUTBOX, "events are not in the log") &&
+           is_empty (tokens, TIM3_TABLE_OUTBOX, "events are not in the log");
+}
+
 bool sim_audit_quiet (void)
 {
     for (unsigned i = 0; i < sim.process_count; i++)
         if (!sim.processes[sim.processes[i].hosted_by].host && sim.processes[i].wanted)
             return unrest (sim.processes[i].name, "is down", 0);
-    for (unsigned i = 0; i < sim.asset_count; i++) {
-        const sim_asset_t *asset = &sim.assets[i];
-        if (!is_empty (asset->lock_manager, TIM3_TABLE_LOCK_DUE, "locks or releases are not final") ||
-            !is_empty (asset->token_manager, TIM3_TABLE_BURN_DUE, "burns are not final") ||
-            !is_empty (asset->lock_manager, TIM3_TABLE_OUTBOX, "events are not in the log") ||
-            !is_empty (asset->token_manager, TIM3_TABLE_OUTBOX, "events are not in the log"))
-            return false;
-    }
+    for (unsigned i = 0; i < sim.asset_count; i++)
+        for (unsigned shard = 0; shard < sim.assets[i].shard_count; shard++)
+            if (!is_shard_quiet (&sim.assets[i], shard))
+                return false;
     return has_read_all ();
 }
 
@@ -271,31 +363,44 @@ const char *sim_audit_unrest (void)
     return s_unrest;
 }
 
+static tim3_amount_t all_supply (unsigned asset)
+{
+    tim3_amount_t sum = 0;
+    for (unsigned i = 0; i < sim.assets[asset].shard_count; i++)
+        sum += s_supply[asset][i].durable;
+    return sum;
+}
+
 static void check_equal (unsigned asset)
 {
     tim3_amount_t collateral;
-    bool fits = tim3_amount_mul (s_supply[asset].durable, sim.assets[asset].scale, &collateral);
-    SIM_CHECK (fits && s_vault[asset].durable == collateral &&
-                   s_locked[asset].durable == s_supply[asset].durable,
+    tim3_amount_t supply = all_supply (asset);
+    bool fits = tim3_amount_mul (supply, sim.assets[asset].scale, &collateral);
+    SIM_CHECK (fits && s_vault[asset].durable == collateral && most_locked (asset) == supply,
                "vault = locked = supply when nothing is in flight", "asset %s", sim.assets[asset].name);
 }
 
-static void check_ledger (unsigned asset)
+static void check_ledger (unsigned asset, unsigned shard)
 {
     tim3_ledger_t ledger;
-    const sim_book_t *book = sim_model_book (asset);
+    const sim_shard_t *book = &sim_model_book (asset)->shards[shard];
     tim3_key_t key = tim3_key_text ("ledger");
-    tim3_store_t *store = sim.processes[sim.assets[asset].token_manager].store;
+    tim3_store_t *store = sim.processes[sim.assets[asset].token_managers[shard]].store;
     if (!tim3_store_read (store, TIM3_TABLE_LEDGER, &key, &ledger))
         ledger.cap = TIM3_AMOUNT_MAX;
     SIM_CHECK (ledger.supply == book->supply && ledger.minted == book->minted && ledger.cap == book->cap &&
-                   ledger.paused == book->paused,
-               "the ledger agrees with the model", "asset %s", sim.assets[asset].name);
+                   ledger.paused == book->paused && ledger.crossing == 0,
+               "the ledger agrees with the model", "asset %s, shard %u", sim.assets[asset].name, shard);
+}
+
+static tim3_store_t *ledger_of (unsigned asset, const char *account)
+{
+    const sim_asset_t *at = &sim.assets[asset];
+    return sim.processes[at->token_managers[tim3_account_shard (account, at->shard_count)]].store;
 }
 
 static void check_accounts (unsigned asset)
 {
-    tim3_store_t *ledger = sim.processes[sim.assets[asset].token_manager].store;
     tim3_store_t *states = sim.processes[SIM_STATE_MANAGER].store;
     const sim_book_t *book = sim_model_book (asset);
     tim3_account_t account;
@@ -303,7 +408,7 @@ static void check_accounts (unsigned asset)
     for (unsigned i = 0; i < book->holder_count; i++) {
         const sim_holder_t *holder = &book->holders[i];
         tim3_key_t key = tim3_key_text (holder->account);
-        tim3_store_read (ledger, TIM3_TABLE_ACCOUNT, &key, &account);
+        tim3_store_read (ledger_of (asset, holder->account), TIM3_TABLE_ACCOUNT, &key, &account);
         SIM_CHECK (account.balance == holder->balance && account.frozen == holder->frozen,
                    "the model agrees with every balance", "%s of %s", holder->account,
                    sim.assets[asset].name);
@@ -318,13 +423,20 @@ static void check_accounts (unsigned asset)
 static void check_metrics (unsigned asset)
 {
     const sim_book_t *book = sim_model_book (asset);
+    sim_shard_t sums = {.supply = 0};
     tim3_asset_metrics_t metrics;
     tim3_key_t key = tim3_key_text (sim.assets[asset].name);
     tim3_store_read (sim.processes[SIM_STATE_MANAGER].store, TIM3_TABLE_ASSET_METRICS, &key, &metrics);
-    SIM_CHECK (metrics.supply == book->supply && metrics.locked == book->locked,
+    for (unsigned i = 0; i < sim.assets[asset].shard_count; i++) {
+        sums.supply += book->shards[i].supply;
+        sums.locked += book->shards[i].locked - book->shards[i].overdrawn;
+        sums.events[TIM3_ROLE_TOKEN_MANAGER] += book->shards[i].events[TIM3_ROLE_TOKEN_MANAGER];
+        sums.events[TIM3_ROLE_LOCK_MANAGER] += book->shards[i].events[TIM3_ROLE_LOCK_MANAGER];
+    }
+    SIM_CHECK (metrics.supply == sums.supply && metrics.locked == sums.locked,
                "metrics are the ledgers' totals", "asset %s", sim.assets[asset].name);
-    SIM_CHECK (metrics.token_seq == book->events[TIM3_ROLE_TOKEN_MANAGER] &&
-                   metrics.lock_seq == book->events[TIM3_ROLE_LOCK_MANAGER],
+    SIM_CHECK (metrics.token_seq == sums.events[TIM3_ROLE_TOKEN_MANAGER] &&
+                   metrics.lock_seq == sums.events[TIM3_ROLE_LOCK_MANAGER],
                "every event is applied once", "asset %s", sim.assets[asset].name);
 }
 
@@ -358,14 +470,19 @@ static void check_cursor (void)
 void sim_audit_end (void)
 {
     for (unsigned i = 0; i < sim.asset_count; i++) {
-        const sim_book_t *book = sim_model_book (i);
+        const sim_asset_t *asset = &sim.assets[i];
         check_equal (i);
-        check_ledger (i);
         check_accounts (i);
         check_metrics (i);
-        check_log (sim.assets[i].lock_manager, book->events[TIM3_ROLE_LOCK_MANAGER]);
-        check_log (sim.assets[i].token_manager, book->events[TIM3_ROLE_TOKEN_MANAGER]);
+        for (unsigned shard = 0; shard < asset->shard_count; shard++) {
+            const sim_shard_t *book = &sim_model_book (i)->shards[shard];
+            check_ledger (i, shard);
+            check_log (asset->lock_managers[shard], book->events[TIM3_ROLE_LOCK_MANAGER]);
+            check_log (asset->token_managers[shard], book->events[TIM3_ROLE_TOKEN_MANAGER]);
+        }
     }
+    SIM_CHECK (sim_model_crossing () == 0, "everything becomes final", "%u transfers are between shards",
+               sim_model_crossing ());
     check_cursor ();
     for (unsigned i = 0; i < sim.process_count; i++)
         sim_tables_check (i);
@@ -377,15 +494,17 @@ void sim_audit_restored (void)
 {
     for (unsigned i = 0; i < sim.asset_count; i++) {
         note (&s_vault[i], read_vault (i), true);
-        note (&s_locked[i], read_locked (i), true);
-        note (&s_supply[i], read_supply (i), true);
+        for (unsigned shard = 0; shard < sim.assets[i].shard_count; shard++) {
+            note_net (&s_locked[i][shard], read_locked (i, shard), true);
+            note (&s_supply[i][shard], read_supply (i, shard), true);
+        }
         check_backing (i);
     }
 }
 
-static void check_positions (unsigned asset)
+static void check_positions (unsigned asset, unsigned shard)
 {
-    tim3_store_t *ledger = sim.processes[sim.assets[asset].token_manager].store;
+    tim3_store_t *ledger = sim.processes[sim.assets[asset].token_managers[shard]].store;
     tim3_store_t *states = sim.processes[SIM_STATE_MANAGER].store;
     tim3_key_t key = tim3_key_empty ();
     tim3_account_t account;
@@ -402,12 +521,14 @@ static void check_positions (unsigned asset)
 void sim_audit_restored_end (void)
 {
     for (unsigned i = 0; i < sim.asset_count; i++) {
-        unsigned locks = sim.assets[i].lock_manager;
-        unsigned tokens = sim.assets[i].token_manager;
         check_equal (i);
-        check_positions (i);
-        check_log (locks, read_event_number (sim.processes[locks].store));
-        check_log (tokens, read_event_number (sim.processes[tokens].store));
+        for (unsigned shard = 0; shard < sim.assets[i].shard_count; shard++) {
+            unsigned locks = sim.assets[i].lock_managers[shard];
+            unsigned tokens = sim.assets[i].token_managers[shard];
+            check_positions (i, shard);
+            check_log (locks, read_event_number (sim.processes[locks].store));
+            check_log (tokens, read_event_number (sim.processes[tokens].store));
+        }
     }
     check_cursor ();
     for (unsigned i = 0; i < sim.process_count; i++)

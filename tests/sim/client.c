@@ -29,6 +29,7 @@ typedef struct {
 typedef struct {
     tim3_type_t type;
     sim_payload_t payload;
+    unsigned shard; /* that a control is sent to */
     char request_id[48];
     uint64_t at_us; /* first asked */
     uint32_t attempts;
@@ -91,7 +92,8 @@ static tim3_id_t draw_tx (const operation_t *operation)
 static bool is_alike (const operation_t *a, const operation_t *b)
 {
     return (a->type == TIM3_MSG_CONTROL) == (b->type == TIM3_MSG_CONTROL) &&
-           (a->payload.asset == OF_COLLATERAL) == (b->payload.asset == OF_COLLATERAL);
+           (a->payload.asset == OF_COLLATERAL) == (b->payload.asset == OF_COLLATERAL) &&
+           (a->type != TIM3_MSG_CONTROL || (a->shard == b->shard && a->payload.asset == b->payload.asset));
 }
 
 /*  Takes the id of another operation, soon after it, for something that is, as a rule, not the same. The id
@@ -157,6 +159,16 @@ static void draw_collateral_transfer (uint64_t at_us)
     add (&operation, at_us);
 }
 
+/*  Of another shard rather more often than by chance.  */
+static const char *draw_receiver (unsigned asset, const char *account)
+{
+    unsigned count = sim.assets[asset].shard_count;
+    const char *to = draw_account ();
+    for (int i = 0; i < 4 && tim3_account_shard (to, count) == tim3_account_shard (account, count); i++)
+        to = draw_account ();
+    return to;
+}
+
 static void draw_money (tim3_type_t type, unsigned kind, uint64_t most, uint64_t at_us)
 {
     operation_t operation = {.type = type};
@@ -166,20 +178,32 @@ static void draw_money (tim3_type_t type, unsigned kind, uint64_t most, uint64_t
     operation.payload.amount = draw_amount (asset, most);
     strcpy (operation.payload.account, draw_account ());
     if (type == TIM3_MSG_TRANSFER)
-        strcpy (operation.payload.to, draw_account ());
+        strcpy (operation.payload.to, draw_receiver (asset, operation.payload.account));
     add (&operation, at_us);
 }
 
-static void add_control (unsigned asset, unsigned control, const char *account, tim3_amount_t amount,
-                         uint64_t at_us)
+static void add_shard_control (unsigned asset, unsigned shard, unsigned control, const char *account, tim3_amount_t amount,
+                               uint64_t at_us)
 {
-    operation_t operation = {.type = TIM3_MSG_CONTROL};
+    operation_t operation = {.type = TIM3_MSG_CONTROL, .shard = shard};
     operation.payload.asset = asset;
     operation.payload.kind = TIM3_TX_KIND_CONTROL;
     operation.payload.control = control;
     operation.payload.amount = amount;
     strcpy (operation.payload.account, account);
     add (&operation, at_us);
+}
+
+/*  What concerns the asset is told to each of its shards.  */
+static void add_control (unsigned asset, unsigned control, const char *account, tim3_amount_t amount, uint64_t at_us)
+{
+    unsigned count = sim.assets[asset].shard_count;
+    if (account[0]) {
+        add_shard_control (asset, tim3_account_shard (account, count), control, account, amount, at_us);
+        return;
+    }
+    for (unsigned shard = 0; shard < count; shard++)
+        add_shard_control (asset, shard, control, account, amount, at_us);
 }
 
 /*  What is paused is unpaused some time later, and so on.  */
@@ -320,7 +344,7 @@ static unsigned choose_node (const operation_t *operation)
     if (operation->payload.asset == OF_COLLATERAL)
         return SIM_USDA;
     if (operation->type == TIM3_MSG_CONTROL)
-        return sim.assets[operation->payload.asset].token_manager;
+        return sim.assets[operation->payload.asset].token_managers[operation->shard];
     return choose_coordinator (operation);
 }
 
@@ -354,6 +378,8 @@ void sim_client_look (unsigned number)
 {
     operation_t *operation = &s_operations[number];
     tim3_get_transaction_t ask = {.tx = operation->payload.tx};
+    /* who makes up txs can use one in several shards; whoever says the account gets what that account's has */
+    strcpy (ask.account, operation->payload.account);
     operation->decided = operation->answer.final && operation->answer.code == TIM3_OK;
     send (choose_coordinator (operation), TIM3_MSG_GET_TRANSACTION, LOOKS + number, &ask.tx, &ask);
 }
@@ -449,9 +475,19 @@ static bool same_answer (const answer_t *a, const answer_t *b)
            a->time_us == b->time_us;
 }
 
+static const sim_fate_t *fate_of (const operation_t *operation)
+{
+    const sim_payload_t *payload = &operation->payload;
+    if (payload->asset == OF_COLLATERAL)
+        return NULL;
+    bool control = operation->type == TIM3_MSG_CONTROL;
+    unsigned shard = tim3_account_shard (payload->account, sim.assets[payload->asset].shard_count);
+    return sim_model_fate (payload->asset, control ? operation->shard : shard, &payload->tx);
+}
+
 static bool happened (const operation_t *operation)
 {
-    const sim_fate_t *fate = sim_model_fate (operation->payload.asset, &operation->payload.tx);
+    const sim_fate_t *fate = fate_of (operation);
     return fate && fate->decided && fate->code == TIM3_OK &&
            sim_model_same (&fate->payload, &operation->payload);
 }
@@ -459,7 +495,7 @@ static bool happened (const operation_t *operation)
 /*  Whoever is told that it is done may rely on it, whatever crashes next.  */
 static void check_completed (const operation_t *operation, const answer_t *answer)
 {
-    const sim_fate_t *fate = sim_model_fate (operation->payload.asset, &operation->payload.tx);
+    const sim_fate_t *fate = fate_of (operation);
     SIM_CHECK (happened (operation), "completed = exactly one effect",
                "%s %s for %s was answered, and is not durable", tim3_message (operation->type)->name,
                operation->request_id, operation->payload.account);
@@ -499,7 +535,7 @@ static bool is_wrong_in_itself (const operation_t *operation, unsigned code)
 
 static void check_refused (const operation_t *operation, const answer_t *answer)
 {
-    const sim_fate_t *fate = sim_model_fate (operation->payload.asset, &operation->payload.tx);
+    const sim_fate_t *fate = fate_of (operation);
     bool reused = answer->code == TIM3_ID_REUSED;
     const char *type = tim3_message (operation->type)->name;
     const char *code = tim3_result_name (answer->code);
@@ -557,7 +593,7 @@ static void take_final (operation_t *operation, const answer_t *answer)
 /*  What a look-up tells is what the model knows.  */
 static void check_record (const operation_t *operation, const tim3_transaction_t *record)
 {
-    const sim_fate_t *fate = sim_model_fate (operation->payload.asset, &operation->payload.tx);
+    const sim_fate_t *fate = fate_of (operation);
     sim.counters.looked_up++;
     sim.counters.looked_up_pending += record->status == TIM3_TX_STATUS_PENDING;
     if (record->status == TIM3_TX_STATUS_PENDING)
@@ -711,6 +747,14 @@ void sim_client_keep_marks (void)
         s_operations[i].backed_up = s_operations[i].marked;
 }
 
+static unsigned ledger_of (const operation_t *operation)
+{
+    const sim_asset_t *asset = &sim.assets[operation->payload.asset];
+    bool control = operation->type == TIM3_MSG_CONTROL;
+    return asset->token_managers[control ? operation->shard
+                                         : tim3_account_shard (operation->payload.account, asset->shard_count)];
+}
+
 void sim_client_check_marks (void)
 {
     for (unsigned i = 0; i < s_count; i++) {
@@ -718,7 +762,7 @@ void sim_client_check_marks (void)
         if (!s_operations[i].backed_up || payload->asset == OF_COLLATERAL)
             continue;
         tim3_key_t key = tim3_key_id (&payload->tx);
-        const sim_process_t *ledger = &sim.processes[sim.assets[payload->asset].token_manager];
+        const sim_process_t *ledger = &sim.processes[ledger_of (&s_operations[i])];
         SIM_CHECK (tim3_store_has (ledger->store, TIM3_TABLE_RECORD, &key),
                    "what was completed before a backup is in it", "%s of %s", s_operations[i].request_id,
                    payload->account);

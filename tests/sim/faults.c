@@ -74,12 +74,13 @@ static void disturb_clock (uint32_t node)
     }
 }
 
-/*  Another number of coordinators for an asset, one at least.  */
+/*  Another number of coordinators for an asset, one at least, and those that run its ledgers.  */
 static void resize (uint32_t node)
 {
     (void) node;
     const sim_asset_t *asset = &sim.assets[below (sim.asset_count)];
-    unsigned wanted = 1 + (unsigned) below (asset->coordinator_count);
+    unsigned least = asset->merged ? asset->shard_count : 1;
+    unsigned wanted = least + (unsigned) below (asset->coordinator_count - least + 1);
     sim.counters.resizes++;
     for (unsigned i = 0; i < asset->coordinator_count; i++) {
         unsigned chosen = asset->coordinators[i];

@@ -15,6 +15,7 @@ typedef struct {
     uint64_t type;
     tim3_id_t tx;
     char account[TIM3_ACCOUNT_MAX + 1];
+    char to[TIM3_ACCOUNT_MAX + 1];
     tim3_amount_t amount;
     uint64_t code;
     uint8_t reason;
@@ -51,6 +52,8 @@ static bool read_evidence (const tim3_envelope_t *envelope, evidence_t *evidence
     tim3_receipt_t receipt;
     tim3_refusal_t refusal;
     tim3_release_t release;
+    tim3_crossing_t crossing;
+    tim3_not_received_t not_received;
     *evidence = (evidence_t){.type = envelope->type};
     if (!decode (envelope, &tim3_shape_lock, &fields))
         return false;
@@ -63,6 +66,10 @@ static bool read_evidence (const tim3_envelope_t *envelope, evidence_t *evidence
         evidence->code = refusal.code;
     if (decode (envelope, &tim3_shape_release, &release))
         evidence->reason = release.reason;
+    if (decode (envelope, &tim3_shape_crossing, &crossing))
+        strcpy (evidence->to, crossing.to);
+    if (decode (envelope, &tim3_shape_not_received, &not_received))
+        evidence->code = not_received.code;
     return true;
 }
 
@@ -111,7 +118,7 @@ static void replay (const seen_t *seen)
 static void alter (evidence_t *evidence)
 {
     const evidence_t *other = &pick ()->evidence;
-    switch (below (8)) {
+    switch (below (9)) {
     case 0:
         evidence->amount = evidence->amount + 1;
         break;
@@ -133,6 +140,9 @@ static void alter (evidence_t *evidence)
     case 6:
         evidence->receipt.bytes[below (32)] ^= (uint8_t) (1 + below (255));
         break;
+    case 7:
+        strcpy (evidence->to, sim_client_account ((unsigned) below (sim.options.accounts)));
+        break;
     default:
         break; /* as it is, but perhaps to where it does not belong */
     }
@@ -147,6 +157,8 @@ typedef union {
     tim3_release_t release;
     tim3_vault_move_t vault_move;
     tim3_token_transfer_t transfer;
+    tim3_crossing_t crossing;
+    tim3_not_received_t not_received;
 } body_t;
 
 static void fill_lock (body_t *body, const evidence_t *evidence, unsigned asset)
@@ -211,6 +223,24 @@ static void fill_transfer (body_t *body, const evidence_t *evidence, unsigned as
     strcpy (body->transfer.to, sim_client_account ((unsigned) below (sim.options.accounts)));
 }
 
+static void fill_crossing (body_t *body, const evidence_t *evidence, unsigned asset)
+{
+    (void) asset;
+    body->crossing = (tim3_crossing_t){.tx = evidence->tx, .amount = evidence->amount, .receipt = evidence->receipt};
+    strcpy (body->crossing.account, evidence->account);
+    strcpy (body->crossing.to, evidence->to);
+}
+
+static void fill_not_received (body_t *body, const evidence_t *evidence, unsigned asset)
+{
+    (void) asset;
+    body->not_received =
+        (tim3_not_received_t){.tx = evidence->tx, .amount = evidence->amount, .receipt = evidence->receipt};
+    body->not_received.code = evidence->code ? evidence->code : TIM3_ACCOUNT_FROZEN;
+    strcpy (body->not_received.account, evidence->account);
+    strcpy (body->not_received.to, evidence->to);
+}
+
 /*  kind: what the ledger may make of it without a receipt, since a coordinator may ask for that.  */
 static const struct {
     tim3_type_t type;
@@ -222,6 +252,9 @@ static const struct {
     {TIM3_MSG_RESOLVE, TIM3_ROLE_TOKEN_MANAGER, 0, fill_receipt},
     {TIM3_MSG_RESOLVE_REFUSED, TIM3_ROLE_TOKEN_MANAGER, 0, fill_refusal},
     {TIM3_MSG_SETTLE_BURN, TIM3_ROLE_TOKEN_MANAGER, 0, fill_receipt},
+    {TIM3_MSG_RECEIVE, TIM3_ROLE_TOKEN_MANAGER, 0, fill_crossing},
+    {TIM3_MSG_SETTLE_SENT, TIM3_ROLE_TOKEN_MANAGER, 0, fill_crossing},
+    {TIM3_MSG_RETURN_SENT, TIM3_ROLE_TOKEN_MANAGER, 0, fill_not_received},
     {TIM3_MSG_SETTLE, TIM3_ROLE_LOCK_MANAGER, 0, fill_receipt},
     {TIM3_MSG_SETTLE_ALL, TIM3_ROLE_LOCK_MANAGER, 0, fill_settle_all},
     {TIM3_MSG_RELEASE, TIM3_ROLE_LOCK_MANAGER, 0, fill_release},
@@ -238,7 +271,9 @@ static unsigned node_of (tim3_role_t role, unsigned asset)
 {
     if (role == TIM3_ROLE_MOCK_USDA)
         return SIM_USDA;
-    return role == TIM3_ROLE_TOKEN_MANAGER ? sim.assets[asset].token_manager : sim.assets[asset].lock_manager;
+    const sim_asset_t *at = &sim.assets[asset];
+    unsigned shard = (unsigned) below (at->shard_count);
+    return role == TIM3_ROLE_TOKEN_MANAGER ? at->token_managers[shard] : at->lock_managers[shard];
 }
 
 static void choose_sender (const tim3_message_t *message, unsigned asset, char sender[TIM3_ADDRESS_MAX + 1])
@@ -263,17 +298,35 @@ static void tell_model (unsigned asset, unsigned kind, const body_t *body)
     sim_model_expect (&payload);
 }
 
+/*  What has been sent from shard to shard arrives soon; before that it is worth most to say that it is for somebody else.  */
+static bool redirects (const seen_t *seen)
+{
+    return seen->evidence.type == TIM3_MSG_SENT && below (2) == 0;
+}
+
+static void redirect (evidence_t *evidence, unsigned asset, unsigned *choice, unsigned *to)
+{
+    const sim_asset_t *at = &sim.assets[asset];
+    strcpy (evidence->to, sim_client_account ((unsigned) below (sim.options.accounts)));
+    *to = at->token_managers[tim3_account_shard (evidence->to, at->shard_count)];
+    for (*choice = 0; s_forgeries[*choice].type != TIM3_MSG_RECEIVE; ++*choice)
+        continue;
+}
+
 static void forge (const seen_t *seen)
 {
     unsigned choice = (unsigned) below (FORGERIES);
     unsigned asset = below (4) ? seen->asset : (unsigned) below (sim.asset_count);
-    tim3_envelope_t envelope = {.type = s_forgeries[choice].type, .id = 1 + below (1000)};
     unsigned to = node_of (s_forgeries[choice].to, asset);
     evidence_t evidence = seen->evidence;
     tim3_buffer_t buffer = {0};
     body_t body = {0};
 
-    alter (&evidence);
+    if (redirects (seen))
+        redirect (&evidence, asset = seen->asset, &choice, &to);
+    else
+        alter (&evidence);
+    tim3_envelope_t envelope = {.type = s_forgeries[choice].type, .id = 1 + below (1000)};
     s_forgeries[choice].fill (&body, &evidence, asset);
     if (s_forgeries[choice].kind)
         tell_model (asset, s_forgeries[choice].kind, &body);
@@ -290,7 +343,7 @@ void sim_forger_act (void)
 {
     if (s_seen_count == 0)
         return;
-    const seen_t *seen = pick ();
+    const seen_t *seen = below (4) ? pick () : &s_seen[(s_seen_count - 1) % SEEN_MAX];
     if (seen->frame && below (3) == 0)
         replay (seen);
     else

@@ -215,6 +215,7 @@ static void draw_options (sim_options_t *options)
 {
     options->assets = draw (1, SIM_ASSETS_MAX);
     options->coordinators = draw (1, SIM_COORDINATORS_MAX);
+    options->shards = draw (1, SIM_SHARDS_MAX);
     options->merged = draw (0, 2); /* no critical path, all of them, or some */
     options->accounts = draw (2, 12);
     options->operations = draw (40, 180);
@@ -317,6 +318,7 @@ static unsigned add_ledger (const tim3_core_t *core, unsigned number, unsigned s
     process->asset = number;
     process->settings.decimals = asset->decimals;
     process->settings.scale = asset->scale;
+    process->settings.shards = asset->shard_count;
     if (core->role != TIM3_ROLE_COORDINATOR)
         process->settings.evidence_key = keys->evidence_key;
     if (core->role == TIM3_ROLE_LOCK_MANAGER)
@@ -325,13 +327,13 @@ static unsigned add_ledger (const tim3_core_t *core, unsigned number, unsigned s
 }
 
 /*  The collateral token knows every vault's key; the state manager the assets' names.  */
-static void tell_asset (unsigned node, const tim3_asset_t *keys, bool with_key)
+static void tell_asset (unsigned node, const tim3_asset_t *keys, unsigned shards, bool with_key)
 {
     tim3_settings_t *settings = &sim.processes[node].settings;
     tim3_asset_t *entry = &settings->assets[settings->asset_count++];
     strcpy (entry->name, keys->name);
     entry->decimals = keys->decimals;
-    entry->shards = 1;
+    entry->shards = shards;
     if (with_key)
         entry->vault_key = keys->vault_key;
 }
@@ -345,13 +347,23 @@ static void host (sim_process_t *process, unsigned node)
     process->hosted[process->hosted_count++] = node;
 }
 
-/*  The ledgers run in the process of the first coordinator.  */
-static void merge (const sim_asset_t *asset)
+/*  The ledgers of each shard run in the process of a coordinator.  */
+static void merge (sim_asset_t *asset)
 {
-    sim_process_t *process = &sim.processes[asset->coordinators[0]];
-    process->options.shared = true;
-    host (process, asset->lock_manager);
-    host (process, asset->token_manager);
+    asset->merged = true;
+    for (unsigned i = 0; i < asset->shard_count; i++) {
+        sim_process_t *process = &sim.processes[asset->coordinators[i]];
+        process->options.shared = true;
+        host (process, asset->lock_managers[i]);
+        host (process, asset->token_managers[i]);
+    }
+}
+
+/*  Tokens that go round between shards can make the total of one go beyond what a number holds, which is then right only modulo 2^128;
+    the audit's worst cases are of plain numbers, so where there are such amounts there is one shard.  */
+static unsigned draw_shards (unsigned number)
+{
+    return sim.options.rich && number == 0 ? 1 : (unsigned) draw (1, sim.options.shards);
 }
 
 static void add_asset (unsigned number)
@@ -362,7 +374,7 @@ static void add_asset (unsigned number)
     tim3_asset_t keys = {.evidence_key = draw_key (), .vault_key = draw_key ()};
     /* nobody should give two assets one key, but then a receipt has to tell them apart all the same */
     if (sim.options.shared_keys && number > 0) {
-        const tim3_settings_t *first = &sim.processes[sim.assets[0].lock_manager].settings;
+        const tim3_settings_t *first = &sim.processes[sim.assets[0].lock_managers[0]].settings;
         keys.evidence_key = first->evidence_key;
         keys.vault_key = first->vault_key;
     }
@@ -372,14 +384,20 @@ static void add_asset (unsigned number)
     asset->scale = tim3_amount_pow10 (18 - asset->decimals);
     strcpy (keys.name, asset->name);
     keys.decimals = asset->decimals;
-    tell_asset (SIM_USDA, &keys, true);
-    tell_asset (SIM_STATE_MANAGER, &keys, false);
-    asset->lock_manager = add_ledger (&tim3_lock_manager_core, number, 0, &keys);
-    asset->token_manager = add_ledger (&tim3_token_manager_core, number, 0, &keys);
+    asset->shard_count = draw_shards (number);
+    tell_asset (SIM_USDA, &keys, asset->shard_count, true);
+    tell_asset (SIM_STATE_MANAGER, &keys, asset->shard_count, false);
+    for (unsigned i = 0; i < asset->shard_count; i++) {
+        asset->lock_managers[i] = add_ledger (&tim3_lock_manager_core, number, i, &keys);
+        asset->token_managers[i] = add_ledger (&tim3_token_manager_core, number, i, &keys);
+    }
+    bool merged = sim.options.merged == 1 || (sim.options.merged == 2 && draw (0, 1) == 0);
     asset->coordinator_count = (unsigned) draw (1, sim.options.coordinators);
+    if (merged && asset->coordinator_count < asset->shard_count)
+        asset->coordinator_count = asset->shard_count;
     for (unsigned i = 0; i < asset->coordinator_count; i++)
         asset->coordinators[i] = add_ledger (&tim3_coordinator_core, number, i, &keys);
-    if (sim.options.merged == 1 || (sim.options.merged == 2 && draw (0, 1) == 0))
+    if (merged)
         merge (asset);
 }
 

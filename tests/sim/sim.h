@@ -16,13 +16,15 @@
 
 #define SIM_ASSETS_MAX 3
 #define SIM_COORDINATORS_MAX 4
-#define SIM_PROCESSES_MAX 24
+#define SIM_SHARDS_MAX 3
+#define SIM_PROCESSES_MAX (3 + SIM_ASSETS_MAX * (2 * SIM_SHARDS_MAX + SIM_COORDINATORS_MAX))
 #define SIM_NODES_MAX (SIM_PROCESSES_MAX + 3)
 
 /*  O (name): what is drawn for a seed, and printed when it fails.  */
 #define SIM_OPTIONS(O)     \
     O (assets)             \
     O (coordinators)       \
+    O (shards)             \
     O (merged)             \
     O (accounts)           \
     O (operations)         \
@@ -110,6 +112,10 @@ typedef struct {
     C (swept_locks)            \
     C (swept_refusals)         \
     C (swept_burns)            \
+    C (crossed)                \
+    C (crossings_returned)     \
+    C (crossings_swept)        \
+    C (crossings_half_way)     \
     C (events_resent)          \
     C (acks_understated)       \
     C (acks_inside_a_run)      \
@@ -204,8 +210,10 @@ typedef struct {
     char name[TIM3_ASSET_MAX + 1];
     unsigned decimals;
     tim3_amount_t scale;
-    unsigned lock_manager;
-    unsigned token_manager;
+    unsigned lock_managers[SIM_SHARDS_MAX];
+    unsigned token_managers[SIM_SHARDS_MAX];
+    unsigned shard_count;
+    bool merged; /* the coordinator of each shard's number runs its ledgers */
     unsigned coordinators[SIM_COORDINATORS_MAX];
     unsigned coordinator_count;
 } sim_asset_t;

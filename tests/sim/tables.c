@@ -54,27 +54,62 @@ static uint64_t count_open (const place_t *place, tim3_table_t deadlines, tim3_t
 
 /*  ---------------------------------------------------------------------------------------- token manager  */
 
+static bool is_own (const place_t *place, const char *account)
+{
+    const tim3_settings_t *settings = &place->process->settings;
+    return tim3_account_shard (account, settings->shards) == settings->shard;
+}
+
+static bool leaves (const place_t *place, const tim3_transaction_t *record)
+{
+    return record->kind == TIM3_TX_KIND_TRANSFER && is_own (place, record->account) && !is_own (place, record->to);
+}
+
+static bool came (const place_t *place, const tim3_transaction_t *record)
+{
+    return record->kind == TIM3_TX_KIND_TRANSFER && !is_own (place, record->account);
+}
+
+/*  What has left and come back is refused, and was counted when it left.  */
+static void add_crossing (const place_t *place, tim3_ledger_t *sums, const tim3_transaction_t *record)
+{
+    bool failed = record->status == TIM3_TX_STATUS_FAILED;
+    if (came (place, record)) {
+        sums->supply += failed ? 0 : record->amount;
+        sums->transfers += !failed;
+    }
+    if (!leaves (place, record) || record->entry == 0)
+        return;
+    sums->sent++;
+    sums->returned += failed;
+    sums->supply -= failed ? 0 : record->amount;
+    AGREE (failed == (record->to_entry > 0), "what came back has no entry, or what did not has one");
+}
+
 static void check_due_burn (const place_t *place, const tim3_transaction_t *record)
 {
     AGREE (count_places (place, TIM3_TABLE_BURN_DUE_LIST, record->due_us, record->tx.bytes, sizeof record->tx) == 1,
-           "a pending burn has not one place in BURN_DUE");
+           "a pending burn or transfer has not one place in BURN_DUE");
 }
 
 static void add_record (const place_t *place, tim3_ledger_t *sums, const tim3_transaction_t *record)
 {
+    add_crossing (place, sums, record);
     if (record->status == TIM3_TX_STATUS_FAILED) {
-        sums->refused++;
+        sums->refused += !came (place, record);
         return;
     }
     if (record->status == TIM3_TX_STATUS_PENDING) {
-        AGREE (record->kind == TIM3_TX_KIND_REDEEM, "something else than a redemption is pending");
+        bool crossing = leaves (place, record);
+        AGREE (record->kind == TIM3_TX_KIND_REDEEM || crossing, "something else than these can be is pending");
         sums->unsettled++;
-        sums->releasing += record->amount;
+        sums->releasing += crossing ? 0 : record->amount;
+        sums->crossing += crossing ? record->amount : 0;
         check_due_burn (place, record);
     }
     sums->mints += record->kind == TIM3_TX_KIND_MINT;
     sums->burns += record->kind == TIM3_TX_KIND_REDEEM;
-    sums->transfers += record->kind == TIM3_TX_KIND_TRANSFER;
+    sums->transfers += record->kind == TIM3_TX_KIND_TRANSFER && !leaves (place, record) && !came (place, record);
     sums->minted += record->kind == TIM3_TX_KIND_MINT ? record->amount : 0;
     sums->burned += record->kind == TIM3_TX_KIND_REDEEM ? record->amount : 0;
 }
@@ -88,8 +123,8 @@ static void check_history (const place_t *place, const tim3_account_t *account)
         tim3_key_t key = tim3_key_id (&tx);
         tim3_transaction_t record;
         AGREE (tim3_store_read (place->store, TIM3_TABLE_RECORD, &key, &record), "a history names no record");
-        bool own = strcmp (record.account, account->account) == 0;
-        AGREE (own || strcmp (record.to, account->account) == 0, "a history has another account's record");
+        bool own = strcmp (record.account, account->account) == 0 && !(leaves (place, &record) && record.to_entry == number);
+        AGREE (own || strcmp (record.account, account->account) == 0 || strcmp (record.to, account->account) == 0, "a history has another account's record");
         AGREE (number == (own ? record.entry : record.to_entry) && balance == (own ? record.balance : record.to_balance),
                "a history does not add up");
         bool in = !own || record.kind == TIM3_TX_KIND_MINT;
@@ -124,9 +159,10 @@ static void check_token_manager (const place_t *place)
     AGREE (check_balances (place) == ledger.supply, "the balances do not add up to the supply");
     AGREE (sums.minted == ledger.minted && sums.burned == ledger.burned,
            "the records do not add up to the totals");
-    AGREE (sums.minted - sums.burned == ledger.supply, "minted less burned is not the supply");
-    AGREE (sums.releasing == ledger.releasing && sums.unsettled == ledger.unsettled,
-           "unsettled burns are miscounted");
+    AGREE (sums.minted - sums.burned + sums.supply == ledger.supply, "what came in less what went out is not the supply");
+    AGREE (sums.releasing == ledger.releasing && sums.crossing == ledger.crossing && sums.unsettled == ledger.unsettled,
+           "unsettled burns and transfers are miscounted");
+    AGREE (sums.sent == ledger.sent && sums.returned == ledger.returned, "transfers between shards are miscounted");
     AGREE (sums.mints == ledger.mints && sums.burns == ledger.burns && sums.transfers == ledger.transfers &&
                sums.refused == ledger.refused,
            "transactions are miscounted");
@@ -187,9 +223,10 @@ static void check_lock_manager (const place_t *place)
         while (next (place, tables[i], &key, &item))
             add_item (place, &sums, tables[i], &item);
     }
-    AGREE (sums.locked == totals.locked && sums.in_flight == totals.in_flight &&
+    AGREE (sums.locked == totals.locked - totals.overdrawn && sums.in_flight == totals.in_flight &&
                sums.releasing == totals.releasing,
            "the items do not add up to the totals");
+    AGREE (totals.locked == 0 || totals.overdrawn == 0, "locked, and overdrawn");
     AGREE (sums.unsettled == totals.unsettled && sums.refused == totals.refused &&
                sums.releases == totals.releases,
            "items are miscounted");

@@ -2,6 +2,8 @@
 #include "watch.h"
 #include "forger.h"
 
+#include <string.h>
+
 static const void *decode (const tim3_envelope_t *envelope, const tim3_shape_t *shape, void *body)
 {
     tim3_arena_t none = {0};
@@ -41,6 +43,9 @@ static void count (const sim_frame_t *frame, const tim3_envelope_t *envelope)
         break;
     case TIM3_MSG_RELEASE:
         sim.counters.swept_burns += role == TIM3_ROLE_TOKEN_MANAGER;
+        break;
+    case TIM3_MSG_RECEIVE:
+        sim.counters.crossings_swept += strncmp (envelope->sender, "token_manager", 13) == 0;
         break;
     default:
         break;

@@ -4,6 +4,7 @@
 #include "runs.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -404,6 +405,18 @@ tim3_mac_t bench_vault (tim3_receipt_kind_t kind, const tim3_id_t *tx, const cha
     tim3_key_secret_t key = secret (2);
     tim3_claim_t claim = {kind, "TIM3", *tx, account, amount, extra};
     return tim3_receipt_make (&key, &claim);
+}
+
+const char *bench_account (unsigned shard, unsigned shards)
+{
+    static char names[4][16];
+    static unsigned next;
+    char *name = names[next++ % 4];
+    unsigned number = 0;
+    do
+        snprintf (name, sizeof names[0], "holder%u", number++);
+    while (tim3_account_shard (name, shards) != shard);
+    return name;
 }
 
 tim3_id_t bench_tx (uint8_t byte)

@@ -90,6 +90,8 @@ tim3_mac_t bench_evidence (tim3_receipt_kind_t kind, const tim3_id_t *tx, const 
                            tim3_amount_t amount, uint64_t extra);
 tim3_mac_t bench_vault (tim3_receipt_kind_t kind, const tim3_id_t *tx, const char *account,
                         tim3_amount_t amount, uint64_t extra);
+/*  An account that belongs to that one of so many shards; valid until the next call but three.  */
+const char *bench_account (unsigned shard, unsigned shards);
 /*  An id that is all that byte.  */
 tim3_id_t bench_tx (uint8_t byte);
 

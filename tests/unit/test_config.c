@@ -206,9 +206,10 @@ START_TEST (test_endpoints)
 {
     static const char *const agents[][2] = {
         {"router.-.0", "7000"},          {"state_manager.-.0", "7001"},    {"mock_usda.USDA.0", "7002"},
-        {"lock_manager.TIM3.0", "7003"}, {"token_manager.TIM3.0", "7004"}, {"coordinator.TIM3.0", "7005"},
-        {"coordinator.TIM3.63", "7068"}, {"lock_manager.TIME.0", "7069"},  {"coordinator.TIME.1", "7072"}};
-    static const char *const nowhere[] = {"coordinator.TIM3.64", "lock_manager.TIM3.1", "lock_manager.X.0",
+        {"lock_manager.TIM3.0", "7003"}, {"token_manager.TIM3.0", "7004"}, {"lock_manager.TIM3.15", "7033"},
+        {"coordinator.TIM3.0", "7035"},  {"coordinator.TIM3.63", "7098"},  {"lock_manager.TIME.0", "7099"},
+        {"coordinator.TIME.1", "7132"}};
+    static const char *const nowhere[] = {"coordinator.TIM3.64", "lock_manager.TIM3.16", "mock_usda.USDA.1", "lock_manager.X.0",
                                           "coordinator.TIM3", "client.-.0"};
     char endpoint[TIM3_ENDPOINT_MAX + 1];
     char expected[64];
@@ -231,6 +232,25 @@ START_TEST (test_endpoints)
     ck_assert (tim3_endpoint_told (config, "/data", "lock_manager.TIM3.0", endpoint));
     ck_assert_str_eq (endpoint, "ipc:///data/run/lock_manager.TIM3.0.sock");
     tim3_config_destroy (&config);
+}
+END_TEST
+
+/*  A merged shard is found where the coordinator of its number is.  */
+START_TEST (test_shards)
+{
+    char endpoint[TIM3_ENDPOINT_MAX + 1];
+    tim3_config_t *config = load ("asset\n    TIM3\n        shards = 2\n        critical_path = merged\n");
+    ck_assert_msg (config != NULL, "%s", s_why);
+    ck_assert (tim3_endpoint_told (config, "/data", "token_manager.TIM3.1", endpoint));
+    ck_assert_str_eq (endpoint, "ipc:///data/run/coordinator.TIM3.1.sock");
+    tim3_config_destroy (&config);
+    config = load ("asset\n    TIM3\n        shards = 3\n");
+    ck_assert_msg (config != NULL, "%s", s_why);
+    tim3_config_destroy (&config);
+    refused ("asset\n    TIM3\n        shards = 3\n        critical_path = merged\n",
+             "asset/TIM3/coordinators: 2 are too few to run 3 shards merged");
+    refused ("asset\n    TIM3\n        shards = 17\n", "asset/TIM3/shards: ");
+    refused ("asset\n    TIM3\n        shards = 0\n", "asset/TIM3/shards: ");
 }
 END_TEST
 
@@ -339,6 +359,7 @@ Suite *suite_config (void)
     tcase_add_test (tests, test_twice);
     tcase_add_test (tests, test_listeners);
     tcase_add_test (tests, test_endpoints);
+    tcase_add_test (tests, test_shards);
     tcase_add_test (tests, test_endpoints_that_stay_here);
     tcase_add_test (tests, test_assets);
     tcase_add_test (tests, test_most_assets);

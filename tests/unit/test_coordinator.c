@@ -324,6 +324,69 @@ START_TEST (test_transfer)
 }
 END_TEST
 
+/*  ----------------------------------------------------------------------------- transfers between shards  */
+
+static char s_sender[16];
+static char s_receiver[16];
+
+static void start_crossing (const char *id)
+{
+    bench_settings.shards = 2;
+    strcpy (s_sender, bench_account (1, 2));
+    strcpy (s_receiver, bench_account (0, 2));
+    tim3_transfer_t ask = wanted (s_sender, s_receiver, 5, id);
+    bench_send (TIM3_MSG_TRANSFER, &ask);
+    passed_on (TIM3_MSG_TOKEN_TRANSFER, "token_manager.TIM3.1");
+    tim3_sent_t sent = {.tx = tim3_tx_id ("TIM3", s_sender, id), .amount = 5, .balance = 1, .supply = 3, .time_us = 77};
+    strcpy (sent.account, s_sender);
+    strcpy (sent.to, s_receiver);
+    sent.receipt = token (6);
+    bench_told (bench_last_id (), TIM3_MSG_SENT, &sent);
+    const tim3_crossing_t *receive = passed_on (TIM3_MSG_RECEIVE, "token_manager.TIM3.0");
+    check_token (&receive->receipt, 6);
+    ck_assert_str_eq (receive->account, s_sender);
+    ck_assert_str_eq (receive->to, s_receiver);
+}
+
+START_TEST (test_transfer_to_another_shard)
+{
+    start_crossing ("r1");
+    tim3_crossing_t received = {.tx = tim3_tx_id ("TIM3", s_sender, "r1"), .amount = 5, .receipt = token (7)};
+    bench_told (bench_last_id (), TIM3_MSG_RECEIVED, &received);
+    const tim3_crossing_t *settle = bench_sent (TIM3_MSG_SETTLE_SENT);
+    ck_assert_str_eq (bench_nth (TIM3_MSG_SETTLE_SENT, 0)->to, "token_manager.TIM3.1");
+    check_token (&settle->receipt, 7);
+    const tim3_transaction_t *answer = bench_sent (TIM3_MSG_TRANSACTION);
+    ck_assert_uint_eq (answer->status, TIM3_TX_STATUS_COMPLETED);
+    ck_assert (answer->balance == 1 && answer->supply == 3 && answer->time_us == 77);
+    ck_assert_uint_eq (bench_metric ("in_flight"), 0);
+}
+END_TEST
+
+/*  Nobody is told that it failed before the sender has his tokens back; and no error on the way ends it.  */
+START_TEST (test_transfer_comes_back)
+{
+    start_crossing ("r1");
+    tim3_id_t tx = tim3_tx_id ("TIM3", s_sender, "r1");
+    tim3_error_t error;
+    tim3_error_fill (&error, TIM3_BAD_RECEIPT, NULL);
+    error.tx = tx;
+    error.request = TIM3_MSG_RECEIVE;
+    bench_told (bench_last_id (), TIM3_MSG_ERROR, &error);
+    ck_assert_uint_eq (bench_count (), 0);
+    tim3_not_received_t refused = {.tx = tx, .amount = 5, .code = TIM3_ACCOUNT_FROZEN, .receipt = token (8)};
+    bench_told (bench_last_id (), TIM3_MSG_NOT_RECEIVED, &refused);
+    const tim3_not_received_t *back = passed_on (TIM3_MSG_RETURN_SENT, "token_manager.TIM3.1");
+    check_token (&back->receipt, 8);
+    ck_assert_uint_eq (back->code, TIM3_ACCOUNT_FROZEN);
+    ck_assert_uint_eq (bench_metric ("in_flight"), 1);
+    tim3_settled_t settled = {.tx = tx};
+    bench_told (bench_last_id (), TIM3_MSG_SETTLED, &settled);
+    ck_assert_uint_eq (((const tim3_error_t *) bench_sent (TIM3_MSG_ERROR))->code, TIM3_ACCOUNT_FROZEN);
+    ck_assert_uint_eq (bench_metric ("in_flight"), 0);
+}
+END_TEST
+
 /*  ----------------------------------------------------------------------------------------------- refusals  */
 
 START_TEST (test_order_of_checks)
@@ -728,6 +791,12 @@ START_TEST (test_look_ups_are_bounded)
 }
 END_TEST
 
+/*  An account of one of two shards.  */
+static const char *account_of (unsigned shard)
+{
+    return bench_account (shard, 2);
+}
+
 /*  Locks under way first, then all that the token ledger has decided.  */
 START_TEST (test_list_transactions)
 {
@@ -746,7 +815,7 @@ START_TEST (test_list_transactions)
     bench_told (bench_at (0)->id, TIM3_MSG_LOCKS, &locks);
     const tim3_transactions_t *page = bench_sent (TIM3_MSG_TRANSACTIONS);
     ck_assert_uint_eq (page->items.count, 1);
-    ck_assert_str_eq (page->cursor, "labcd");
+    ck_assert_str_eq (page->cursor, "laabcd");
     strcpy (ask.cursor, page->cursor);
     bench_send (TIM3_MSG_LIST_TRANSACTIONS, &ask);
     list = passed_on (TIM3_MSG_LIST_LOCKS, "lock_manager.TIM3.0");
@@ -754,8 +823,8 @@ START_TEST (test_list_transactions)
     locks.cursor[0] = '\0';
     bench_told (bench_at (0)->id, TIM3_MSG_LOCKS, &locks);
     page = bench_sent (TIM3_MSG_TRANSACTIONS);
-    ck_assert_str_eq (page->cursor, "t");
-    strcpy (ask.cursor, "t");
+    ck_assert_str_eq (page->cursor, "ta");
+    strcpy (ask.cursor, "ta");
     bench_send (TIM3_MSG_LIST_TRANSACTIONS, &ask);
     const tim3_list_transactions_t *records = passed_on (TIM3_MSG_LIST_RECORDS, "token_manager.TIM3.0");
     ck_assert_str_eq (records->cursor, "");
@@ -765,7 +834,69 @@ START_TEST (test_list_transactions)
     bench_told (bench_at (0)->id, TIM3_MSG_TRANSACTIONS, &answer);
     page = bench_sent (TIM3_MSG_TRANSACTIONS);
     ck_assert_uint_eq (page->items.count, 1);
-    ck_assert_str_eq (page->cursor, "thff");
+    ck_assert_str_eq (page->cursor, "tahff");
+}
+END_TEST
+
+/*  Without an account, the same of each shard; with one, of its shard alone.  */
+START_TEST (test_list_of_all_shards)
+{
+    tim3_list_transactions_t ask = {.status = TIM3_TX_STATUS_COMPLETED};
+    tim3_transactions_t answer = {.cursor = "00"};
+    bench_settings.shards = 2;
+    bench_send (TIM3_MSG_LIST_TRANSACTIONS, &ask);
+    passed_on (TIM3_MSG_LIST_RECORDS, "token_manager.TIM3.0");
+    bench_told (bench_at (0)->id, TIM3_MSG_TRANSACTIONS, &answer);
+    const tim3_transactions_t *page = bench_sent (TIM3_MSG_TRANSACTIONS);
+    ck_assert_str_eq (page->cursor, "ta00");
+    strcpy (ask.cursor, page->cursor);
+    bench_send (TIM3_MSG_LIST_TRANSACTIONS, &ask);
+    const tim3_list_transactions_t *list = passed_on (TIM3_MSG_LIST_RECORDS, "token_manager.TIM3.0");
+    ck_assert_str_eq (list->cursor, "00");
+    answer.cursor[0] = '\0';
+    bench_told (bench_at (0)->id, TIM3_MSG_TRANSACTIONS, &answer);
+    page = bench_sent (TIM3_MSG_TRANSACTIONS);
+    ck_assert_str_eq (page->cursor, "tb");
+    strcpy (ask.cursor, page->cursor);
+    bench_send (TIM3_MSG_LIST_TRANSACTIONS, &ask);
+    passed_on (TIM3_MSG_LIST_RECORDS, "token_manager.TIM3.1");
+    bench_told (bench_at (0)->id, TIM3_MSG_TRANSACTIONS, &answer);
+    page = bench_sent (TIM3_MSG_TRANSACTIONS);
+    ck_assert_str_eq (page->cursor, "");
+    strcpy (ask.cursor, "tc");
+    bench_refused (TIM3_MSG_LIST_TRANSACTIONS, &ask, TIM3_INVALID_FIELD);
+    strcpy (ask.account, account_of (1));
+    strcpy (ask.cursor, "ta");
+    bench_refused (TIM3_MSG_LIST_TRANSACTIONS, &ask, TIM3_INVALID_FIELD);
+    ask.cursor[0] = '\0';
+    bench_send (TIM3_MSG_LIST_TRANSACTIONS, &ask);
+    passed_on (TIM3_MSG_LIST_RECORDS, "token_manager.TIM3.1");
+}
+END_TEST
+
+/*  Whoever knows a tx alone does not say where it is.  */
+START_TEST (test_look_up_in_all_shards)
+{
+    tim3_get_transaction_t ask = {.tx = tx_of ("r1")};
+    bench_settings.shards = 2;
+    tell_unknown (look_up (&ask), TIM3_MSG_GET_RECORD);
+    passed_on (TIM3_MSG_GET_LOCK, "lock_manager.TIM3.0");
+    tell_unknown (bench_at (0)->id, TIM3_MSG_GET_LOCK);
+    passed_on (TIM3_MSG_GET_RECORD, "token_manager.TIM3.1");
+    tell_unknown (bench_at (0)->id, TIM3_MSG_GET_RECORD);
+    passed_on (TIM3_MSG_GET_LOCK, "lock_manager.TIM3.1");
+    tell_unknown (bench_at (0)->id, TIM3_MSG_GET_LOCK);
+    ck_assert_uint_eq (((const tim3_error_t *) bench_sent (TIM3_MSG_ERROR))->code, TIM3_NOT_FOUND);
+}
+END_TEST
+
+START_TEST (test_requests_go_to_the_accounts_shard)
+{
+    tim3_mint_t ask = {.amount = 5, .request_id = "r1"};
+    bench_settings.shards = 2;
+    strcpy (ask.account, account_of (1));
+    bench_send (TIM3_MSG_MINT, &ask);
+    passed_on (TIM3_MSG_LOCK, "lock_manager.TIM3.1");
 }
 END_TEST
 
@@ -795,6 +926,11 @@ Suite *suite_coordinator (void)
     tcase_set_timeout (tcase, 60);
     tcase_add_checked_fixture (tcase, setup, teardown);
     tcase_add_test (tcase, test_mint);
+    tcase_add_test (tcase, test_transfer_to_another_shard);
+    tcase_add_test (tcase, test_transfer_comes_back);
+    tcase_add_test (tcase, test_requests_go_to_the_accounts_shard);
+    tcase_add_test (tcase, test_list_of_all_shards);
+    tcase_add_test (tcase, test_look_up_in_all_shards);
     tcase_add_test (tcase, test_settles_go_with_the_next_lock);
     tcase_add_test (tcase, test_settles_of_a_batch);
     tcase_add_test (tcase, test_mint_with_a_refused_lock);

@@ -163,6 +163,39 @@ START_TEST (test_lock)
 }
 END_TEST
 
+/*  One of several shards: it takes nobody else's accounts, whatever evidence there is, and may release more than was locked in it.  */
+START_TEST (test_shard)
+{
+    const char *own = bench_account (0, 2);
+    const char *other = bench_account (1, 2);
+    bench_settings.shards = 2;
+    tim3_lock_t ask = locking (1, other, 7);
+    bench_refused (TIM3_MSG_LOCK, &ask, TIM3_WRONG_SHARD);
+    tim3_release_t burn = releasing (TIM3_RELEASE_REASON_BURN, 2, other, 7);
+    bench_refused (TIM3_MSG_RELEASE, &burn, TIM3_WRONG_SHARD);
+    ck_assert_uint_eq (bench_events (), 0);
+    settle (3, own, 5);
+    burn = releasing (TIM3_RELEASE_REASON_BURN, 4, own, 12);
+    bench_send (TIM3_MSG_RELEASE, &burn);
+    ck_assert (totals ().locked == 0 && totals ().overdrawn == 7);
+    const tim3_collateral_released_t *event = bench_event (2, TIM3_MSG_COLLATERAL_RELEASED);
+    ck_assert (event->locked == 0 && event->overdrawn == 7);
+    settle (5, own, 9);
+    ck_assert (totals ().locked == 2 && totals ().overdrawn == 0);
+}
+END_TEST
+
+/*  By itself it knows that so much cannot have been burned.  */
+START_TEST (test_alone_nothing_is_overdrawn)
+{
+    settle (1, "alice", 5);
+    tim3_release_t burn = releasing (TIM3_RELEASE_REASON_BURN, 2, "alice", 6);
+    bench_refused (TIM3_MSG_RELEASE, &burn, TIM3_WRONG_STATE);
+    ck_assert_uint_eq (bench_metric ("conflicts"), 1);
+    ck_assert (totals ().locked == 5 && totals ().overdrawn == 0);
+}
+END_TEST
+
 START_TEST (test_everyone_who_waits_is_answered)
 {
     tim3_lock_t ask = locking (1, "alice", 7);
@@ -844,6 +877,8 @@ Suite *suite_lock_manager (void)
     tcase_set_timeout (tcase, 60);
     tcase_add_checked_fixture (tcase, setup, teardown);
     tcase_add_test (tcase, test_lock);
+    tcase_add_test (tcase, test_shard);
+    tcase_add_test (tcase, test_alone_nothing_is_overdrawn);
     tcase_add_test (tcase, test_everyone_who_waits_is_answered);
     tcase_add_test (tcase, test_lock_order_of_checks);
     tcase_add_test (tcase, test_refused_lock);

@@ -211,9 +211,26 @@ START_TEST (test_one_tx_three_ways)
     ck_assert (held ("alice") == 90 && vault (0).total == 10);
     move = unlock_move (1, "alice", 31, TIM3_RELEASE_REASON_BURN);
     bench_refused (TIM3_MSG_VAULT_UNLOCK, &move, TIM3_ID_REUSED);
-    move = lock_move (1, "bob", 60);
+    move = lock_move (1, "alice", 59);
     bench_refused (TIM3_MSG_VAULT_LOCK, &move, TIM3_ID_REUSED);
     ck_assert (held ("alice") == 90 && vault (0).total == 10);
+}
+END_TEST
+
+/*  Accounts of two shards: who makes up a tx can hand it to both, and what the one does must not stand in the way of the other.  */
+START_TEST (test_one_tx_two_accounts)
+{
+    give ("alice", 100, "f1");
+    give ("bob", 100, "f1");
+    tim3_vault_move_t move = lock_move (1, "alice", 60);
+    bench_ask (TIM3_MSG_VAULT_LOCK, &move, TIM3_MSG_VAULT_LOCKED);
+    move = lock_move (1, "bob", 50);
+    bench_ask (TIM3_MSG_VAULT_LOCK, &move, TIM3_MSG_VAULT_LOCKED);
+    move = unlock_move (1, "bob", 50, TIM3_RELEASE_REASON_BURN);
+    bench_twice (TIM3_MSG_VAULT_UNLOCK, &move);
+    move = unlock_move (1, "alice", 60, TIM3_RELEASE_REASON_BURN);
+    bench_twice (TIM3_MSG_VAULT_UNLOCK, &move);
+    ck_assert (held ("alice") == 100 && held ("bob") == 100 && vault (0).total == 0);
 }
 END_TEST
 
@@ -468,6 +485,7 @@ Suite *suite_mock_usda (void)
     tcase_add_test (tcase, test_lock_and_unlock);
     tcase_add_test (tcase, test_one_tx_three_ways);
     tcase_add_test (tcase, test_one_tx_two_vaults);
+    tcase_add_test (tcase, test_one_tx_two_accounts);
     tcase_add_test (tcase, test_two_vaults_in_a_batch);
     tcase_add_test (tcase, test_lock_with_a_reason);
     tcase_add_test (tcase, test_lock_without_funds);

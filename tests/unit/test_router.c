@@ -868,6 +868,45 @@ START_TEST (test_ledgers_are_chosen_by_slot)
 }
 END_TEST
 
+/*  The configuration tells of shards that have not come by yet; nothing is taken to the wrong one.  */
+START_TEST (test_shards_that_are_not_there)
+{
+    unsigned link;
+    char account[16];
+    memset (&s_routes, 0, sizeof s_routes);
+    tim3_routes_shard (&s_routes, "TIM3", 4);
+    tim3_routes_add (&s_routes, "token_manager.TIM3.1", true, 1);
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf (account, sizeof account, "account%u", i);
+        bool there = tim3_account_shard (account, 4) == 1;
+        ck_assert_int_eq (choose ("token_manager.TIM3", account, &link), there ? TIM3_OK : TIM3_NO_ROUTE);
+    }
+    ck_assert_int_eq (choose ("token_manager.TIM3", "", &link), TIM3_INVALID_FIELD);
+    ck_assert_int_eq (choose ("token_manager.TIM3.1", "", &link), TIM3_OK);
+    memset (&s_routes, 0, sizeof s_routes);
+}
+END_TEST
+
+/*  Each shard beside a coordinator of its own: the account's comes first.  */
+START_TEST (test_the_coordinator_beside_the_shard_is_preferred)
+{
+    char account[16];
+    memset (&s_routes, 0, sizeof s_routes);
+    tim3_routes_shard (&s_routes, "TIM3", 2);
+    tim3_routes_add (&s_routes, "coordinator.TIM3.0", true, 1);
+    tim3_routes_add (&s_routes, "coordinator.TIM3.1", true, 2);
+    tim3_routes_add (&s_routes, "coordinator.TIM3.2", true, 3);
+    tim3_routes_add (&s_routes, "lock_manager.TIM3.0", true, 1);
+    tim3_routes_add (&s_routes, "lock_manager.TIM3.1", true, 2);
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf (account, sizeof account, "account%u", i);
+        ck_assert_uint_eq (chosen ("coordinator.TIM3", account), 1 + tim3_account_shard (account, 2));
+    }
+    ck_assert_uint_eq (tim3_routes_takers (&s_routes, 0), 2);
+    memset (&s_routes, 0, sizeof s_routes);
+}
+END_TEST
+
 static TCase *add_case (Suite *suite, const char *name, void (*begin) (void), void (*end) (void))
 {
     TCase *tests = tcase_create (name);
@@ -1073,6 +1112,8 @@ Suite *suite_router (void)
     tcase_add_test (routes, test_the_coordinator_beside_the_ledgers_is_preferred);
     tcase_add_test (routes, test_full_is_told_from_absent);
     tcase_add_test (routes, test_ledgers_are_chosen_by_slot);
+    tcase_add_test (routes, test_shards_that_are_not_there);
+    tcase_add_test (routes, test_the_coordinator_beside_the_shard_is_preferred);
     tcase_add_test (routes, test_in_flight_ends_with_the_answer);
     tcase_add_test (routes, test_in_flight_ends_with_the_taker_or_with_age);
     tcase_add_test (routes, test_in_flight_as_a_model_has_it);

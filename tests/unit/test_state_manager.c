@@ -69,6 +69,7 @@ static void setup (void)
     strcpy (s_settings.name, "state_manager.-.0");
     strcpy (s_settings.asset, "-");
     strcpy (s_settings.assets[0].name, "TIM3");
+    s_settings.assets[0].shards = 1;
     s_settings.asset_count = 1;
     s_settings.heartbeat_us = SECOND;
     s_answer = tim3_alloc (tim3_body_size_max ());
@@ -454,6 +455,58 @@ START_TEST (test_log_that_went_back)
 END_TEST
 
 /*  -------------------------------------------------------------------------------------------- numbers  */
+
+/*  Each shard has numbers and totals of its own; what one has released beyond its locks the other has locked.  */
+START_TEST (test_shards_add_up)
+{
+    tim3_collateral_locked_t lock = {.account = "alice", .amount = 9, .locked = 9};
+    tim3_collateral_released_t release = {.account = "bob", .amount = 4, .reason = TIM3_RELEASE_REASON_BURN};
+    tim3_token_changed_t mint = {.account = "alice", .amount = 9, .balance = 9, .supply = 9};
+    tim3_token_changed_t burn = {.account = "bob", .amount = 1, .balance = 3, .supply = 3};
+    release.overdrawn = 4;
+    append ("lock_manager.TIM3.1", 1, TIM3_MSG_COLLATERAL_RELEASED, &release);
+    deliver_all ();
+    ck_assert (metrics ().locked == 0);
+    append ("lock_manager.TIM3.0", 1, TIM3_MSG_COLLATERAL_LOCKED, &lock);
+    append ("token_manager.TIM3.0", 1, TIM3_MSG_TOKEN_MINTED, &mint);
+    append ("token_manager.TIM3.1", 1, TIM3_MSG_TOKEN_BURNED, &burn);
+    append ("token_manager.TIM3.0", 2, TIM3_MSG_TOKEN_MINTED, &mint);
+    deliver (2, s_count + 1);
+    tim3_asset_metrics_t all = metrics ();
+    ck_assert (all.locked == 5 && all.supply == 12);
+    ck_assert_uint_eq (all.token_seq, 3);
+    ck_assert_uint_eq (all.lock_seq, 2);
+    ck_assert_uint_eq (metric ("events_missing"), 0);
+}
+END_TEST
+
+/*  What is between shards is in no supply, and each end tells its own balance.  */
+START_TEST (test_between_shards)
+{
+    tim3_token_changed_t mint = {.account = "alice", .amount = 9, .balance = 9, .supply = 9};
+    tim3_token_crossed_t sent = {.account = "alice", .other = "bob", .amount = 4, .balance = 5, .supply = 5};
+    tim3_token_crossed_t received = {.account = "bob", .other = "alice", .amount = 4, .balance = 4, .supply = 4};
+    append ("token_manager.TIM3.0", 1, TIM3_MSG_TOKEN_MINTED, &mint);
+    append ("token_manager.TIM3.0", 2, TIM3_MSG_TOKEN_SENT, &sent);
+    deliver_all ();
+    ck_assert (metrics ().supply == 5 && metrics ().balances == 5 && metrics ().transfers == 0);
+    append ("token_manager.TIM3.1", 1, TIM3_MSG_TOKEN_RECEIVED, &received);
+    sent.balance = sent.supply = 1;
+    append ("token_manager.TIM3.0", 3, TIM3_MSG_TOKEN_SENT, &sent);
+    sent.balance = sent.supply = 5;
+    append ("token_manager.TIM3.0", 4, TIM3_MSG_TOKEN_RETURNED, &sent);
+    deliver (3, s_count + 1);
+    tim3_asset_metrics_t all = metrics ();
+    ck_assert (all.supply == 9 && all.balances == 9 && all.volume_transferred == 4);
+    ck_assert_uint_eq (all.transfers, 1);
+    tim3_get_position_t question = {.asset = "TIM3", .account = "alice"};
+    const tim3_position_t *position = ask (TIM3_MSG_GET_POSITION, &question, TIM3_MSG_POSITION);
+    ck_assert (position->sent == 4 && position->balance == 5 && position->received == 0);
+    strcpy (question.account, "bob");
+    position = ask (TIM3_MSG_GET_POSITION, &question, TIM3_MSG_POSITION);
+    ck_assert (position->received == 4 && position->balance == 4);
+}
+END_TEST
 
 START_TEST (test_gaps_and_repeats)
 {
@@ -1055,6 +1108,8 @@ Suite *suite_state_manager (void)
     tcase_add_test (log, test_exactly_once_over_crashes);
     tcase_add_test (log, test_replaced_log);
     tcase_add_test (log, test_log_that_went_back);
+    tcase_add_test (log, test_shards_add_up);
+    tcase_add_test (log, test_between_shards);
     tcase_add_test (log, test_gaps_and_repeats);
     tcase_add_test (log, test_first_number_must_be_one);
     tcase_add_test (log, test_unreadable_body_is_a_gap);

@@ -596,6 +596,16 @@ START_TEST (test_other_agents_store_is_refused)
 }
 END_TEST
 
+START_TEST (test_other_number_of_shards_is_refused)
+{
+    tim3_store_close (&s_store);
+    s_options.shards = 2;
+    refused_with ("a ledger with 0 shards, not 2");
+    s_options.shards = 0;
+    reopen ();
+}
+END_TEST
+
 static void set_schema (uint64_t schema)
 {
     tim3_key_t key = tim3_key_text ("store");
@@ -1032,7 +1042,8 @@ static void add_promises (Suite *suite, SFun begin)
     CASE ("seek", begin, test_seek, test_seek_in_an_empty_table, test_seek_while_deleting, test_longest_key);
     CASE ("records", begin, test_every_table_round_trips);
     CASE ("opening", begin, test_new_store, test_identity_lasts, test_second_opening_is_refused,
-          test_second_process_is_refused, test_use_after_fork_panics, test_other_agents_store_is_refused,
+          test_second_process_is_refused, test_use_after_fork_panics, test_other_number_of_shards_is_refused,
+        test_other_agents_store_is_refused,
           test_copy_is_refused_unless_adopted, test_adopting_is_for_the_same_agent,
           test_path_that_is_no_directory);
     CASE ("kill", begin, test_kill_leaves_the_last_commit, test_kill_at_any_moment);

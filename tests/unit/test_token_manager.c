@@ -180,6 +180,58 @@ START_TEST (test_mint_order_of_checks)
 }
 END_TEST
 
+/*  A shard has an equal share of the cap, and what it has minted and burned counts, wherever the tokens are now.  */
+START_TEST (test_mint_up_to_the_share_of_the_cap)
+{
+    const char *own = bench_account (0, 3);
+    bench_settings.shards = 3;
+    steer (TIM3_CONTROL_CAP, "", 20, "c1");
+    ck_assert (ledger ().cap == 20);
+    mint (1, own, 7);
+    tim3_receipt_t more = locked (2, own, 2);
+    tim3_refusal_t refusal = voided (TIM3_MSG_TOKEN_MINT, &more, TIM3_CAP_EXCEEDED);
+    ck_assert (refusal.available == 1);
+    burn (3, own, 5);
+    mint (4, own, 6);
+    bench_close ();
+    bench_defaults ("token_manager.TIM3.1"); /* has no part of what is left over */
+    bench_settings.shards = 3;
+    bench_settings.shard = 1;
+    bench_open (&tim3_token_manager_core);
+    steer (TIM3_CONTROL_CAP, "", 20, "c1");
+    mint (4, bench_account (1, 3), 6);
+    more = locked (5, bench_account (1, 3), 1);
+    refusal = voided (TIM3_MSG_TOKEN_MINT, &more, TIM3_CAP_EXCEEDED);
+    ck_assert (refusal.available == 0 && refusal.needed == 1);
+}
+END_TEST
+
+/*  Whatever evidence there is, another shard's account is not its own.  */
+START_TEST (test_accounts_of_another_shard)
+{
+    const char *own = bench_account (0, 2);
+    const char *other = bench_account (1, 2);
+    bench_settings.shards = 2;
+    mint (1, own, 5);
+    tim3_receipt_t mint_other = locked (2, other, 5);
+    bench_refused (TIM3_MSG_TOKEN_MINT, &mint_other, TIM3_WRONG_SHARD);
+    bench_refused (TIM3_MSG_RESOLVE, &mint_other, TIM3_WRONG_SHARD);
+    tim3_refusal_t refused = lock_refused (2, other, 5);
+    bench_refused (TIM3_MSG_RESOLVE_REFUSED, &refused, TIM3_WRONG_SHARD);
+    tim3_lock_t burn_other = burning (2, other, 5);
+    bench_refused (TIM3_MSG_TOKEN_BURN, &burn_other, TIM3_WRONG_SHARD);
+    tim3_control_t freeze = control (TIM3_CONTROL_FREEZE, other, 0, "c1");
+    bench_refused (TIM3_MSG_CONTROL, &freeze, TIM3_WRONG_SHARD);
+    tim3_account_only_t look = {""};
+    strcpy (look.account, other);
+    bench_refused (TIM3_MSG_GET_BALANCE, &look, TIM3_WRONG_SHARD);
+    tim3_list_history_t history = {.limit = 1};
+    strcpy (history.account, other);
+    bench_refused (TIM3_MSG_LIST_HISTORY, &history, TIM3_WRONG_SHARD);
+    ck_assert_uint_eq (bench_events (), 1);
+}
+END_TEST
+
 START_TEST (test_mint_up_to_the_cap)
 {
     steer (TIM3_CONTROL_CAP, "", 100, "c1");
@@ -401,6 +453,28 @@ START_TEST (test_transfer)
 }
 END_TEST
 
+/*  An entry that has the same number in both histories is one thing in the one and another in the other.  */
+START_TEST (test_history_of_both_sides)
+{
+    tim3_list_history_t ask = {.account = "alice"};
+    mint (1, "alice", 100);
+    mint (2, "bob", 100);
+    tim3_token_transfer_t move = moving (3, "alice", "bob", 30);
+    bench_ask (TIM3_MSG_TOKEN_TRANSFER, &move, TIM3_MSG_TRANSFERRED);
+    const tim3_history_t *page = bench_ask (TIM3_MSG_LIST_HISTORY, &ask, TIM3_MSG_HISTORY);
+    const tim3_entry_t *entry = page->items.items;
+    ck_assert_uint_eq (page->items.count, 2);
+    ck_assert_uint_eq (entry->kind, TIM3_ENTRY_KIND_SENT);
+    ck_assert (entry->balance == 70);
+    strcpy (ask.account, "bob");
+    page = bench_ask (TIM3_MSG_LIST_HISTORY, &ask, TIM3_MSG_HISTORY);
+    entry = page->items.items;
+    ck_assert_uint_eq (page->items.count, 2);
+    ck_assert_uint_eq (entry->kind, TIM3_ENTRY_KIND_RECEIVED);
+    ck_assert (entry->balance == 130);
+}
+END_TEST
+
 START_TEST (test_transfer_order_of_checks)
 {
     tim3_token_transfer_t ask = moving (1, "", "", 0);
@@ -425,6 +499,245 @@ START_TEST (test_transfer_order_of_checks)
     const tim3_error_t *error = bench_refused (TIM3_MSG_TOKEN_TRANSFER, &ask, TIM3_INSUFFICIENT_FUNDS);
     ck_assert (error->available == 0 && error->needed == 5);
     ck_assert_uint_eq (ledger ().refused, 4);
+}
+END_TEST
+
+/*  ----------------------------------------------------------------------------- transfers between shards
+    This is shard 0 of two; names of the other's accounts are known.  */
+
+static char s_here[16];
+static char s_there[16];
+
+static void split (void)
+{
+    bench_settings.shards = 2;
+    strcpy (s_here, bench_account (0, 2));
+    strcpy (s_there, bench_account (1, 2));
+}
+
+static tim3_mac_t crossing_receipt (tim3_receipt_kind_t kind, uint8_t tx, const char *sender, const char *to,
+                                    tim3_amount_t amount, uint64_t extra)
+{
+    char ends[2 * TIM3_ACCOUNT_MAX + 2];
+    tim3_id_t id = bench_tx (tx);
+    snprintf (ends, sizeof ends, "%s %s", to, sender);
+    return bench_evidence (kind, &id, ends, amount, extra);
+}
+
+static tim3_crossing_t crossing (tim3_receipt_kind_t kind, uint8_t tx, const char *sender, const char *to,
+                                 tim3_amount_t amount)
+{
+    tim3_crossing_t body = {.tx = bench_tx (tx), .amount = amount};
+    strcpy (body.account, sender);
+    strcpy (body.to, to);
+    body.receipt = crossing_receipt (kind, tx, sender, to, amount, 0);
+    return body;
+}
+
+static tim3_not_received_t not_received (uint8_t tx, const char *sender, const char *to, tim3_amount_t amount,
+                                         tim3_result_t code)
+{
+    tim3_not_received_t body = {.tx = bench_tx (tx), .amount = amount, .code = code};
+    strcpy (body.account, sender);
+    strcpy (body.to, to);
+    body.receipt = crossing_receipt (TIM3_RECEIPT_KIND_NOT_RECEIVED, tx, sender, to, amount, code);
+    return body;
+}
+
+static void send_away (uint8_t tx, tim3_amount_t amount)
+{
+    tim3_token_transfer_t ask = moving (tx, s_here, s_there, amount);
+    bench_ask (TIM3_MSG_TOKEN_TRANSFER, &ask, TIM3_MSG_SENT);
+}
+
+START_TEST (test_sent)
+{
+    split ();
+    mint (1, s_here, 100);
+    tim3_token_transfer_t ask = moving (2, s_here, s_there, 30);
+    const tim3_sent_t *sent = bench_twice (TIM3_MSG_TOKEN_TRANSFER, &ask);
+    tim3_mac_t right = crossing_receipt (TIM3_RECEIPT_KIND_SENT, 2, s_here, s_there, 30, 0);
+    ck_assert_mem_eq (sent->receipt.bytes, right.bytes, sizeof right.bytes);
+    ck_assert (sent->balance == 70 && sent->supply == 70);
+    ck_assert (balance (s_here) == 70 && ledger ().supply == 70 && ledger ().crossing == 30);
+    ck_assert_uint_eq (ledger ().unsettled, 1);
+    ck_assert_uint_eq (ledger ().transfers, 0);
+    ck_assert_uint_eq (record (2).status, TIM3_TX_STATUS_PENDING);
+    const tim3_token_crossed_t *event = bench_event (2, TIM3_MSG_TOKEN_SENT);
+    ck_assert_str_eq (event->other, s_there);
+    ck_assert (event->balance == 70 && event->supply == 70);
+    /* the sweep pushes it, and its answer ends it */
+    bench_pass (bench_settings.sweep_after_us);
+    const tim3_crossing_t *push = bench_sent (TIM3_MSG_RECEIVE);
+    ck_assert_str_eq (bench_nth (TIM3_MSG_RECEIVE, 0)->to, "token_manager.TIM3.1");
+    ck_assert_mem_eq (push->receipt.bytes, right.bytes, sizeof right.bytes);
+    tim3_crossing_t arrived = crossing (TIM3_RECEIPT_KIND_RECEIVED, 2, s_here, s_there, 30);
+    bench_told (bench_last_id (), TIM3_MSG_RECEIVED, &arrived);
+    ck_assert_uint_eq (record (2).status, TIM3_TX_STATUS_COMPLETED);
+    ck_assert (ledger ().crossing == 0 && ledger ().supply == 70 && ledger ().sent == 1);
+    ck_assert_uint_eq (bench_unfinished (TIM3_TABLE_BURN_DUE, TIM3_TABLE_BURN_DUE_LIST), 0);
+    bench_twice (TIM3_MSG_SETTLE_SENT, &arrived);
+    bench_ask (TIM3_MSG_TOKEN_TRANSFER, &ask, TIM3_MSG_TRANSFERRED);
+    /* what has arrived never comes back */
+    tim3_not_received_t late = not_received (2, s_here, s_there, 30, TIM3_ACCOUNT_FROZEN);
+    bench_refused (TIM3_MSG_RETURN_SENT, &late, TIM3_WRONG_STATE);
+    ck_assert (balance (s_here) == 70);
+    ck_assert_uint_eq (bench_events (), 2);
+}
+END_TEST
+
+START_TEST (test_sent_comes_back)
+{
+    split ();
+    mint (1, s_here, 100);
+    send_away (2, 30);
+    send_away (3, 5);
+    tim3_not_received_t refused = not_received (2, s_here, s_there, 30, TIM3_ACCOUNT_FROZEN);
+    bench_twice (TIM3_MSG_RETURN_SENT, &refused);
+    ck_assert (balance (s_here) == 95 && ledger ().supply == 95 && ledger ().crossing == 5);
+    ck_assert (ledger ().returned == 1 && ledger ().refused == 1 && ledger ().unsettled == 1);
+    ck_assert_uint_eq (record (2).status, TIM3_TX_STATUS_FAILED);
+    tim3_token_transfer_t again = moving (2, s_here, s_there, 30);
+    bench_refused (TIM3_MSG_TOKEN_TRANSFER, &again, TIM3_ACCOUNT_FROZEN);
+    tim3_crossing_t late = crossing (TIM3_RECEIPT_KIND_RECEIVED, 2, s_here, s_there, 30);
+    bench_refused (TIM3_MSG_SETTLE_SENT, &late, TIM3_WRONG_STATE);
+    const tim3_token_crossed_t *event = bench_event (4, TIM3_MSG_TOKEN_RETURNED);
+    ck_assert (event->balance == 95 && event->supply == 95 && event->amount == 30);
+    ck_assert (((const tim3_transaction_failed_t *) bench_event (5, TIM3_MSG_TRANSACTION_FAILED))->code ==
+               TIM3_ACCOUNT_FROZEN);
+    /* a history page by page, in which the one record stands twice */
+    static const unsigned kinds[] = {TIM3_ENTRY_KIND_RETURNED, TIM3_ENTRY_KIND_SENT, TIM3_ENTRY_KIND_SENT,
+                                     TIM3_ENTRY_KIND_MINT};
+    static const unsigned balances[] = {95, 65, 70, 100};
+    tim3_list_history_t ask = {.limit = 1};
+    strcpy (ask.account, s_here);
+    for (unsigned i = 0; i < 4; i++) {
+        const tim3_history_t *page = bench_ask (TIM3_MSG_LIST_HISTORY, &ask, TIM3_MSG_HISTORY);
+        const tim3_entry_t *entry = page->items.items;
+        ck_assert_uint_eq (page->items.count, 1);
+        ck_assert_uint_eq (entry->kind, kinds[i]);
+        ck_assert_uint_eq (entry->number, 4 - i);
+        ck_assert (entry->balance == balances[i]);
+        strcpy (ask.cursor, page->cursor);
+    }
+    tim3_list_transactions_t list = {.limit = 100};
+    strcpy (list.account, s_here);
+    const tim3_transactions_t *records = bench_ask (TIM3_MSG_LIST_RECORDS, &list, TIM3_MSG_TRANSACTIONS);
+    ck_assert_uint_eq (records->items.count, 3);
+    strcpy (list.cursor, records->cursor);
+    records = bench_ask (TIM3_MSG_LIST_RECORDS, &list, TIM3_MSG_TRANSACTIONS);
+    ck_assert_uint_eq (records->items.count, 0);
+}
+END_TEST
+
+START_TEST (test_receive)
+{
+    split ();
+    tim3_crossing_t ask = crossing (TIM3_RECEIPT_KIND_SENT, 2, s_there, s_here, 30);
+    bench_twice (TIM3_MSG_RECEIVE, &ask);
+    const tim3_crossing_t *arrived = bench_ask (TIM3_MSG_RECEIVE, &ask, TIM3_MSG_RECEIVED);
+    tim3_mac_t right = crossing_receipt (TIM3_RECEIPT_KIND_RECEIVED, 2, s_there, s_here, 30, 0);
+    ck_assert_mem_eq (arrived->receipt.bytes, right.bytes, sizeof right.bytes);
+    ck_assert (balance (s_here) == 30 && ledger ().supply == 30 && ledger ().transfers == 1);
+    ck_assert_uint_eq (bench_events (), 1);
+    const tim3_token_crossed_t *event = bench_event (1, TIM3_MSG_TOKEN_RECEIVED);
+    ck_assert_str_eq (event->account, s_here);
+    ck_assert_str_eq (event->other, s_there);
+    /* it is not for others to say whether it has arrived, and nothing of it is this shard's to give back */
+    tim3_not_received_t back = not_received (2, s_there, s_here, 30, TIM3_ACCOUNT_FROZEN);
+    bench_refused (TIM3_MSG_RETURN_SENT, &back, TIM3_WRONG_STATE);
+    /* what has come is as good as any */
+    burn (3, s_here, 30);
+    ck_assert (ledger ().supply == 0 && ledger ().burned == 30 && ledger ().minted == 0);
+}
+END_TEST
+
+/*  Every field of a sent receipt counts.  */
+START_TEST (test_receive_only_what_was_sent)
+{
+    split ();
+    char other[16];
+    unsigned number = 100;
+    do
+        snprintf (other, sizeof other, "other%u", number++);
+    while (tim3_account_shard (other, 2) != 0);
+    const tim3_crossing_t good = crossing (TIM3_RECEIPT_KIND_SENT, 2, s_there, s_here, 30);
+    tim3_crossing_t bad = good;
+    strcpy (bad.to, other);
+    bench_refused (TIM3_MSG_RECEIVE, &bad, TIM3_BAD_RECEIPT);
+    bad = good;
+    strcat (bad.account, "x");
+    while (tim3_account_shard (bad.account, 2) == 0)
+        strcat (bad.account, "x");
+    bench_refused (TIM3_MSG_RECEIVE, &bad, TIM3_BAD_RECEIPT);
+    bad = good;
+    bad.amount = 31;
+    bench_refused (TIM3_MSG_RECEIVE, &bad, TIM3_BAD_RECEIPT);
+    bad = good;
+    bad.tx = bench_tx (3);
+    bench_refused (TIM3_MSG_RECEIVE, &bad, TIM3_BAD_RECEIPT);
+    bad = crossing (TIM3_RECEIPT_KIND_RECEIVED, 2, s_there, s_here, 30);
+    bench_refused (TIM3_MSG_RECEIVE, &bad, TIM3_BAD_RECEIPT);
+    bad = crossing (TIM3_RECEIPT_KIND_SENT, 2, s_here, s_there, 30);
+    bench_refused (TIM3_MSG_RECEIVE, &bad, TIM3_WRONG_SHARD);
+    bad = crossing (TIM3_RECEIPT_KIND_SENT, 2, other, s_here, 30);
+    bench_refused (TIM3_MSG_RECEIVE, &bad, TIM3_WRONG_SHARD);
+    ck_assert_uint_eq (bench_events (), 0);
+    /* and so does the code of a refusal */
+    mint (4, s_here, 9);
+    send_away (5, 9);
+    tim3_not_received_t refused = not_received (5, s_here, s_there, 9, TIM3_ACCOUNT_FROZEN);
+    refused.code = TIM3_ASSET_PAUSED;
+    bench_refused (TIM3_MSG_RETURN_SENT, &refused, TIM3_BAD_RECEIPT);
+    ck_assert (balance (s_here) == 0);
+}
+END_TEST
+
+/*  A refusal is for ever, and so is what has the tx already.  */
+START_TEST (test_not_received)
+{
+    split ();
+    steer (TIM3_CONTROL_FREEZE, s_here, 0, "c1");
+    tim3_crossing_t ask = crossing (TIM3_RECEIPT_KIND_SENT, 2, s_there, s_here, 30);
+    const tim3_not_received_t *answer = bench_ask (TIM3_MSG_RECEIVE, &ask, TIM3_MSG_NOT_RECEIVED);
+    ck_assert_uint_eq (answer->code, TIM3_ACCOUNT_FROZEN);
+    steer (TIM3_CONTROL_UNFREEZE, s_here, 0, "c2");
+    answer = bench_twice (TIM3_MSG_RECEIVE, &ask);
+    tim3_not_received_t right = not_received (2, s_there, s_here, 30, TIM3_ACCOUNT_FROZEN);
+    ck_assert_mem_eq (answer->receipt.bytes, right.receipt.bytes, sizeof right.receipt.bytes);
+    ck_assert (balance (s_here) == 0 && ledger ().refused == 0);
+    mint (3, s_here, 5);
+    ask = crossing (TIM3_RECEIPT_KIND_SENT, 3, s_there, s_here, 5);
+    answer = bench_ask (TIM3_MSG_RECEIVE, &ask, TIM3_MSG_NOT_RECEIVED);
+    ck_assert_uint_eq (answer->code, TIM3_ID_REUSED);
+    steer (TIM3_CONTROL_PAUSE, "", 0, "c3");
+    ask = crossing (TIM3_RECEIPT_KIND_SENT, 4, s_there, s_here, 5);
+    answer = bench_ask (TIM3_MSG_RECEIVE, &ask, TIM3_MSG_NOT_RECEIVED);
+    ck_assert_uint_eq (answer->code, TIM3_ASSET_PAUSED);
+    ck_assert (balance (s_here) == 5);
+}
+END_TEST
+
+static void receive_batch (void)
+{
+    tim3_crossing_t ask = crossing (TIM3_RECEIPT_KIND_SENT, 9, s_there, s_here, 30);
+    bench_take ("asker", TIM3_MSG_RECEIVE, &ask);
+}
+
+static void return_batch (void)
+{
+    tim3_not_received_t refused = not_received (2, s_here, s_there, 30, TIM3_ACCOUNT_FROZEN);
+    bench_take ("asker", TIM3_MSG_RETURN_SENT, &refused);
+}
+
+START_TEST (test_store_full_between_shards)
+{
+    split ();
+    mint (1, s_here, 100);
+    send_away (2, 30);
+    ck_assert_uint_gt (bench_fill_up (receive_batch), 3);
+    ck_assert_uint_gt (bench_fill_up (return_batch), 3);
+    ck_assert (balance (s_here) == 130 && ledger ().supply == 130);
 }
 END_TEST
 
@@ -782,6 +1095,8 @@ Suite *suite_token_manager (void)
     tcase_add_test (tcase, test_mint);
     tcase_add_test (tcase, test_mint_order_of_checks);
     tcase_add_test (tcase, test_mint_up_to_the_cap);
+    tcase_add_test (tcase, test_mint_up_to_the_share_of_the_cap);
+    tcase_add_test (tcase, test_accounts_of_another_shard);
     tcase_add_test (tcase, test_mint_overflow);
     tcase_add_test (tcase, test_mint_of_a_taken_tx);
     tcase_add_test (tcase, test_void_then_mint);
@@ -792,7 +1107,14 @@ Suite *suite_token_manager (void)
     tcase_add_test (tcase, test_burn_order_of_checks);
     tcase_add_test (tcase, test_settle_burn_refuses);
     tcase_add_test (tcase, test_transfer);
+    tcase_add_test (tcase, test_history_of_both_sides);
     tcase_add_test (tcase, test_transfer_order_of_checks);
+    tcase_add_test (tcase, test_sent);
+    tcase_add_test (tcase, test_sent_comes_back);
+    tcase_add_test (tcase, test_receive);
+    tcase_add_test (tcase, test_receive_only_what_was_sent);
+    tcase_add_test (tcase, test_not_received);
+    tcase_add_test (tcase, test_store_full_between_shards);
     tcase_add_test (tcase, test_controls);
     tcase_add_test (tcase, test_controls_refuse);
     tcase_add_test (tcase, test_first_cap_is_the_setting);
