@@ -201,19 +201,33 @@ static unsigned exponent_of (tim3_amount_t collateral, tim3_amount_t amount)
     return exponent;
 }
 
-/*  The scale is configured, not stored: it is the power of ten by which most moves differ from their
-    locks.  */
-static void derive_scale (across_t *self)
+/*  Counts by which power of ten the moves of one table's items differ from them.  */
+static void count_scales (const across_t *self, const tim3_fsck_store_t *locks, tim3_table_t table, unsigned op,
+                          uint64_t counts[EXPONENTS + 1])
 {
-    uint64_t counts[EXPONENTS + 1] = {0};
-    unsigned best = EXPONENTS;
-    tim3_fsck_place_t at = {self->locks, TIM3_TABLE_LOCK, tim3_key_empty ()};
+    tim3_fsck_place_t at = {locks, table, tim3_key_empty ()};
     tim3_collateral_record_t record;
     tim3_lock_item_t item;
     while (tim3_fsck_next (self->fsck, &at, &item)) {
         item.tx = tim3_key_read_id (&at.key, 0);
-        if (read_move (self, TIM3_COLLATERAL_OP_LOCK, &item, &record))
+        if (read_move (self, op, &item, &record))
             counts[exponent_of (record.amount, item.amount)]++;
+    }
+}
+
+/*  The scale is configured, not stored: it is the power of ten by which most moves differ from their
+    locks and releases, in all shards, for one of them may have none.  */
+static void derive_scale (across_t *self)
+{
+    uint64_t counts[EXPONENTS + 1] = {0};
+    unsigned best = EXPONENTS;
+    int shards = (int) tim3_fsck_shards (self->locks);
+    for (int shard = 0; shard < shards; shard++) {
+        const tim3_fsck_store_t *locks = tim3_fsck_store (self->fsck, TIM3_ROLE_LOCK_MANAGER, self->asset, shard);
+        if (!locks)
+            continue;
+        count_scales (self, locks, TIM3_TABLE_LOCK, TIM3_COLLATERAL_OP_LOCK, counts);
+        count_scales (self, locks, TIM3_TABLE_RELEASE, TIM3_COLLATERAL_OP_UNLOCK_BURN, counts);
     }
     counts[EXPONENTS] = 0;
     for (unsigned i = 0; i < EXPONENTS; i++)

@@ -186,5 +186,5 @@ unsigned tim3_account_slot (const char *account)
 
 unsigned tim3_account_shard (const char *account, unsigned shards)
 {
-    return tim3_account_slot (account) * shards / TIM3_SLOTS;
+    return shards == 1 ? 0 : tim3_account_slot (account) * shards / TIM3_SLOTS;
 }

@@ -14,7 +14,7 @@ import time
 import harness
 from harness import Cluster, home_of, needs
 from load import Load
-from tim3_wire import amount
+from tim3_wire import amount, number
 
 ACCOUNTS = [f"holder{i}" for i in range(24)]
 
@@ -107,6 +107,24 @@ def test_transfers_between_shards():
         looked = cluster.ctl_json("tx", done["tx"])
         assert looked["status"] == "completed" and looked["account"] == here[0]
         cluster.audit()
+        assert cluster.ctl_json("audit")["agrees"]
+
+
+def test_a_shard_that_only_releases():
+    """Whose collateral is all locked in the other; every check must cope with what it lacks."""
+    with sharded(2) as cluster:
+        here, there = ("holder17", "holder0")
+        for account in (here, there):
+            cluster.ctl("usda", "mint", account, "10")
+        cluster.ctl("mint", here, "5")
+        cluster.ctl("transfer", here, there, "3")
+        cluster.ctl("redeem", there, "2")
+        client = cluster.client()
+        totals = [client.ask(f"lock_manager.TIM3.{shard}", "GetLockTotals", {}) for shard in (0, 1)]
+        assert sorted(number(one["overdrawn"]) for one in totals) == [0, 2 * 10**6], totals
+        cluster.audit()
+        cluster.ctl("transfer", there, here, "1")
+        cluster.ctl("redeem", here, "3")
         assert cluster.ctl_json("audit")["agrees"]
 
 
