@@ -29,6 +29,9 @@ tim3_mac_t tim3_receipt_make (const tim3_key_secret_t *key, const tim3_claim_t *
     uint8_t text[256];
     uint8_t *at = text;
     tim3_mac_t mac;
+    _Static_assert(sizeof text >= sizeof key->bytes + 1 + (1 + TIM3_ASSET_MAX) + sizeof claim->tx.bytes +
+                                      (1 + 2 * TIM3_ACCOUNT_MAX + 1) + 16 + 8,
+                   "the longest claim is that of a transfer between shards, which names two accounts");
 
     memcpy (at, key->bytes, sizeof key->bytes);
     at += sizeof key->bytes;
