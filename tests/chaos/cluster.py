@@ -22,8 +22,9 @@ from tim3_wire import NoAnswer, Refused
 
 SHARDS_MOST = 4
 ROLES = ("router", "coordinator", "lock_manager", "token_manager", "state_manager", "mock_usda")
+# of ports, as common/agent/endpoint.h has them: coordinators come behind the ledgers of 16 shards
 PLACES = {"router.-.0": 0, "state_manager.-.0": 1, "mock_usda.USDA.0": 2, "lock_manager.TIM3.0": 3,
-          "token_manager.TIM3.0": 4, **{f"coordinator.TIM3.{i}": 5 + i for i in range(SHARDS_MOST)}}
+          "token_manager.TIM3.0": 4, **{f"coordinator.TIM3.{i}": 3 + 2 * 16 + i for i in range(SHARDS_MOST)}}
 LEDGERS = ("mock_usda.USDA.0", "lock_manager.TIM3.0", "token_manager.TIM3.0")
 # As agents/sweep_after_ms and its like, but so that a slow machine does not void every mint.
 TIMES = dict(heartbeat_ms=200, sweep_after_ms=2000, sweep_most_ms=8000, retry_ms=200)
