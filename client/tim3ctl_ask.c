@@ -388,7 +388,7 @@ static bool walk_one (tim3ctl_t *ctl, const char *route, const char *account, wa
 
 static bool is_sharded (const tim3_address_t *address)
 {
-    return (address->role == TIM3_ROLE_LOCK_MANAGER || address->role == TIM3_ROLE_TOKEN_MANAGER) && address->shard < 0;
+    return tim3_role_is_asset_ledger (address->role) && address->shard < 0;
 }
 
 int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,

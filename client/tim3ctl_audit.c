@@ -389,7 +389,7 @@ static bool registered_assets (tim3ctl_t *ctl, asset_audit_t *audits, unsigned *
     if (!agents)
         return false;
     for (unsigned i = 0; i < agent_count; i++)
-        if (agents[i].role == TIM3_ROLE_TOKEN_MANAGER || agents[i].role == TIM3_ROLE_LOCK_MANAGER)
+        if (tim3_role_is_asset_ledger (agents[i].role))
             add_asset (audits, count, agents[i].asset);
     free (agents);
     if (*count > 0)

@@ -26,11 +26,6 @@
 
 /*  --------------------------------------------------------------------------------------------- opening  */
 
-static bool is_ledger (const tim3_fsck_store_t *store)
-{
-    return store->address.role == TIM3_ROLE_LOCK_MANAGER || store->address.role == TIM3_ROLE_TOKEN_MANAGER;
-}
-
 /*  A store of a merged critical path is looked at as that of each of its ledgers.  */
 static void part_store (tim3_fsck_t *self, tim3_fsck_store_t *store)
 {
@@ -74,7 +69,7 @@ static bool open_store (tim3_fsck_t *self, const char *name)
     tim3_address_format (store->address.role, store->address.asset, store->address.shard, store->meta.name);
     if (store->meta.shared)
         part_store (self, store);
-    else if (is_ledger (store))
+    else if (tim3_role_is_asset_ledger (store->address.role))
         store->seen = tim3_fsck_map_new (sizeof (uint32_t));
     return true;
 }

@@ -173,7 +173,7 @@ static void derive (state_t *self)
     tim3_address_t source;
     while (tim3_fsck_next_event (self->fsck, &events, &item) && item.offset < self->cursor.next)
         if (tim3_address_parse (item.source, &source) &&
-            (source.role == TIM3_ROLE_LOCK_MANAGER || source.role == TIM3_ROLE_TOKEN_MANAGER) &&
+            tim3_role_is_asset_ledger (source.role) &&
             source.shard >= 0 && source.shard < TIM3_SHARDS_MAX)
             take_item (self, &item, &source);
 }

@@ -410,11 +410,6 @@ static bool add_ledger (replay_t *self, const tim3_config_t *config, tim3_role_t
                                (unsigned) address->shard, why, why_size);
 }
 
-static bool is_ledger (tim3_role_t role)
-{
-    return role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER;
-}
-
 /*  The ledgers of a merged critical path share a store, and are run together.  */
 static int fill_settings (replay_t *self, const char *path, const tim3_address_t *address)
 {
@@ -422,7 +417,7 @@ static int fill_settings (replay_t *self, const char *path, const tim3_address_t
     tim3_config_t *config = tim3_config_load (path, why, sizeof why);
     if (!config)
         return give_up ("%s", why);
-    bool merged = is_ledger (address->role) && tim3_settings_merged (config, address->asset);
+    bool merged = tim3_role_is_asset_ledger (address->role) && tim3_settings_merged (config, address->asset);
     bool good = merged ? add_ledger (self, config, TIM3_ROLE_LOCK_MANAGER, address, why, sizeof why) &&
                              add_ledger (self, config, TIM3_ROLE_TOKEN_MANAGER, address, why, sizeof why)
                        : add_ledger (self, config, address->role, address, why, sizeof why);

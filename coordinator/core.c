@@ -719,7 +719,6 @@ static void ask_for_lock (self_t *self, tim3_env_t *env, ask_t *ask)
     keep_ask (self, ask, send_to_shard (self, env, TIM3_ROLE_LOCK_MANAGER, ask->shard, TIM3_MSG_GET_LOCK, &get));
 }
 
-
 /*  A lock whose mint is not decided yet, as the transaction that it is part of.  */
 static tim3_transaction_t as_transaction (const tim3_lock_item_t *item)
 {

@@ -18,14 +18,9 @@ void tim3_routes_shard (tim3_routes_t *self, const char *asset, unsigned shards)
     self->sharded[self->sharded_count++].shards = shards;
 }
 
-static bool is_sharded (tim3_role_t role)
-{
-    return role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER;
-}
-
 static unsigned configured_shards (const tim3_routes_t *self, const tim3_address_t *address)
 {
-    for (unsigned i = 0; i < self->sharded_count && is_sharded (address->role); i++)
+    for (unsigned i = 0; i < self->sharded_count && tim3_role_is_asset_ledger (address->role); i++)
         if (strcmp (self->sharded[i].asset, address->asset) == 0)
             return self->sharded[i].shards;
     return 1;
@@ -71,7 +66,7 @@ void tim3_routes_add (tim3_routes_t *self, const char *name, bool alive, unsigne
         .link = link,
         .alive = alive,
     };
-    if (is_sharded (address.role))
+    if (tim3_role_is_asset_ledger (address.role))
         mark_beside (self, route);
     group->count++;
     if (group->shards <= (unsigned) address.shard)
@@ -175,7 +170,7 @@ tim3_result_t tim3_routes_choose (const tim3_routes_t *self, const tim3_address_
         return choose_shard (routes, group->count, (unsigned) to->shard, hint, link);
     if (to->role == TIM3_ROLE_COORDINATOR)
         return choose_best (routes, group->count, hint, ledger_shard (self, &routes->address, hint->account), link);
-    if (is_sharded (to->role) && group->shards > 1 && hint->account[0] == '\0')
+    if (tim3_role_is_asset_ledger (to->role) && group->shards > 1 && hint->account[0] == '\0')
         return TIM3_INVALID_FIELD;
     return choose_shard (routes, group->count, tim3_account_shard (hint->account, group->shards), hint, link);
 }

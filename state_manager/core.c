@@ -451,7 +451,7 @@ static void take_source (step_t *step, const char *source)
     strcpy (step->source, source);
     step->known =
         tim3_address_parse (source, &step->address) &&
-        (step->address.role == TIM3_ROLE_LOCK_MANAGER || step->address.role == TIM3_ROLE_TOKEN_MANAGER) &&
+        tim3_role_is_asset_ledger (step->address.role) &&
         step->address.shard >= 0 && step->address.shard < TIM3_SHARDS_MAX;
 }
 

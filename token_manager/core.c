@@ -433,18 +433,14 @@ static verdict_t judge_burn (const tim3_ledger_t *ledger, const holder_t *holder
     return verdict;
 }
 
-static void apply_burn (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, holder_t *holder,
-                        tim3_transaction_t *record)
+/*  Tokens leave the supply, and what becomes of them is told by somebody else: until then the sweep goes after it. Writes all but what
+    the caller has yet to change in the ledger.  */
+static tim3_account_t *take_out (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, holder_t *holder,
+                                 tim3_transaction_t *record)
 {
     tim3_account_t *account = take_account (holder, ledger);
-    tim3_token_changed_t event = {.tx = record->tx, .amount = record->amount};
-
     TIM3_ASSERT (tim3_amount_sub (account->balance, record->amount, &account->balance));
     TIM3_ASSERT (tim3_amount_sub (ledger->supply, record->amount, &ledger->supply));
-    /* releasing never exceeds burned */
-    TIM3_ASSERT (tim3_amount_add (ledger->burned, record->amount, &ledger->burned));
-    TIM3_ASSERT (tim3_amount_add (ledger->releasing, record->amount, &ledger->releasing));
-    ledger->burns++;
     ledger->unsettled++;
     record->status = TIM3_TX_STATUS_PENDING;
     record->balance = account->balance;
@@ -452,6 +448,19 @@ static void apply_burn (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, ho
     set_due (self, env, record);
     add_entry (env, account, &record->tx, &record->entry, &record->previous);
     write_record (env, record);
+    return account;
+}
+
+static void apply_burn (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, holder_t *holder,
+                        tim3_transaction_t *record)
+{
+    tim3_token_changed_t event = {.tx = record->tx, .amount = record->amount};
+
+    take_out (self, env, ledger, holder, record);
+    /* releasing never exceeds burned */
+    TIM3_ASSERT (tim3_amount_add (ledger->burned, record->amount, &ledger->burned));
+    TIM3_ASSERT (tim3_amount_add (ledger->releasing, record->amount, &ledger->releasing));
+    ledger->burns++;
     write_ledger (self, ledger);
     strcpy (event.account, record->account);
     event.balance = record->balance;
@@ -598,18 +607,9 @@ static void emit_crossed (tim3_env_t *env, tim3_type_t type, const tim3_transact
     come to more than there is. It decides nothing, and is kept modulo 2^128, which puts itself right.  */
 static void apply_sent (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, holder_t *holder, tim3_transaction_t *record)
 {
-    tim3_account_t *account = take_account (holder, ledger);
-    TIM3_ASSERT (tim3_amount_sub (account->balance, record->amount, &account->balance));
-    TIM3_ASSERT (tim3_amount_sub (ledger->supply, record->amount, &ledger->supply));
+    tim3_account_t *account = take_out (self, env, ledger, holder, record);
     ledger->crossing += record->amount;
     ledger->sent++;
-    ledger->unsettled++;
-    record->status = TIM3_TX_STATUS_PENDING;
-    record->balance = account->balance;
-    record->supply = ledger->supply;
-    set_due (self, env, record);
-    add_entry (env, account, &record->tx, &record->entry, &record->previous);
-    write_record (env, record);
     write_ledger (self, ledger);
     emit_crossed (env, TIM3_MSG_TOKEN_SENT, record, account, ledger->supply);
 }
@@ -759,8 +759,11 @@ static void end_sent (self_t *self, tim3_env_t *env, tim3_transaction_t *record,
     tim3_env_reply (env, TIM3_MSG_SETTLED, &reply);
 }
 
-static void settle_sent (self_t *self, tim3_env_t *env, const tim3_crossing_t *ask)
+/*  From a coordinator, or as the other shard's answer to a push of the sweep; so is on_return_sent.  */
+static void on_settle_sent (void *state, tim3_env_t *env, const void *body)
 {
+    self_t *self = state;
+    const tim3_crossing_t *ask = body;
     ends_t ends = ends_of (ask->account, ask->to);
     tim3_claim_t arrived = claim (self, TIM3_RECEIPT_KIND_RECEIVED, &ask->tx, ends.text, ask->amount, 0);
     tim3_transaction_t record;
@@ -786,8 +789,10 @@ static void give_back (tim3_env_t *env, tim3_transaction_t *sent, tim3_ledger_t 
     emit_crossed (env, TIM3_MSG_TOKEN_RETURNED, sent, &account, ledger->supply);
 }
 
-static void return_sent (self_t *self, tim3_env_t *env, const tim3_not_received_t *ask)
+static void on_return_sent (void *state, tim3_env_t *env, const void *body)
 {
+    self_t *self = state;
+    const tim3_not_received_t *ask = body;
     ends_t ends = ends_of (ask->account, ask->to);
     tim3_claim_t refused =
         claim (self, TIM3_RECEIPT_KIND_NOT_RECEIVED, &ask->tx, ends.text, ask->amount, ask->code);
@@ -805,17 +810,6 @@ static void return_sent (self_t *self, tim3_env_t *env, const tim3_not_received_
     give_back (env, &record, &ledger);
     write_failure (self, env, &record, &ledger, &verdict);
     end_sent (self, env, &record, &ledger);
-}
-
-/*  From a coordinator, or as the other shard's answers to a push of the sweep.  */
-static void on_settle_sent (void *state, tim3_env_t *env, const void *body)
-{
-    settle_sent (state, env, body);
-}
-
-static void on_return_sent (void *state, tim3_env_t *env, const void *body)
-{
-    return_sent (state, env, body);
 }
 
 /*  -------------------------------------------------------------------------------------------- transfer  */

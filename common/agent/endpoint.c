@@ -29,7 +29,7 @@ static int place_of (const tim3_config_t *config, const char *text)
     tim3_address_t address;
     if (!tim3_address_parse (text, &address) || address.shard < 0)
         return -1;
-    bool ledger = address.role == TIM3_ROLE_LOCK_MANAGER || address.role == TIM3_ROLE_TOKEN_MANAGER;
+    bool ledger = tim3_role_is_asset_ledger (address.role);
     if (address.shard >= (address.role == TIM3_ROLE_COORDINATOR ? COORDINATORS_MAX : ledger ? TIM3_SHARDS_MAX : 1))
         return -1;
     int asset = asset_position (config, address.asset);
@@ -67,8 +67,7 @@ static bool tcp_endpoint (const tim3_config_t *config, const char *first, const 
 static void find_process (const tim3_config_t *config, const char *name, char process[TIM3_ADDRESS_MAX + 1])
 {
     tim3_address_t address;
-    bool ledger = tim3_address_parse (name, &address) &&
-                  (address.role == TIM3_ROLE_LOCK_MANAGER || address.role == TIM3_ROLE_TOKEN_MANAGER);
+    bool ledger = tim3_address_parse (name, &address) && tim3_role_is_asset_ledger (address.role);
     if (ledger && tim3_settings_merged (config, address.asset))
         tim3_address_format (TIM3_ROLE_COORDINATOR, address.asset, address.shard, process);
     else

@@ -103,7 +103,7 @@ static void fill_times (tim3_settings_t *settings, const tim3_config_t *config)
 /*  Each role gets the keys it needs and no others.  */
 static bool fill_keys (tim3_settings_t *settings, const source_t *source, tim3_role_t role)
 {
-    if (role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER)
+    if (tim3_role_is_asset_ledger (role))
         if (!read_key (source, settings->asset, "evidence", &settings->evidence_key))
             return false;
     if (role == TIM3_ROLE_LOCK_MANAGER)
@@ -117,7 +117,7 @@ static bool fill_keys (tim3_settings_t *settings, const source_t *source, tim3_r
 
 static bool check_shard (const tim3_settings_t *settings, const source_t *source, tim3_role_t role)
 {
-    bool ledger = role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER;
+    bool ledger = tim3_role_is_asset_ledger (role);
     if (!ledger || settings->shard < settings->shards)
         return true;
     snprintf (source->why, source->why_size, "--shard %u does not fit: asset/%s/shards is %u", settings->shard,

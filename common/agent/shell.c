@@ -633,8 +633,7 @@ static void fill_hosted (shell_t *self)
 static void refuse_merged (const shell_t *self)
 {
     tim3_role_t role = self->program->core->role;
-    if ((role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER) &&
-        tim3_settings_merged (self->config, self->arguments.asset))
+    if (tim3_role_is_asset_ledger (role) && tim3_settings_merged (self->config, self->arguments.asset))
         tim3_fatal (TIM3_EXIT_PERMANENT, "asset/%s/critical_path is merged: coordinator.%s.%u runs this ledger",
                     self->arguments.asset, self->arguments.asset, self->arguments.shard);
 }
@@ -690,7 +689,7 @@ static bool keeps_ledger (const shell_t *self)
 static bool keeps_shard (const shell_t *self)
 {
     tim3_role_t role = self->program->core->role;
-    return self->hosted_count > 0 || role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER;
+    return self->hosted_count > 0 || tim3_role_is_asset_ledger (role);
 }
 
 static void open_store (shell_t *self)

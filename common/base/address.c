@@ -27,9 +27,14 @@ const char *tim3_role_text (tim3_role_t role)
     return role < TIM3_ROLE_COUNT ? s_texts[role] : "";
 }
 
+bool tim3_role_is_asset_ledger (tim3_role_t role)
+{
+    return role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER;
+}
+
 bool tim3_role_is_ledger (tim3_role_t role)
 {
-    return role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER || role == TIM3_ROLE_MOCK_USDA;
+    return tim3_role_is_asset_ledger (role) || role == TIM3_ROLE_MOCK_USDA;
 }
 
 tim3_role_t tim3_role_parse (const char *name)

@@ -46,6 +46,8 @@ const char *tim3_role_text (tim3_role_t role);
 tim3_role_t tim3_role_parse (const char *name);
 /*  It keeps money, and its peers rely on what it has told them.  */
 bool tim3_role_is_ledger (tim3_role_t role);
+/*  The two of an asset, which may have shards, and share the key of its evidence.  */
+bool tim3_role_is_asset_ledger (tim3_role_t role);
 
 /*  Parses "role", "role.asset" or "role.asset.shard"; what is left out is "" or -1. False when it is none
     of these.  */

@@ -157,8 +157,7 @@ static const tim3_message_t *draw_event (sample_t *self, const char *source)
 {
     const tim3_message_t *message;
     tim3_address_t address;
-    bool fitting = tim3_address_parse (source, &address) && below (self, 4) &&
-                   (address.role == TIM3_ROLE_LOCK_MANAGER || address.role == TIM3_ROLE_TOKEN_MANAGER);
+    bool fitting = tim3_address_parse (source, &address) && below (self, 4) && tim3_role_is_asset_ledger (address.role);
     do
         message = tim3_message (TIM3_MSG_COLLATERAL_LOCKED + below (self, 7));
     while (!message || message->class != TIM3_CLASS_EVENT ||

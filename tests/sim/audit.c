@@ -259,7 +259,7 @@ static void tell_model_of_both (const sim_process_t *process)
 static bool is_ledger (unsigned node)
 {
     tim3_role_t role = sim.processes[node].core->role;
-    return role == TIM3_ROLE_LOCK_MANAGER || role == TIM3_ROLE_TOKEN_MANAGER;
+    return tim3_role_is_asset_ledger (role);
 }
 
 static void follow (unsigned node)
