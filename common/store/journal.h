@@ -1,7 +1,7 @@
 /*  journal.h - records appended one after another to segment files, each durable before the next.
 
     A segment is a file "journal-" and the number of its first record (16 hexadecimal digits), made full of zeros
-    beforehand, so that an append changes nothing but data. Numbers little-endian, records aligned to 8 bytes:
+    beforehand, or of an older segment, so that an append changes nothing but data. Numbers little-endian, records aligned to 8 bytes:
 
         segment   u32 magic, u32 version, u64 number of the first record, u64 checksum of the record before it,
                   u64 salt, u64 checksum of these
@@ -9,7 +9,7 @@
 
     A checksum is XXH3-64 over what stands before it and the payload, seeded with the segment's salt. Each record names
     the one before it by number and checksum, so that one of another time or store cannot pass for the next. The salt
-    is random, so that nobody can send bytes that look like a record.
+    is random, so that nobody can send bytes that look like a record, and that of an earlier use of the file is none.
 
     Promise: when tim3_journal_append returns 0, the record and all before it survive kill -9 and power loss. What was
     being appended at a crash is there in full or not at all. A record that is damaged, while there are later ones,
@@ -67,7 +67,8 @@ void tim3_journal_prepare (tim3_journal_t *self, tim3_journal_rest_fn *rest, voi
 /*  True once after a segment was begun and the file of the next one is not there.  */
 bool tim3_journal_wants_next (tim3_journal_t *self);
 
-/*  Deletes segments that hold nothing but records up to a number.  */
+/*  Deletes segments that hold nothing but records up to a number, or keeps one for the file of a later segment. Called by the thread
+    that prepares.  */
 void tim3_journal_trim (tim3_journal_t *self, uint64_t number);
 /*  Deletes all of them; for a journal that nobody has open.  */
 bool tim3_journal_clear (int directory);

@@ -45,7 +45,7 @@ static tim3_store_t *open_tiers (tim3_store_t *lmdb, const tim3_store_options_t 
 
 static bool clear_journal (int directory)
 {
-    tim3_undo_trim (directory, UINT64_MAX);
+    tim3_undo_clear (directory);
     return tim3_journal_clear (directory);
 }
 

@@ -1002,7 +1002,7 @@ static bool say_that_it_should (tiers_t *self, char *why, size_t why_size)
 static bool begin_journal (tiers_t *self, char *why, size_t why_size)
 {
     uint64_t *before = &self->checkpoint.checksum;
-    tim3_undo_trim (self->options.directory, UINT64_MAX);
+    tim3_undo_clear (self->options.directory);
     if (!tim3_journal_clear (self->options.directory))
         return refuse_why (why, why_size, "its old files cannot be deleted");
     if (getrandom (before, sizeof *before, 0) != (ssize_t) sizeof *before)

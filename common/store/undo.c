@@ -1,7 +1,8 @@
 /*  undo.c - what a checkpoint wrote over. See undo.h.
 
-    A file is a head, then rows as the journal has effects. The head is written last, so that a file without one
-    is one that was never finished.
+    A file is a head, then rows as the journal has effects. It has its name when both last: undo.made is one that was never
+    finished. undo.spare is one that nobody needs any more, to be written over, as with the segments of the journal; so a
+    file may be longer than what its head tells of.
 */
 #include "store/undo.h"
 #include "store/files.h"
@@ -22,6 +23,7 @@
 #define VERSION 1
 #define PREFIX "undo-"
 #define MADE "undo.made"
+#define SPARE "undo.spare"
 #define FLUSH_BYTES (512 * 1024)
 
 typedef struct {
@@ -67,7 +69,8 @@ static void file_name (uint64_t before, char name[40])
 
 tim3_undo_t *tim3_undo_begin (int directory, const tim3_checkpoint_t *before)
 {
-    int file = openat (directory, MADE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    renameat (directory, SPARE, directory, MADE); /* if there is one */
+    int file = openat (directory, MADE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (file < 0)
         return NULL;
     tim3_undo_t *self = tim3_alloc (sizeof *self);
@@ -142,7 +145,7 @@ bool tim3_undo_finish (tim3_undo_t **self, const tim3_checkpoint_t *after, uint6
 /*  ---------------------------------------------------------------------------------------------- reading  */
 
 /*  The descriptor of a file whose head is good, or -1.  */
-static int open_file (int directory, const char *name, head_t *head)
+static int open_file (int directory, const char *name, head_t *head, uint64_t *bytes)
 {
     struct stat stat;
     int file = openat (directory, name, O_RDONLY | O_CLOEXEC);
@@ -151,17 +154,17 @@ static int open_file (int directory, const char *name, head_t *head)
     bool good = pread (file, head, sizeof *head, 0) == (ssize_t) sizeof *head && head->magic == MAGIC &&
                 head->version == VERSION &&
                 head->checksum == XXH3_64bits (head, offsetof (head_t, checksum)) &&
-                fstat (file, &stat) == 0 && (uint64_t) stat.st_size == head->size + sizeof *head;
+                fstat (file, &stat) == 0 && (uint64_t) stat.st_size - sizeof *head >= head->size;
+    *bytes = good ? (uint64_t) stat.st_size : 0;
     if (good)
         return file;
     close (file);
     return -1;
 }
 
-static tim3_undo_entry_t entry_of (const head_t *head)
+static tim3_undo_entry_t entry_of (const head_t *head, uint64_t bytes)
 {
-    return (tim3_undo_entry_t){get_numbers (head->before), get_numbers (head->after), head->time_us,
-                               head->size + sizeof *head};
+    return (tim3_undo_entry_t){get_numbers (head->before), get_numbers (head->after), head->time_us, bytes};
 }
 
 /*  All files whose heads are good, in no order: each is looked at once, for there may be many.  */
@@ -171,16 +174,17 @@ static tim3_undo_entry_t *read_heads (int directory, size_t *count)
     DIR *listing = copy >= 0 ? fdopendir (copy) : NULL;
     tim3_buffer_t found = {0};
     struct dirent *file;
+    uint64_t bytes;
     head_t head;
 
     while (listing && (file = readdir (listing))) {
         int descriptor = -1;
         if (strncmp (file->d_name, PREFIX, strlen (PREFIX)) == 0)
-            descriptor = open_file (directory, file->d_name, &head);
+            descriptor = open_file (directory, file->d_name, &head, &bytes);
         if (descriptor < 0)
             continue;
         close (descriptor);
-        tim3_undo_entry_t entry = entry_of (&head);
+        tim3_undo_entry_t entry = entry_of (&head, bytes);
         tim3_buffer_append (&found, &entry, sizeof entry);
     }
     if (listing)
@@ -219,13 +223,14 @@ tim3_undo_entry_t *tim3_undo_list (int directory, const tim3_checkpoint_t *newes
 bool tim3_undo_find (int directory, const tim3_checkpoint_t *checkpoint, tim3_undo_entry_t *entry)
 {
     char name[40];
+    uint64_t bytes;
     head_t head;
     file_name (checkpoint->number, name);
-    int file = open_file (directory, name, &head);
+    int file = open_file (directory, name, &head, &bytes);
     if (file < 0)
         return false;
     close (file);
-    *entry = entry_of (&head);
+    *entry = entry_of (&head, bytes);
     /* one that leads further was made by a later attempt, and holds all that the first one did */
     return entry->before.number == checkpoint->number && entry->before.checksum == checkpoint->checksum &&
            entry->after.number >= checkpoint->towards;
@@ -243,12 +248,13 @@ static uint8_t *load_rows (int file, const head_t *head)
 bool tim3_undo_read (int directory, const tim3_undo_entry_t *entry, tim3_undo_take_fn *take, void *context)
 {
     char name[40];
+    uint64_t bytes;
     head_t head;
     tim3_memrow_t row;
     size_t position = 0;
 
     file_name (entry->before.number, name);
-    int file = open_file (directory, name, &head);
+    int file = open_file (directory, name, &head, &bytes);
     if (file < 0)
         return false;
     uint8_t *data = load_rows (file, &head);
@@ -268,6 +274,13 @@ void tim3_undo_lay_over (void *table, const tim3_memrow_t *row)
         tim3_memtable_put (table, row->key, row->key_size, row->value, row->value_size);
 }
 
+/*  Of a file that nobody needs: it is the spare one, if there is none.  */
+static void put_by (int directory, const char *name)
+{
+    if (faccessat (directory, SPARE, F_OK, 0) == 0 || renameat (directory, name, directory, SPARE) != 0)
+        unlinkat (directory, name, 0);
+}
+
 void tim3_undo_trim (int directory, uint64_t number)
 {
     int copy = openat (directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -276,7 +289,14 @@ void tim3_undo_trim (int directory, uint64_t number)
     while (listing && (file = readdir (listing)))
         if (strncmp (file->d_name, PREFIX, strlen (PREFIX)) == 0 &&
             strtoull (file->d_name + strlen (PREFIX), NULL, 16) <= number)
-            unlinkat (directory, file->d_name, 0);
+            put_by (directory, file->d_name);
     if (listing)
         closedir (listing);
+}
+
+void tim3_undo_clear (int directory)
+{
+    tim3_undo_trim (directory, UINT64_MAX);
+    unlinkat (directory, SPARE, 0);
+    unlinkat (directory, MADE, 0);
 }

@@ -43,7 +43,9 @@ void tim3_undo_lay_over (void *table, const tim3_memrow_t *row);
     when there is none.  */
 bool tim3_undo_find (int directory, const tim3_checkpoint_t *checkpoint, tim3_undo_entry_t *entry);
 
-/*  Deletes the files of states before a record, or all of them with UINT64_MAX.  */
+/*  Deletes the files of states before a record, or keeps one to be written over.  */
 void tim3_undo_trim (int directory, uint64_t number);
+/*  Deletes all of them.  */
+void tim3_undo_clear (int directory);
 
 #endif

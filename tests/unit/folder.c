@@ -111,8 +111,9 @@ void folder_copy (const char *from, const char *to)
     TIM3_ASSERT (mkdir (to, 0700) == 0);
     unsigned count = folder_list (from, "", names);
     for (unsigned i = 0; i < count; i++) {
-        if (strcmp (names[i], "journal.prepared") == 0)
-            continue; /* being made, by the thread of a store that is open: it may have another name by now */
+        if (strcmp (names[i], "journal.prepared") == 0 || strcmp (names[i], "journal.spare") == 0 ||
+            strncmp (names[i], "undo.", 5) == 0)
+            continue; /* the thread of a store that is open may have given it another name by now */
         tim3_buffer_t file = folder_read (from, names[i]);
         folder_write (to, names[i], file.data, file.size);
         tim3_buffer_free (&file);

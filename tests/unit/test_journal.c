@@ -289,6 +289,110 @@ START_TEST (test_segments_made_in_haste_are_small)
 }
 END_TEST
 
+/*  ----------------------------------------------------------------------------- files that are used again  */
+
+#define REUSED_RECORD 300000 /* three in a segment */
+
+/*  Counts records, each of which must be full of its number.  */
+static bool count_record (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why,
+                          size_t why_size)
+{
+    uint64_t *count = context;
+    (void) why, (void) why_size;
+    ck_assert (size > 0 && payload[0] == (uint8_t) number && payload[size - 1] == (uint8_t) number);
+    ++*count;
+    return true;
+}
+
+static void append_next (tim3_journal_t *journal, size_t size)
+{
+    static uint8_t record[REUSED_RECORD];
+    unsigned left = 1000;
+    memset (record, (int) (tim3_journal_last (journal).number + 1), size);
+    ck_assert_int_eq (tim3_journal_append (journal, record, size), TIM3_STORE_OK);
+    tim3_journal_prepare (journal, rest_until, &left);
+}
+
+/*  How many records there are after a place.  */
+static uint64_t records_after (int directory, tim3_journal_place_t place)
+{
+    uint64_t count = 0;
+    ck_assert_msg (tim3_journal_read (directory, &place, count_record, &count, s_why, sizeof s_why), "%s", s_why);
+    return count;
+}
+
+static ino_t file_number (int directory, const char *name)
+{
+    struct stat stat;
+    return fstatat (directory, name, &stat, 0) == 0 ? stat.st_ino : 0;
+}
+
+static size_t bytes_behind_zeros (const tim3_buffer_t *file)
+{
+    size_t at = file->size;
+    while (at > 0 && file->data[at - 1] == 0)
+        at--;
+    return at;
+}
+
+/*  A segment that was trimmed comes back as a later one: of what stood in it nothing is ever read, whether a record of the new one
+    ends where one of the old began, or the new one was damaged.  */
+START_TEST (test_segments_are_used_again)
+{
+    char last_name[64];
+    tim3_journal_place_t trimmed = {0, 1};
+    ck_assert_int_eq (mkdir (s_copy, 0700), 0);
+    int directory = open (s_copy, O_RDONLY | O_DIRECTORY);
+    tim3_journal_t *journal =
+        tim3_journal_open (directory, &trimmed, MEBIBYTE, count_record, NULL, s_why, sizeof s_why);
+    ck_assert_msg (journal != NULL, "%s", s_why);
+    ino_t first = file_number (directory, FIRST);
+    for (unsigned i = 0; i < 4; i++) {
+        append_next (journal, REUSED_RECORD);
+        trimmed = i == 2 ? tim3_journal_last (journal) : trimmed;
+    }
+    tim3_journal_trim (journal, trimmed.number);
+    ck_assert_uint_eq (file_number (directory, FIRST), 0);
+    ck_assert_uint_eq (file_number (directory, "journal.spare"), first);
+    for (unsigned i = 0; i < 5; i++)
+        append_next (journal, REUSED_RECORD);
+    ck_assert_uint_eq (file_number (directory, "journal.next"), first);
+    /* as long as those that were there before, so that the next old one is where the next new one will be */
+    append_next (journal, REUSED_RECORD);
+    snprintf (last_name, sizeof last_name, "journal-%016x", 10u);
+    ck_assert_uint_eq (file_number (directory, last_name), first);
+    ck_assert_uint_eq (records_after (directory, trimmed), 7);
+    append_next (journal, 1000);
+    ck_assert_uint_eq (records_after (directory, trimmed), 8);
+    tim3_journal_close (&journal);
+
+    tim3_buffer_t file = folder_read (s_copy, last_name);
+    ck_assert_uint_gt (bytes_behind_zeros (&file), 2 * REUSED_RECORD); /* old records are there */
+    folder_flip (s_copy, last_name, SEGMENT_HEAD + REUSED_RECORD + 500);
+    ck_assert_uint_eq (records_after (directory, trimmed), 7);
+    folder_write (s_copy, last_name, file.data, file.size);
+    folder_flip (s_copy, last_name, SEGMENT_HEAD + 500);
+    tim3_journal_place_t place = trimmed;
+    uint64_t count = 0;
+    ck_assert (!tim3_journal_read (directory, &place, count_record, &count, s_why, sizeof s_why));
+    ck_assert_msg (strstr (s_why, "record 10 is missing or damaged, and record 11 came") != NULL, "%s", s_why);
+    folder_write (s_copy, last_name, file.data, file.size);
+    tim3_buffer_free (&file);
+
+    count = 0;
+    place = trimmed;
+    journal = tim3_journal_open (directory, &place, MEBIBYTE, count_record, &count, s_why, sizeof s_why);
+    ck_assert_msg (journal != NULL, "%s", s_why);
+    ck_assert_uint_eq (count, 8);
+    for (unsigned i = 0; i < 20; i++) {
+        append_next (journal, 100 + i);
+        ck_assert_uint_eq (records_after (directory, trimmed), 9 + i);
+    }
+    tim3_journal_close (&journal);
+    close (directory);
+}
+END_TEST
+
 START_TEST (test_missing_segment)
 {
     static const char *const reasons[SEGMENTS] = {"record 1 is missing, and record",
@@ -603,6 +707,7 @@ Suite *suite_journal (void)
     tcase_add_test (group, test_damage_in_the_middle);
     tcase_add_test (group, test_damage_in_the_head_of_a_segment);
     tcase_add_test (group, test_segments_made_in_haste_are_small);
+    tcase_add_test (group, test_segments_are_used_again);
     tcase_add_test (group, test_missing_segment);
     tcase_add_test (group, test_damaged_heads);
     tcase_add_test (group, test_damaged_seal);

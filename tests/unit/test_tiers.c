@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -379,7 +380,9 @@ END_TEST
 
 #define POINTS 8
 
-static uint64_t s_digests[POINTS + 1]; /* of the model, at each checkpoint */
+#define ROUNDS 20
+
+static uint64_t s_digests[ROUNDS]; /* of the model, at each checkpoint */
 
 static void make_points (unsigned count)
 {
@@ -500,6 +503,72 @@ START_TEST (test_the_past_has_its_time)
 }
 END_TEST
 
+static void wait_for_next_segment (void)
+{
+    for (unsigned i = 0; i < 12000 && !folder_has (s_path, "journal.next"); i++)
+        usleep (10000);
+    ck_assert (folder_has (s_path, "journal.next"));
+}
+
+typedef struct {
+    ino_t numbers[64];
+    unsigned count;
+} files_t;
+
+/*  Which files there have ever been whose names begin so.  */
+static void note_files (files_t *files, const char *prefix)
+{
+    char names[64][64];
+    char path[400];
+    struct stat found;
+    unsigned count = folder_list (s_path, prefix, names);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned at = 0;
+        snprintf (path, sizeof path, "%s/%.63s", s_path, names[i]);
+        if (stat (path, &found) != 0)
+            continue;
+        while (at < files->count && files->numbers[at] != found.st_ino)
+            at++;
+        ck_assert_uint_lt (at, 64);
+        files->numbers[at] = found.st_ino;
+        files->count += at == files->count;
+    }
+}
+
+/*  To delete large files holds up all syncs on some disks, so those that are no longer needed are written over. With all
+    that is kept, the store is as the model, and its past as it was.  */
+START_TEST (test_files_are_used_again)
+{
+    files_t segments = {0};
+    files_t undos = {0};
+    s_options.checkpoint_bytes = MEBIBYTE;
+    s_options.keep_us = UINT64_MAX / 2;
+    s_options.keep_bytes = 4 * MEBIBYTE;
+    reopen ();
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        s_digests[round] = memory_store_digest (s_model);
+        for (unsigned i = 0; i < 150; i++)
+            put_both (TIM3_TABLE_LOG, &(tim3_key_t){.data = {(uint8_t) i, (uint8_t) (round % 3)}, .size = 2},
+                      1 + below (VALUE_MAX));
+        ck_assert (end_batch (1) && tim3_store_tiers_checkpoint (s_store));
+        wait_for_next_segment ();
+        note_files (&segments, "journal-");
+        note_files (&undos, "undo-");
+        if (round % 7 == 6) {
+            reopen ();
+            check_content ();
+        }
+    }
+    ck_assert_uint_ge (segments.count, 3);
+    ck_assert_uint_le (segments.count, ROUNDS / 2);
+    ck_assert_uint_ge (undos.count, 3);
+    ck_assert_uint_le (undos.count, ROUNDS / 2);
+    check_content ();
+    check_journal_reaches ();
+    ck_assert_uint_ge (go_back (ROUNDS), 2);
+}
+END_TEST
+
 /*  A byte in the head ends the row there; a byte in the rows is found when they are read. The store itself goes on.  */
 START_TEST (test_damage_shortens_the_past)
 {
@@ -550,13 +619,6 @@ static void start_anew (void)
     folder_remove (s_path);
     s_model = memory_store_new ();
     keep (UINT64_MAX / 2, UINT64_MAX / 2);
-}
-
-static void wait_for_next_segment (void)
-{
-    for (unsigned i = 0; i < 12000 && !folder_has (s_path, "journal.next"); i++)
-        usleep (10000);
-    ck_assert (folder_has (s_path, "journal.next"));
 }
 
 /*  One write of an undo file fails, whichever it is, or the first of the environment: a file may be lacking then, and none
@@ -1393,7 +1455,7 @@ Suite *suite_tiers (void)
 {
     Suite *suite = suite_create ("tiers");
     CASE ("model", test_does_as_the_model_does, test_does_so_with_little_memory);
-    CASE ("past", test_the_past_is_as_it_was, test_the_past_has_its_room, test_the_past_has_its_time,
+    CASE ("past", test_the_past_is_as_it_was, test_the_past_has_its_room, test_the_past_has_its_time, test_files_are_used_again,
           test_damage_shortens_the_past, test_the_past_after_a_failed_checkpoint,
           test_the_past_when_it_cannot_be_kept);
     CASE ("cut short", test_cut_short_at_any_call, test_cut_short_with_nothing_kept,
