@@ -6,7 +6,8 @@
     costs to look for the place of each by itself. What goes before that was never in the tree.
 
     The hash table is cut into shards that grow each by itself, so that none of them takes long to grow. A shard is an
-    open table of (hash, row); a row is removed by moving up what comes behind it, so there is nothing to clean.
+    open table of (hash, row); a row is removed by moving up what comes behind it, so there is nothing to clean. Slots are in an
+    arena, too; what a shard has grown out of is left there: together no more than what it has.
 
     What a batch changes it changes in place, and keeps the earlier value aside until the batch is kept. An abort
     takes the batch's new rows out of the hash and the tree, as if they had never been there, and gives the memory that
@@ -64,6 +65,7 @@ struct tim3_memtable {
     waiting_t waiting[TABLES];
     size_t waiting_lists; /* that have places */
     tim3_memsort_t sort;
+    tim3_memarena_t slot_arena;
     shard_t shards[SHARDS];
     size_t slots; /* of all shards that are in use */
     size_t rows;
@@ -130,12 +132,12 @@ static void grow_shard (tim3_memtable_t *self, shard_t *shard)
     size_t had = old.slots ? old.mask + 1 : 0;
     size_t slots = had ? 2 * had : SLOTS_LEAST;
     TIM3_ASSERT (slots > had && slots <= SIZE_MAX / sizeof *shard->slots);
-    shard->slots = tim3_alloc (slots * sizeof *shard->slots);
+    shard->slots = tim3_memarena_take (&self->slot_arena, slots * sizeof *shard->slots);
+    memset (shard->slots, 0, slots * sizeof *shard->slots);
     shard->mask = slots - 1;
     for (size_t i = 0; i < had; i++)
         if (old.slots[i].row)
             place_slot (shard, old.slots[i]);
-    free (old.slots);
     self->slots += slots - had;
 }
 
@@ -358,12 +360,11 @@ void tim3_memtable_destroy (tim3_memtable_t **self_p)
     tim3_memtable_t *self = *self_p;
     if (!self)
         return;
-    for (unsigned i = 0; i < SHARDS; i++)
-        free (self->shards[i].slots);
     for (unsigned i = 0; i < TABLES; i++)
         free (self->waiting[i].rows);
     tim3_memsort_free (&self->sort);
     tim3_memarena_free (&self->arena);
+    tim3_memarena_free (&self->slot_arena);
     tim3_memarena_free (&self->tree.arena);
     tim3_buffer_free (&self->saved);
     free (self->changes);
@@ -505,6 +506,6 @@ size_t tim3_memtable_bytes (const tim3_memtable_t *self)
 {
     return sizeof *self + tim3_memarena_bytes (&self->arena) + tim3_memarena_bytes (&self->tree.arena) +
            self->waiting_lists * WAITING_MOST * sizeof (tim3_memdata_t *) + tim3_memsort_bytes (&self->sort) +
-           self->slots * sizeof (slot_t) + self->changes_capacity * sizeof *self->changes +
+           2 * self->slots * sizeof (slot_t) + self->changes_capacity * sizeof *self->changes +
            self->saved.capacity;
 }
