@@ -47,7 +47,9 @@ static const unsigned s_moves[STATES] = {
     [ARRIVING] = 1u << RETURNING,
 };
 
+/*  The handle comes first, beside the tx that the record begins with: who looks for a flight reads no more than these two.  */
 typedef struct {
+    UT_hash_handle hh;
     tim3_transaction_t record; /* what will be answered */
     stage_t stage;
     tim3_mac_t receipt;        /* the latest one: evidence for the next step */
@@ -55,8 +57,9 @@ typedef struct {
     uint64_t begun_us;
     uint64_t due_us; /* ask again */
     uint64_t attempts;
-    UT_hash_handle hh;
 } flight_t;
+
+_Static_assert(offsetof (tim3_transaction_t, tx) == 0, "the tx is beside the handle");
 
 /*  Flights that have ended, kept for the next ones: the last to end is the first to be used again.  */
 #define SPARE_MOST 4096
@@ -76,6 +79,7 @@ typedef struct {
 typedef struct {
     const tim3_settings_t *settings;
     flight_t *flights;
+    uint64_t due_us; /* none of them is due before */
     flight_t *spare[SPARE_MOST];
     size_t spare_count;
     ask_t *asks;
@@ -233,10 +237,18 @@ static ask_fn *const s_asks[STATES] = {
     [BURNING] = ask_burn, [RELEASING] = ask_release, [MOVING] = ask_move,            [ARRIVING] = ask_receive,
     [RETURNING] = ask_return};
 
+/*  When a flight is to be looked at again.  */
+static void set_due (self_t *self, flight_t *flight, uint64_t due_us)
+{
+    uint64_t last_us = flight->begun_us + FLIGHT_MOST_US + 1;
+    flight->due_us = due_us < last_us ? due_us : last_us;
+    self->due_us = flight->due_us < self->due_us ? flight->due_us : self->due_us;
+}
+
 static void push (self_t *self, tim3_env_t *env, flight_t *flight)
 {
     uint64_t wait = self->settings->retry_us << (flight->attempts < 4 ? flight->attempts : 4);
-    flight->due_us = tim3_env_now (env) + wait;
+    set_due (self, flight, tim3_env_now (env) + wait);
     uint64_t id = s_asks[flight->stage](self, env, flight);
     self->locks_asked = self->locks_asked || flight->stage == LOCKING;
     if (flight->first_id == 0)
@@ -866,11 +878,15 @@ static void on_error (void *state, tim3_env_t *env, const void *body)
 
 /*  ------------------------------------------------------------------------------------------------- time  */
 
+/*  Most are done long before they are due, so there is seldom one to look for.  */
 static void check_flights (self_t *self, tim3_env_t *env)
 {
     uint64_t now = tim3_env_now (env);
     flight_t *flight;
     flight_t *next;
+    if (now < self->due_us)
+        return;
+    self->due_us = UINT64_MAX;
     HASH_ITER (hh, self->flights, flight, next)
     {
         if (now - flight->begun_us > FLIGHT_MOST_US) {
@@ -880,7 +896,8 @@ static void check_flights (self_t *self, tim3_env_t *env)
             self->resent++;
             flight->attempts++;
             push (self, env, flight);
-        }
+        } else
+            set_due (self, flight, flight->due_us);
     }
 }
 

@@ -1,7 +1,7 @@
 /*  waiters.c - who waits for the outcome of a transaction.
 
-    A hash table of groups, one for each transaction. Groups that end are kept for the next ones, with their memory, so that
-    an agent at its ordinary work allocates nothing.
+    A hash table of groups, one for each transaction, with the one who waits in it: there are seldom more. Groups that end are kept
+    for the next ones, so that an agent at its ordinary work allocates nothing.
 */
 #include "agent/waiters.h"
 #include "base/log.h"
@@ -19,8 +19,8 @@ struct group {
     tim3_id_t tx;
     uint64_t added_us;
     uint32_t count;
-    uint32_t capacity;
-    tim3_return_t *to;
+    tim3_return_t first;
+    tim3_return_t *more; /* count - 1 of them; NULL: there have never been any */
 };
 
 struct tim3_waiters {
@@ -62,9 +62,14 @@ static group_t **find (const tim3_waiters_t *self, const tim3_id_t *tx)
     return place;
 }
 
+static tim3_return_t *at (group_t *group, uint32_t i)
+{
+    return i == 0 ? &group->first : &group->more[i - 1];
+}
+
 static void free_group (group_t *group)
 {
-    free (group->to);
+    free (group->more);
     free (group);
 }
 
@@ -74,7 +79,7 @@ static void drop_group (tim3_waiters_t *self, group_t **place)
     *place = group->next;
     self->group_count--;
     self->count -= group->count;
-    if (self->spare_count == SPARE_MOST || group->capacity > 1) {
+    if (self->spare_count == SPARE_MOST || group->more) {
         free_group (group);
         return;
     }
@@ -113,8 +118,8 @@ static bool same_asker (const tim3_return_t *a, const tim3_return_t *b)
 static bool replace (group_t *group, const tim3_return_t *to)
 {
     for (uint32_t i = 0; i < group->count; i++)
-        if (same_asker (&group->to[i], to)) {
-            group->to[i] = *to;
+        if (same_asker (at (group, i), to)) {
+            *at (group, i) = *to;
             return true;
         }
     return false;
@@ -163,12 +168,11 @@ static group_t *add_group (tim3_waiters_t *self, const tim3_id_t *tx)
 
 static void add_return (group_t *group, const tim3_return_t *to)
 {
-    if (group->count == group->capacity) {
-        group->capacity++;
-        group->to = realloc (group->to, group->capacity * sizeof *group->to);
-        TIM3_ASSERT (group->to);
+    if (group->count > 0) {
+        group->more = realloc (group->more, group->count * sizeof *group->more);
+        TIM3_ASSERT (group->more);
     }
-    group->to[group->count++] = *to;
+    *at (group, group->count++) = *to;
 }
 
 bool tim3_waiters_add (tim3_waiters_t *self, const tim3_id_t *tx, const tim3_return_t *to, uint64_t now_us)
@@ -191,10 +195,10 @@ bool tim3_waiters_take (tim3_waiters_t *self, const tim3_id_t *tx, uint16_t type
     group_t **place = find (self, tx);
     group_t *group = *place;
     for (uint32_t i = 0; group && i < group->count; i++) {
-        if (group->to[i].type != type)
+        if (at (group, i)->type != type)
             continue;
-        *to = group->to[i];
-        group->to[i] = group->to[--group->count];
+        *to = *at (group, i);
+        *at (group, i) = *at (group, --group->count);
         self->count--;
         if (group->count == 0)
             drop_group (self, place);
