@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -93,6 +94,12 @@ bool tim3_disk_full (const char *path)
 {
     struct statvfs space;
     return statvfs (path, &space) == 0 && (uint64_t) space.f_bavail * space.f_frsize < ROOM_LEAST;
+}
+
+void tim3_file_put_by (int directory, const char *name, const char *spare)
+{
+    if (faccessat (directory, spare, F_OK, 0) == 0 || renameat (directory, name, directory, spare) != 0)
+        unlinkat (directory, name, 0);
 }
 
 uint8_t *tim3_file_read (int file, uint64_t from, uint64_t size)

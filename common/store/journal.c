@@ -465,21 +465,23 @@ static bool use_spare (tim3_journal_t *self, uint64_t size)
     return false;
 }
 
+static bool make_next (tim3_journal_t *self, uint64_t size, const leisure_t *leisure)
+{
+    int file = make_file (self->directory, PREPARED_FILE, size, leisure);
+    if (file < 0)
+        return false;
+    close (file);
+    return renameat (self->directory, PREPARED_FILE, self->directory, NEXT_FILE) == 0;
+}
+
 void tim3_journal_prepare (tim3_journal_t *self, tim3_journal_rest_fn *rest, void *context)
 {
     leisure_t leisure = {rest, context};
     uint64_t size = atomic_load (&self->next_size);
     if (atomic_load (&self->next_ready))
         return;
-    if (use_spare (self, size)) {
-        atomic_store (&self->next_ready, true);
-        return;
-    }
-    int file = make_file (self->directory, PREPARED_FILE, size, &leisure);
-    if (file < 0)
-        return; /* the one that needs it tries for itself, and tells */
-    close (file);
-    if (renameat (self->directory, PREPARED_FILE, self->directory, NEXT_FILE) == 0)
+    /* when neither can be, the one that needs it tries for itself, and tells */
+    if (use_spare (self, size) || make_next (self, size, &leisure))
         atomic_store (&self->next_ready, true);
 }
 
@@ -646,14 +648,6 @@ void tim3_journal_turn (tim3_journal_t *self)
 
 /*  ---------------------------------------------------------------------------------------- life and death  */
 
-/*  Of a segment that nobody needs: it is the spare one, if there is none and it is large enough.  */
-static void put_by (tim3_journal_t *self, const char *name, uint64_t bytes)
-{
-    bool wanted = bytes >= atomic_load (&self->next_size) && faccessat (self->directory, SPARE_FILE, F_OK, 0) != 0;
-    if (!wanted || renameat (self->directory, name, self->directory, SPARE_FILE) != 0)
-        unlinkat (self->directory, name, 0);
-}
-
 void tim3_journal_trim (tim3_journal_t *self, uint64_t number)
 {
     char name[40];
@@ -661,7 +655,10 @@ void tim3_journal_trim (tim3_journal_t *self, uint64_t number)
     tim3_segment_t *segments = tim3_journal_segments (self->directory, &count);
     for (size_t i = 0; i + 1 < count && segments[i + 1].first <= number + 1; i++) {
         segment_name (segments[i].first, name);
-        put_by (self, name, segments[i].bytes);
+        if (segments[i].bytes < atomic_load (&self->next_size))
+            unlinkat (self->directory, name, 0);
+        else
+            tim3_file_put_by (self->directory, name, SPARE_FILE);
     }
     free (segments);
 }

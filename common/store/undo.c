@@ -274,13 +274,6 @@ void tim3_undo_lay_over (void *table, const tim3_memrow_t *row)
         tim3_memtable_put (table, row->key, row->key_size, row->value, row->value_size);
 }
 
-/*  Of a file that nobody needs: it is the spare one, if there is none.  */
-static void put_by (int directory, const char *name)
-{
-    if (faccessat (directory, SPARE, F_OK, 0) == 0 || renameat (directory, name, directory, SPARE) != 0)
-        unlinkat (directory, name, 0);
-}
-
 void tim3_undo_trim (int directory, uint64_t number)
 {
     int copy = openat (directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -289,7 +282,7 @@ void tim3_undo_trim (int directory, uint64_t number)
     while (listing && (file = readdir (listing)))
         if (strncmp (file->d_name, PREFIX, strlen (PREFIX)) == 0 &&
             strtoull (file->d_name + strlen (PREFIX), NULL, 16) <= number)
-            put_by (directory, file->d_name);
+            tim3_file_put_by (directory, file->d_name, SPARE);
     if (listing)
         closedir (listing);
 }

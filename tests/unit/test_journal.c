@@ -327,7 +327,7 @@ static ino_t file_number (int directory, const char *name)
     return fstatat (directory, name, &stat, 0) == 0 ? stat.st_ino : 0;
 }
 
-static size_t bytes_behind_zeros (const tim3_buffer_t *file)
+static size_t bytes_before_zeros (const tim3_buffer_t *file)
 {
     size_t at = file->size;
     while (at > 0 && file->data[at - 1] == 0)
@@ -344,7 +344,7 @@ START_TEST (test_segments_are_used_again)
     ck_assert_int_eq (mkdir (s_copy, 0700), 0);
     int directory = open (s_copy, O_RDONLY | O_DIRECTORY);
     tim3_journal_t *journal =
-        tim3_journal_open (directory, &trimmed, MEBIBYTE, count_record, NULL, s_why, sizeof s_why);
+        tim3_journal_open (directory, &trimmed, MEBIBYTE, take_nothing, NULL, s_why, sizeof s_why);
     ck_assert_msg (journal != NULL, "%s", s_why);
     ino_t first = file_number (directory, FIRST);
     for (unsigned i = 0; i < 4; i++) {
@@ -367,7 +367,7 @@ START_TEST (test_segments_are_used_again)
     tim3_journal_close (&journal);
 
     tim3_buffer_t file = folder_read (s_copy, last_name);
-    ck_assert_uint_gt (bytes_behind_zeros (&file), 2 * REUSED_RECORD); /* old records are there */
+    ck_assert_uint_gt (bytes_before_zeros (&file), 2 * REUSED_RECORD); /* old records are there */
     folder_flip (s_copy, last_name, SEGMENT_HEAD + REUSED_RECORD + 500);
     ck_assert_uint_eq (records_after (directory, trimmed), 7);
     folder_write (s_copy, last_name, file.data, file.size);
