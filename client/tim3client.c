@@ -1,6 +1,7 @@
-/*  tim3client.c - the client library: socket, sending, answers, time. The requests' memory is in
-    tim3client_requests.c.  */
+/*  tim3client.c - the client library: requests, answers, time. The requests' memory is in tim3client_requests.c, the socket
+    in tim3client_connections.c.  */
 #include "tim3client.h"
+#include "tim3client_connections.h"
 #include "tim3client_requests.h"
 #include "base/log.h"
 
@@ -12,9 +13,7 @@
 #include <time.h>
 #include <zmq.h>
 
-#define REPLY_MOST (8 * 1024 * 1024)
 #define ARENA_SIZE (2 * 1024 * 1024)
-#define QUEUE_MOST 10000
 #define SCAN_US 20000
 #define RESEND_MOST_US 4000000
 #define REFUSED_WAIT_US 50000
@@ -30,15 +29,11 @@ typedef struct deferred {
 
 struct tim3_client {
     void *context;
-    bool owner;
-    void *socket;
-    char endpoint[256];
+    tim3_connections_t connections;
     uint64_t timeout_us;
     uint64_t retry_us;
     bool insist;
     tim3_requests_t requests;
-    tim3_buffer_t out;
-    unsigned out_count;
     zmq_msg_t frame; /* the one being read */
     bool frame_open;
     const uint8_t *at;
@@ -76,29 +71,11 @@ static void read_wall_clock (tim3_client_t *self, uint64_t now)
 
 /*  -------------------------------------------------------------------------------- making and ending  */
 
-static void set_option (void *socket, int option, int value)
-{
-    int failed = zmq_setsockopt (socket, option, &value, sizeof value);
-    TIM3_ASSERT (!failed);
-}
-
-static void set_options (void *socket)
-{
-    int64_t most = REPLY_MOST;
-    zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
-    set_option (socket, ZMQ_RECONNECT_IVL, 100);
-    set_option (socket, ZMQ_RECONNECT_IVL_MAX, 1000);
-    set_option (socket, ZMQ_LINGER, 200);
-    set_option (socket, ZMQ_SNDHWM, QUEUE_MOST);
-    set_option (socket, ZMQ_RCVHWM, QUEUE_MOST);
-}
-
-static tim3_client_t *client_new (const char *endpoint, void *context, bool owner)
+tim3_client_t *tim3_client_new (const char *endpoint, unsigned connections)
 {
     tim3_client_t *self = tim3_alloc (sizeof *self);
-    self->context = context;
-    self->owner = owner;
-    snprintf (self->endpoint, sizeof self->endpoint, "%s", endpoint);
+    self->context = zmq_ctx_new ();
+    TIM3_ASSERT (self->context && sodium_init () >= 0);
     self->timeout_us = 10000000;
     self->retry_us = 1000000;
     self->insist = true;
@@ -107,27 +84,12 @@ static tim3_client_t *client_new (const char *endpoint, void *context, bool owne
     self->body = tim3_alloc (tim3_body_size_max ());
     self->arena.data = tim3_alloc (ARENA_SIZE);
     self->arena.capacity = ARENA_SIZE;
-    self->socket = zmq_socket (context, ZMQ_DEALER);
-    TIM3_ASSERT (self->socket);
-    set_options (self->socket);
-    if (zmq_connect (self->socket, endpoint)) {
+    if (tim3_connections_open (&self->connections, self->context, endpoint, connections)) {
         int why = errno;
         tim3_client_destroy (&self);
         errno = why;
     }
     return self;
-}
-
-tim3_client_t *tim3_client_new (const char *endpoint)
-{
-    void *context = zmq_ctx_new ();
-    TIM3_ASSERT (context && sodium_init () >= 0);
-    return client_new (endpoint, context, true);
-}
-
-tim3_client_t *tim3_client_new_beside (tim3_client_t *first)
-{
-    return client_new (first->endpoint, first->context, false);
 }
 
 static void close_frame (tim3_client_t *self)
@@ -144,14 +106,12 @@ void tim3_client_destroy (tim3_client_t **self_p)
     if (!self)
         return;
     close_frame (self);
-    zmq_close (self->socket);
-    if (self->owner)
-        zmq_ctx_term (self->context);
+    tim3_connections_close (&self->connections);
+    zmq_ctx_term (self->context);
     tim3_requests_free (&self->requests);
     while (self->deferred)
         take_deferred (self);
     free_deferred (self->delivered);
-    tim3_buffer_free (&self->out);
     free (self->arena.data);
     free (self->body);
     free (self);
@@ -180,33 +140,32 @@ unsigned tim3_client_outstanding (const tim3_client_t *self)
 
 void *tim3_client_socket (tim3_client_t *self)
 {
-    return self->socket;
+    return self->connections.socket;
 }
 
 /*  ----------------------------------------------------------------------------------------- sending  */
 
-static void flush (tim3_client_t *self)
-{
-    zmq_msg_t frame;
-    if (self->out.size == 0)
-        return;
-    int failed = zmq_msg_init_size (&frame, self->out.size);
-    TIM3_ASSERT (!failed);
-    memcpy (zmq_msg_data (&frame), self->out.data, self->out.size);
-    /* a full queue means that nobody has been there for long: sending again covers it */
-    if (zmq_msg_send (&frame, self->socket, ZMQ_DONTWAIT) < 0)
-        zmq_msg_close (&frame);
-    tim3_buffer_clear (&self->out);
-    self->out_count = 0;
-}
-
 static void send_request (tim3_client_t *self, tim3_request_t *request)
 {
-    if (self->out.size + request->message.size > TIM3_FRAME_GOAL || self->out_count == TIM3_ENVELOPES_MAX)
-        flush (self);
-    tim3_buffer_append (&self->out, request->message.data, request->message.size);
-    self->out_count++;
+    tim3_connections_add (&self->connections, request->connection, &request->message);
     request->sends++;
+}
+
+static tim3_request_t *begin_request (tim3_client_t *self, tim3_type_t type, void *tag)
+{
+    tim3_request_t *request = tim3_requests_take (&self->requests);
+    request->type = type;
+    request->tag = tag;
+    request->connection = tim3_connections_take (&self->connections);
+    request->start_us = now_us ();
+    request->refused_wait_us = REFUSED_WAIT_US;
+    return request;
+}
+
+static void end_request (tim3_client_t *self, tim3_request_t *request)
+{
+    tim3_connections_give_back (&self->connections, request->connection);
+    tim3_requests_end (&self->requests, request);
 }
 
 /*  What is longer than most is cut off.  */
@@ -237,13 +196,9 @@ static void write_request (tim3_request_t *request, const char *route, const cha
 uint64_t tim3_client_submit (tim3_client_t *self, const char *route, const char *account, tim3_type_t type,
                              const void *body, void *tag)
 {
-    tim3_request_t *request = tim3_requests_take (&self->requests);
-    request->type = type;
-    request->tag = tag;
-    request->start_us = now_us ();
+    tim3_request_t *request = begin_request (self, type, tag);
     request->deadline_us = request->start_us + self->timeout_us;
     request->resend_wait_us = self->retry_us;
-    request->refused_wait_us = REFUSED_WAIT_US;
     request->send_us = request->start_us + self->retry_us;
     write_request (request, route, account, body, self->wall_us + request->start_us);
     tim3_requests_set_due (&self->requests, request);
@@ -282,11 +237,7 @@ static void send_again (tim3_client_t *self, tim3_request_t *request, uint64_t n
 uint64_t tim3_client_subscribe (tim3_client_t *self, uint64_t from, const char *topic, uint64_t credit,
                                 void *tag)
 {
-    tim3_request_t *request = tim3_requests_take (&self->requests);
-    request->type = TIM3_MSG_SUBSCRIBE;
-    request->tag = tag;
-    request->start_us = now_us ();
-    request->refused_wait_us = REFUSED_WAIT_US;
+    tim3_request_t *request = begin_request (self, TIM3_MSG_SUBSCRIBE, tag);
     tim3_subscribe_t *subscribe = &tim3_requests_rest (request)->subscribe;
     subscribe->subscription = request->id;
     subscribe->from = from ? from : 1;
@@ -303,8 +254,8 @@ void tim3_client_unsubscribe (tim3_client_t *self, uint64_t handle)
         return;
     tim3_requests_rest (request)->subscribe.credit = 0;
     send_subscribe (self, request);
-    flush (self);
-    tim3_requests_end (&self->requests, request);
+    tim3_connections_flush (&self->connections);
+    end_request (self, request);
 }
 
 /*  ----------------------------------------------------------------------------------------- answers  */
@@ -323,10 +274,11 @@ static const tim3_answer_t *fill_answer (tim3_client_t *self, const tim3_request
     return &self->answer;
 }
 
-static const tim3_answer_t *finish (tim3_client_t *self, tim3_request_t *request, tim3_type_t type, uint64_t now)
+static const tim3_answer_t *finish (tim3_client_t *self, tim3_request_t *request, tim3_type_t type,
+                                    uint64_t now)
 {
     const tim3_answer_t *answer = fill_answer (self, request, type, now);
-    tim3_requests_end (&self->requests, request);
+    end_request (self, request);
     return answer;
 }
 
@@ -408,7 +360,8 @@ static const tim3_answer_t *take_envelope (tim3_client_t *self, const tim3_envel
         postpone (self, request, error);
         return NULL;
     }
-    return type == TIM3_MSG_EVENTS ? take_events (self, request) : finish (self, request, type, self->received_us);
+    return type == TIM3_MSG_EVENTS ? take_events (self, request)
+                                   : finish (self, request, type, self->received_us);
 }
 
 static const tim3_answer_t *next_in_frame (tim3_client_t *self)
@@ -426,11 +379,8 @@ static const tim3_answer_t *next_in_frame (tim3_client_t *self)
 static bool receive_frame (tim3_client_t *self)
 {
     close_frame (self);
-    zmq_msg_init (&self->frame);
-    if (zmq_msg_recv (&self->frame, self->socket, ZMQ_DONTWAIT) < 0) {
-        zmq_msg_close (&self->frame);
+    if (!tim3_connections_receive (&self->connections, &self->frame))
         return false;
-    }
     self->frame_open = true;
     self->received_us = now_us ();
     self->at = zmq_msg_data (&self->frame);
@@ -441,7 +391,7 @@ static bool receive_frame (tim3_client_t *self)
 static const tim3_answer_t *next_received (tim3_client_t *self)
 {
     const tim3_answer_t *answer;
-    flush (self);
+    tim3_connections_flush (&self->connections);
     while (receive_frame (self))
         if ((answer = next_in_frame (self)))
             return answer;
@@ -471,7 +421,7 @@ static const tim3_answer_t *next_expired (tim3_client_t *self, uint64_t now)
 /*  False when a signal came.  */
 static bool wait_readable (tim3_client_t *self, uint64_t wait_us)
 {
-    zmq_pollitem_t item = {.socket = self->socket, .events = ZMQ_POLLIN};
+    zmq_pollitem_t item = {.socket = self->connections.socket, .events = ZMQ_POLLIN};
     uint64_t most = wait_us < SCAN_US ? wait_us : SCAN_US;
     return zmq_poll (&item, 1, (long) ((most + 999) / 1000)) >= 0 || errno != EINTR;
 }
@@ -489,7 +439,7 @@ static const tim3_answer_t *wait_answer (tim3_client_t *self, int timeout_ms)
             answer = next_expired (self, now);
         if (answer)
             return answer;
-        flush (self);
+        tim3_connections_flush (&self->connections);
         if (now >= until || !wait_readable (self, until - now))
             return NULL;
     }
@@ -551,6 +501,6 @@ const tim3_answer_t *tim3_client_call (tim3_client_t *self, const char *route, c
         else if (errno == EINTR)
             break;
     }
-    tim3_requests_end (&self->requests, tim3_requests_find (&self->requests, handle));
+    end_request (self, tim3_requests_find (&self->requests, handle));
     return NULL;
 }

@@ -1,8 +1,8 @@
-/*  tim3client.h - the client library: any number of requests to TIM3 under way over one connection.
+/*  tim3client.h - the client library: any number of requests to TIM3 under way over one connection, or over some.
 
     A client talks to the router's front endpoint. Requests are submitted, and answers taken, in any order:
 
-        tim3_client_t *client = tim3_client_new ("ipc://data/run/front.sock");
+        tim3_client_t *client = tim3_client_new ("ipc://data/run/front.sock", 1);
         tim3_mint_t mint = {.account = "alice", .amount = 12500000, .request_id = "order-17"};
         tim3_client_submit (client, "coordinator.TIM3", "alice", TIM3_MSG_MINT, &mint, NULL);
         const tim3_answer_t *answer = tim3_client_poll (client, 10000);
@@ -22,7 +22,7 @@
     - At the deadline the error is TIM3_NO_ANSWER when any sending went unanswered, for then the outcome is
       unknown; and the last refusal itself when every sending was refused.
     - A router that is restarted is found again; nothing needs to be done.
-    - What is submitted between two polls leaves as one ZeroMQ message, up to 256 KiB.
+    - What is submitted between two polls leaves as one ZeroMQ message of each connection, up to 32 KiB.
     - Answers that match no request (late duplicates) are ignored.
 
     Request ids are the caller's, and permanent; tim3client_ids.h makes new ones that the ledgers store with the least work.
@@ -47,10 +47,11 @@ typedef struct {
     unsigned sends;            /* how often it was sent */
 } tim3_answer_t;
 
-/*  NULL when the endpoint cannot be used; errno is ZeroMQ's. That nobody is there yet is no error.  */
-tim3_client_t *tim3_client_new (const char *endpoint);
-/*  Another connection to the same endpoint, sharing I/O threads; destroy it before the first.  */
-tim3_client_t *tim3_client_new_beside (tim3_client_t *first);
+/*  One connection is enough for any number of requests. With more, to TIM3_CLIENT_CONNECTIONS_MAX, the router sees as many clients;
+    each request goes out, and is answered, on a connection that has no more of them under way than they have on average.
+    NULL when the endpoint cannot be used; errno is ZeroMQ's. That nobody is there yet is no error.  */
+#define TIM3_CLIENT_CONNECTIONS_MAX 1024
+tim3_client_t *tim3_client_new (const char *endpoint, unsigned connections);
 void tim3_client_destroy (tim3_client_t **self_p);
 
 /*  For requests submitted from now on. Defaults: 10,000 and 1,000.  */

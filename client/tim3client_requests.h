@@ -18,6 +18,7 @@ typedef struct {
     uint64_t id; /* 0: the slot is free */
     uint32_t slot;
     tim3_type_t type;
+    unsigned connection;
     void *tag;
     tim3_buffer_t message; /* the envelope, as sent */
     uint64_t start_us;

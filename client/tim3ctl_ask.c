@@ -47,7 +47,7 @@ tim3_client_t *tim3ctl_client (tim3ctl_t *ctl)
     if (ctl->client && strcmp (endpoint, ctl->connected) != 0)
         tim3_client_destroy (&ctl->client);
     if (!ctl->client)
-        ctl->client = tim3_client_new (endpoint);
+        ctl->client = tim3_client_new (endpoint, 1);
     if (!ctl->client) {
         ctl->exit =
             tim3ctl_misused ("%s cannot be used as an endpoint (%s); give --endpoint ipc://FOLDER/front.sock "

@@ -14,12 +14,10 @@
 #include "tim3ctl_pipeline.h"
 
 #include "base/log.h"
-#include "base/watch.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define CLIENTS_MAX 256
 #define FUNDS_TOKENS 1000000000
@@ -28,7 +26,7 @@
 #define WARM_NUMBERS ((uint64_t) 1 << 40) /* operations of the warm-up are of other accounts */
 #define KINDS_MIXED 3
 #define NAP_US 500
-#define SERVE_MS 50 /* so often a client is served that nothing was signalled for: it may have to ask again */
+#define POLL_MS 50
 #define ACCOUNTS_MAX 100000000
 
 typedef tim3ctl_bench_kind_t kind_t;
@@ -62,10 +60,7 @@ typedef struct {
     tim3ctl_bench_report_t report;
     tim3ctl_draw_t draw;
     tim3ctl_progress_t *progress; /* of the funding */
-    tim3_client_t *clients[CLIENTS_MAX];
-    tim3_watched_t watched[CLIENTS_MAX];
-    int watch;
-    uint64_t served_us;   /* when all clients were */
+    tim3_client_t *client;
     unsigned outstanding; /* on each connection, in this phase */
     uint64_t seconds;
     uint64_t warm_up;
@@ -79,7 +74,6 @@ typedef struct {
     const phase_t *phase;
     uint64_t next;
     uint64_t due; /* operations that came due, at a rate */
-    unsigned turn; /* of the connection that begins what came due during a nap */
     uint64_t under_way;
     uint64_t start_us;
     uint64_t end_us;
@@ -100,7 +94,7 @@ static void name_account (const bench_t *self, uint64_t salt, char name[TIM3_ACC
     tim3ctl_draw_name (tim3ctl_draw_account (&self->draw, number_of (self), salt), name);
 }
 
-static void send_transfer (bench_t *self, tim3_client_t *client, const char *request_id, void *tag)
+static void send_transfer (bench_t *self, const char *request_id, void *tag)
 {
     tim3_transfer_t body = {.amount = self->unit};
     name_account (self, 1, body.account);
@@ -108,10 +102,10 @@ static void send_transfer (bench_t *self, tim3_client_t *client, const char *req
     for (uint64_t salt = 3; strcmp (body.to, body.account) == 0; salt++)
         name_account (self, salt, body.to);
     strcpy (body.request_id, request_id);
-    tim3_client_submit (client, self->coordinator, body.account, TIM3_MSG_TRANSFER, &body, tag);
+    tim3_client_submit (self->client, self->coordinator, body.account, TIM3_MSG_TRANSFER, &body, tag);
 }
 
-static void send_mint (bench_t *self, tim3_client_t *client, kind_t kind, const char *request_id, void *tag)
+static void send_mint (bench_t *self, kind_t kind, const char *request_id, void *tag)
 {
     tim3_mint_t body = {.amount = self->unit};
     if (self->progress) {
@@ -121,15 +115,15 @@ static void send_mint (bench_t *self, tim3_client_t *client, kind_t kind, const 
         name_account (self, 1, body.account);
     }
     strcpy (body.request_id, request_id);
-    tim3_client_submit (client, self->coordinator, body.account, s_kinds[kind].type, &body, tag);
+    tim3_client_submit (self->client, self->coordinator, body.account, s_kinds[kind].type, &body, tag);
 }
 
-static void send_faucet (bench_t *self, tim3_client_t *client, const char *request_id, void *tag)
+static void send_faucet (bench_t *self, const char *request_id, void *tag)
 {
     tim3_faucet_t body = {.amount = FUNDS_TOKENS * self->unit * self->scale};
     tim3ctl_draw_name ((uint32_t) self->next, body.account);
     strcpy (body.request_id, request_id);
-    tim3_client_submit (client, self->collateral, body.account, TIM3_MSG_FAUCET, &body, tag);
+    tim3_client_submit (self->client, self->collateral, body.account, TIM3_MSG_FAUCET, &body, tag);
 }
 
 static pending_t *take_pending (bench_t *self, kind_t kind, uint64_t late_us)
@@ -140,7 +134,7 @@ static pending_t *take_pending (bench_t *self, kind_t kind, uint64_t late_us)
     return pending;
 }
 
-static void submit (bench_t *self, tim3_client_t *client, uint64_t late_us)
+static void submit (bench_t *self, uint64_t late_us)
 {
     char id[TIM3_REQUEST_ID_MAX + 1];
     const phase_t *phase = self->phase;
@@ -149,11 +143,11 @@ static void submit (bench_t *self, tim3_client_t *client, uint64_t late_us)
     pending_t *pending = take_pending (self, kind, late_us);
     tim3_request_ids_next (&self->ids, id);
     if (kind == KIND (FAUCET))
-        send_faucet (self, client, id, pending);
+        send_faucet (self, id, pending);
     else if (kind == KIND (TRANSFER))
-        send_transfer (self, client, id, pending);
+        send_transfer (self, id, pending);
     else
-        send_mint (self, client, kind, id, pending);
+        send_mint (self, kind, id, pending);
     self->next++;
     self->under_way++;
     self->report.begun += !phase->warming;
@@ -197,72 +191,42 @@ static bool more (const bench_t *self)
     return self->next < self->phase->most && self->now_us < self->end_us && !tim3ctl_interrupted ();
 }
 
-/*  A poll that finds nothing costs system calls, so none is made for what cannot come.  */
-static void take_answers (bench_t *self, tim3_client_t *client)
+static bool has_room (const bench_t *self)
 {
-    const tim3_answer_t *answer;
-    while (tim3_client_outstanding (client) > 0 && (answer = tim3_client_poll (client, 0)))
-        take_answer (self, answer);
+    return tim3_client_outstanding (self->client) < self->setting.clients * self->outstanding;
 }
 
-static void serve (bench_t *self, unsigned number)
+static void show_progress (bench_t *self)
 {
-    tim3_client_t *client = self->clients[number];
-    self->now_us = tim3ctl_now_us ();
-    take_answers (self, client);
-    while (tim3_client_outstanding (client) < self->outstanding && more (self))
-        submit (self, client, 0);
-    /* a poll that finds nothing sends what was submitted; an answer found on the way counts, too */
-    const tim3_answer_t *answer = tim3_client_poll (client, 0);
-    self->watched[number].look = answer != NULL;
-    if (answer)
-        take_answer (self, answer);
-}
-
-/*  Those whose answers have come, and now and then all.  */
-static void serve_ready (bench_t *self)
-{
-    uint64_t now = tim3ctl_now_us ();
-    bool all = now >= self->served_us + SERVE_MS * 1000;
-    if (all)
-        self->served_us = now;
-    for (unsigned i = 0; i < self->setting.clients; i++)
-        if (all || self->watched[i].look)
-            serve (self, i);
-}
-
-static void wait_for_any (bench_t *self)
-{
-    bool waits = false;
-    for (unsigned i = 0; i < self->setting.clients && !waits; i++)
-        waits = self->watched[i].look;
-    tim3_watch_wait (self->watch, waits ? 0 : SERVE_MS);
+    self->progress->done = self->report.results[self->phase->kind].count;
+    tim3ctl_progress_show (self->progress);
 }
 
 static void run_closed (bench_t *self)
 {
-    self->served_us = 0;
-    do {
-        serve_ready (self);
-        if (self->progress) {
-            self->progress->done = self->report.results[self->phase->kind].count;
-            tim3ctl_progress_show (self->progress);
-        }
-        if (self->under_way > 0)
-            wait_for_any (self);
-    } while (self->under_way > 0 && !tim3ctl_interrupted ());
+    while (!tim3ctl_interrupted ()) {
+        self->now_us = tim3ctl_now_us ();
+        while (has_room (self) && more (self))
+            submit (self, 0);
+        if (self->under_way == 0)
+            return;
+        const tim3_answer_t *answer = tim3_client_poll (self->client, POLL_MS);
+        if (answer)
+            take_answer (self, answer);
+        if (self->progress)
+            show_progress (self);
+    }
 }
 
 static void begin_due (bench_t *self)
 {
     uint64_t now = self->now_us;
     uint64_t rate = self->phase->rate;
-    uint64_t due = (uint64_t) ((double) (now - self->start_us) * (double) rate / 1e6);
-    tim3_client_t *client = self->clients[self->turn++ % self->setting.clients];
+    uint64_t due = (now - self->start_us) * rate / 1000000;
     for (; self->due < due && more (self); self->due++) {
-        uint64_t due_us = self->start_us + self->due * 1000000 / rate;
-        if (tim3_client_outstanding (client) < self->outstanding)
-            submit (self, client, now - due_us);
+        uint64_t due_us = self->start_us + (self->due + 1) * 1000000 / rate;
+        if (has_room (self))
+            submit (self, now - due_us);
         else
             self->report.not_begun += !self->phase->warming;
     }
@@ -272,11 +236,12 @@ static void begin_due (bench_t *self)
 static void run_at_rate (bench_t *self)
 {
     const struct timespec nap = {.tv_nsec = NAP_US * 1000};
+    const tim3_answer_t *answer;
     do {
         self->now_us = tim3ctl_now_us ();
         begin_due (self);
-        for (unsigned i = 0; i < self->setting.clients; i++)
-            take_answers (self, self->clients[i]);
+        while ((answer = tim3_client_poll (self->client, 0)))
+            take_answer (self, answer);
         clock_nanosleep (CLOCK_MONOTONIC, 0, &nap, NULL);
     } while ((more (self) || self->under_way > 0) && !tim3ctl_interrupted ());
 }
@@ -287,8 +252,7 @@ static void run_phase (bench_t *self, const phase_t *phase)
     self->start_us = self->now_us = tim3ctl_now_us ();
     self->next = self->due = 0;
     self->end_us = phase->seconds ? self->start_us + phase->seconds * 1000000 : UINT64_MAX;
-    for (unsigned i = 0; i < self->setting.clients; i++)
-        tim3_client_set_insist (self->clients[i], phase->rate == 0);
+    tim3_client_set_insist (self->client, phase->rate == 0);
     if (phase->rate)
         run_at_rate (self);
     else
@@ -450,14 +414,14 @@ static void make_pending (bench_t *self)
     }
 }
 
-static void connect_all (bench_t *self)
+static bool connect_all (bench_t *self)
 {
-    for (unsigned i = 0; i < self->setting.clients; i++) {
-        self->clients[i] = tim3_client_new_beside (tim3ctl_client (self->ctl));
-        TIM3_ASSERT (self->clients[i]);
-        tim3_client_set_timeout_ms (self->clients[i], FUNDING_TIMEOUT_MS);
-        tim3_watch_socket (self->watch, &self->watched[i], tim3_client_socket (self->clients[i]));
-    }
+    if (!tim3ctl_client (self->ctl))
+        return false;
+    self->client = tim3_client_new (self->ctl->connected, self->setting.clients);
+    TIM3_ASSERT (self->client);
+    tim3_client_set_timeout_ms (self->client, FUNDING_TIMEOUT_MS);
+    return true;
 }
 
 static int measure (bench_t *self, const char *workload)
@@ -465,11 +429,9 @@ static int measure (bench_t *self, const char *workload)
     if (!tim3ctl_bench_cpu_before (&self->report, self->ctl))
         return self->ctl->exit;
     uint64_t timeout_ms = tim3ctl_timeout_ms (self->ctl, 10);
-    for (unsigned i = 0; i < self->setting.clients; i++) {
-        tim3_client_set_timeout_ms (self->clients[i], timeout_ms);
-        if (self->setting.rate) /* sending again would add to the load */
-            tim3_client_set_retry_ms (self->clients[i], 2 * timeout_ms);
-    }
+    tim3_client_set_timeout_ms (self->client, timeout_ms);
+    if (self->setting.rate) /* sending again would add to the load */
+        tim3_client_set_retry_ms (self->client, 2 * timeout_ms);
     run_workloads (self, workload);
     tim3ctl_bench_cpu_after (&self->report, self->ctl);
     return tim3ctl_bench_print (&self->report, &self->setting, self->ctl->json) > 0 ? TIM3CTL_DONE
@@ -478,19 +440,15 @@ static int measure (bench_t *self, const char *workload)
 
 static int run (bench_t *self, const char *workload)
 {
+    if (!connect_all (self))
+        return self->ctl->exit;
     make_pending (self);
     strcpy (self->coordinator, tim3ctl_route (self->ctl, "coordinator"));
     strcpy (self->collateral, tim3ctl_collateral_route (self->ctl));
-    self->watch = tim3_watch_open ();
-    connect_all (self);
     int code = fund (self);
     if (code == TIM3CTL_DONE && !tim3ctl_has (self->ctl, TIM3CTL_OPTION_FUND))
         code = measure (self, workload);
-    for (unsigned i = 0; i < self->setting.clients; i++) {
-        tim3_watch_drop (self->watch, &self->watched[i]);
-        tim3_client_destroy (&self->clients[i]);
-    }
-    close (self->watch);
+    tim3_client_destroy (&self->client);
     free (self->pending);
     return code;
 }

@@ -1,5 +1,6 @@
 /*  test_client.c - the client library against a stand-in for the router, which answers by the account named:
-    "silent" never, "refused" overloaded each time, "second" overloaded once and then well, else well.  */
+    "silent" never, "refused" overloaded each time, "second" overloaded once and then well, else well: with the number of
+    the connection that the request came on.  */
 #include "tim3client.h"
 #include "suites.h"
 
@@ -11,18 +12,36 @@
 #include <zmq.h>
 
 #define PATIENT_MS 60000 /* more than a slow machine needs for anything here */
+#define CONNECTIONS_MOST 16
 
 static char s_endpoint[64];
 static pthread_t s_thread;
 static atomic_bool s_stop;
 static atomic_uint s_seconds;
 static atomic_uint s_frames;
+static struct {
+    uint8_t name[64];
+    int size;
+    atomic_uint requests;
+} s_connections[CONNECTIONS_MOST]; /* in the order in which they were heard of */
 static tim3_client_t *s_client;
 
-static void answer_one (const tim3_envelope_t *request, tim3_buffer_t *out)
+static unsigned number_of (const uint8_t *name, int size)
+{
+    unsigned i = 0;
+    while (s_connections[i].size > 0 &&
+           (s_connections[i].size != size || memcmp (s_connections[i].name, name, (size_t) size) != 0))
+        i++;
+    ck_assert_uint_lt (i, CONNECTIONS_MOST);
+    s_connections[i].size = size;
+    memcpy (s_connections[i].name, name, (size_t) size);
+    return i;
+}
+
+static void answer_one (const tim3_envelope_t *request, unsigned connection, tim3_buffer_t *out)
 {
     tim3_envelope_t reply = {.type = TIM3_MSG_BALANCE, .id = 1, .reply_to = request->id};
-    tim3_account_t balance = {.balance = 7};
+    tim3_account_t balance = {.balance = connection};
     tim3_error_t error;
     bool second = strcmp (request->account, "second") == 0;
     strcpy (reply.sender, "token_manager.TIM3.0");
@@ -39,17 +58,20 @@ static void answer_one (const tim3_envelope_t *request, tim3_buffer_t *out)
     tim3_envelope_write (out, &reply, &balance);
 }
 
-static void answer_frame (void *socket, const void *peer, size_t peer_size, const uint8_t *at, size_t size)
+static void answer_frame (void *socket, const uint8_t *peer, int peer_size, const uint8_t *at, size_t size)
 {
+    unsigned connection = number_of (peer, peer_size);
     tim3_envelope_t request;
     tim3_fault_t fault;
     tim3_buffer_t out = {0};
     const uint8_t *end = at + size;
     atomic_fetch_add (&s_frames, 1);
-    while (tim3_envelope_read (&at, end, &request, &fault) == 1)
-        answer_one (&request, &out);
+    while (tim3_envelope_read (&at, end, &request, &fault) == 1) {
+        answer_one (&request, connection, &out);
+        atomic_fetch_add (&s_connections[connection].requests, 1);
+    }
     if (out.size > 0) {
-        zmq_send (socket, peer, peer_size, ZMQ_SNDMORE);
+        zmq_send (socket, peer, (size_t) peer_size, ZMQ_SNDMORE);
         zmq_send (socket, out.data, out.size, 0);
     }
     tim3_buffer_free (&out);
@@ -63,7 +85,7 @@ static void *stand_in (void *socket)
         int peer_size = zmq_recv (socket, peer, sizeof peer, 0);
         int size = peer_size < 0 ? -1 : zmq_recv (socket, frame, sizeof frame, 0);
         if (size >= 0)
-            answer_frame (socket, peer, (size_t) peer_size, frame, (size_t) size);
+            answer_frame (socket, peer, peer_size, frame, (size_t) size);
     }
     return NULL;
 }
@@ -71,31 +93,48 @@ static void *stand_in (void *socket)
 static void *s_context;
 static void *s_socket;
 
-static void begin (void)
+static void begin_stand_in (void)
 {
     int pause_ms = 20;
-    snprintf (s_endpoint, sizeof s_endpoint, "ipc:///tmp/tim3-test-client-%d.sock", (int) getpid ());
-    s_context = zmq_ctx_new ();
     s_socket = zmq_socket (s_context, ZMQ_ROUTER);
     zmq_setsockopt (s_socket, ZMQ_RCVTIMEO, &pause_ms, sizeof pause_ms);
     ck_assert_int_eq (zmq_bind (s_socket, s_endpoint), 0);
     atomic_store (&s_stop, false);
-    atomic_store (&s_seconds, 0);
-    atomic_store (&s_frames, 0);
     ck_assert_int_eq (pthread_create (&s_thread, NULL, stand_in, s_socket), 0);
-    s_client = tim3_client_new (s_endpoint);
+}
+
+static void end_stand_in (void)
+{
+    atomic_store (&s_stop, true);
+    pthread_join (s_thread, NULL);
+    zmq_close (s_socket);
+}
+
+static void connect_client (unsigned connections)
+{
+    tim3_client_destroy (&s_client);
+    s_client = tim3_client_new (s_endpoint, connections);
     ck_assert_ptr_nonnull (s_client);
     tim3_client_set_timeout_ms (s_client, PATIENT_MS);
     tim3_client_set_retry_ms (s_client, PATIENT_MS);
+}
+
+static void begin (void)
+{
+    snprintf (s_endpoint, sizeof s_endpoint, "ipc:///tmp/tim3-test-client-%d.sock", (int) getpid ());
+    s_context = zmq_ctx_new ();
+    memset (s_connections, 0, sizeof s_connections);
+    atomic_store (&s_seconds, 0);
+    atomic_store (&s_frames, 0);
+    begin_stand_in ();
+    connect_client (1);
 }
 
 static void end (void)
 {
     tim3_client_destroy (&s_client);
     ck_assert_ptr_null (s_client);
-    atomic_store (&s_stop, true);
-    pthread_join (s_thread, NULL);
-    zmq_close (s_socket);
+    end_stand_in ();
     zmq_ctx_term (s_context);
     unlink (s_endpoint + strlen ("ipc://"));
 }
@@ -198,9 +237,74 @@ START_TEST (call_keeps_other_answers)
 }
 END_TEST
 
+static void submit (const char *account)
+{
+    tim3_account_only_t body = {0};
+    strcpy (body.account, account);
+    tim3_client_submit (s_client, "token_manager.TIM3", account, TIM3_MSG_GET_BALANCE, &body, NULL);
+}
+
+static unsigned requests_on (unsigned connection)
+{
+    return atomic_load (&s_connections[connection].requests);
+}
+
+static void poll_until_heard_of (unsigned connections)
+{
+    for (unsigned waited_ms = 0; requests_on (connections - 1) == 0; waited_ms += 10) {
+        ck_assert_uint_lt (waited_ms, PATIENT_MS);
+        ck_assert_ptr_null (tim3_client_poll (s_client, 10));
+    }
+}
+
+START_TEST (each_connection_has_one_request_of_as_many)
+{
+    connect_client (8);
+    for (unsigned i = 0; i < 8; i++)
+        submit ("silent");
+    poll_until_heard_of (8);
+    for (unsigned i = 0; i < 8; i++)
+        ck_assert_uint_eq (requests_on (i), 1);
+}
+END_TEST
+
+START_TEST (a_request_goes_out_on_the_connection_that_is_free)
+{
+    connect_client (3);
+    submit ("silent");
+    submit ("alice");
+    submit ("silent");
+    const tim3_answer_t *answer = tim3_client_poll (s_client, PATIENT_MS);
+    ck_assert_ptr_nonnull (answer);
+    uint64_t free = (uint64_t) ((const tim3_account_t *) answer->body)->balance;
+    for (unsigned i = 0; i < 10; i++)
+        ck_assert_uint_eq ((uint64_t) ((const tim3_account_t *) call ("bob")->body)->balance, free);
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 2);
+}
+END_TEST
+
+START_TEST (connections_are_made_again_when_the_router_is)
+{
+    connect_client (3);
+    tim3_client_set_retry_ms (s_client, 50);
+    ck_assert_ptr_null (call ("alice")->error);
+    end_stand_in ();
+    for (unsigned i = 0; i < 3; i++)
+        submit ("alice");
+    ck_assert_ptr_null (tim3_client_poll (s_client, 20));
+    begin_stand_in ();
+    for (unsigned i = 0; i < 3; i++) {
+        const tim3_answer_t *answer = tim3_client_poll (s_client, PATIENT_MS);
+        ck_assert_ptr_nonnull (answer);
+        ck_assert_ptr_null (answer->error);
+    }
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 0);
+}
+END_TEST
+
 START_TEST (refuses_a_bad_endpoint)
 {
-    ck_assert_ptr_null (tim3_client_new ("nonsense"));
+    ck_assert_ptr_null (tim3_client_new ("nonsense", 1));
 }
 END_TEST
 
@@ -216,6 +320,9 @@ Suite *suite_client (void)
     tcase_add_test (tests, silence_is_no_answer);
     tcase_add_test (tests, many_leave_as_one_message);
     tcase_add_test (tests, call_keeps_other_answers);
+    tcase_add_test (tests, each_connection_has_one_request_of_as_many);
+    tcase_add_test (tests, a_request_goes_out_on_the_connection_that_is_free);
+    tcase_add_test (tests, connections_are_made_again_when_the_router_is);
     tcase_add_test (tests, refuses_a_bad_endpoint);
     suite_add_tcase (suite, tests);
     return suite;
