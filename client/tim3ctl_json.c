@@ -110,9 +110,10 @@ json_t *tim3ctl_json (const tim3_shape_t *shape, const void *object)
     return result;
 }
 
+/*  Numbers with a fraction are measured ones, never amounts: nine digits are more than is known of them.  */
 static void print_json (json_t *value, size_t flags)
 {
-    json_dumpf (value, stdout, flags);
+    json_dumpf (value, stdout, flags | JSON_REAL_PRECISION (9));
     putchar ('\n');
     json_decref (value);
 }
