@@ -221,10 +221,42 @@ static void check_events (tim3_fsck_t *self)
         tim3_fsck_unchecked (self, "ledgers against their events: the store of the router is not here");
 }
 
+static bool backs_any (const tim3_fsck_t *self, const tim3_fsck_store_t *collateral)
+{
+    bool ledgers = false;
+    for (unsigned i = 0; i < self->store_count; i++) {
+        const tim3_fsck_store_t *store = &self->stores[i];
+        if (store->address.role != TIM3_ROLE_LOCK_MANAGER)
+            continue;
+        if (strcmp (store->meta.collateral, collateral->address.asset) == 0)
+            return true;
+        ledgers = true;
+    }
+    return !ledgers;
+}
+
+/*  Terms of ledgers of assets are compared with each other where these are.  */
+static void check_terms (tim3_fsck_t *self)
+{
+    for (unsigned i = 0; i < self->store_count; i++) {
+        const tim3_fsck_store_t *store = &self->stores[i];
+        const tim3_store_meta_t *meta = &store->meta;
+        bool collateral = store->address.role == TIM3_ROLE_MOCK_USDA;
+        if (tim3_role_is_asset_ledger (store->address.role))
+            continue;
+        if (meta->collateral[0] || meta->collateral_decimals || (meta->decimals && !collateral))
+            tim3_fsck_problem (self, NULL, "%s has terms of a ledger, which it is not", meta->name);
+        if (collateral && !backs_any (self, store))
+            tim3_fsck_problem (self, NULL, "no ledger here is backed by %s: was collateral/name changed?",
+                               meta->name);
+    }
+}
+
 static void check (tim3_fsck_t *self)
 {
     if (!check_shapes (self))
         return;
+    check_terms (self);
     for (unsigned i = 0; i < sizeof s_checks / sizeof s_checks[0]; i++)
         for (unsigned j = 0; j < self->store_count; j++)
             if (self->stores[j].address.role == s_checks[i].role)
@@ -241,7 +273,6 @@ static void list_unchecked (tim3_fsck_t *self)
         "transaction ids: the request ids that they are made of are not stored",
         "balances that the collateral token's records tell: the order of its records is not stored",
         "the first supply cap: it is configured; later ones are checked by their events",
-        "the scale against the configuration: it is derived from the records",
         "operands of refusals, receivers of refused transfers, attempts, times that no second record tells",
         "identities of stores: adopting a copy gives a new one",
         "account and amount of a lock that the collateral token has not seen yet: nobody else tells them",

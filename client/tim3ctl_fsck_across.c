@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EXPONENTS 39
+#define EXPONENT_MOST 38
 
 typedef struct {
     tim3_fsck_t *fsck;
@@ -17,7 +17,7 @@ typedef struct {
     const tim3_fsck_store_t *tokens;
     const tim3_fsck_store_t *collateral;
     const char *asset;
-    tim3_amount_t scale; /* collateral units in one unit of the asset; 0 when nothing tells */
+    tim3_amount_t scale; /* collateral units in one unit of the asset; 0 when the terms do not fit */
 } across_t;
 
 #define IN(NAME) (1u << TIM3_LOCK_STATE_##NAME)
@@ -84,7 +84,8 @@ static bool ends_fit (const across_t *self, const tim3_transaction_t *record, co
     bool failed = there && other->status == TIM3_TX_STATUS_FAILED;
     bool refused = record->status == TIM3_TX_STATUS_FAILED;
     if (tim3_fsck_way (self->tokens, record) == TIM3_FSCK_CAME)
-        return there && other->entry > 0 && other->status != (refused ? TIM3_TX_STATUS_COMPLETED : TIM3_TX_STATUS_FAILED);
+        return there && other->entry > 0 &&
+               other->status != (refused ? TIM3_TX_STATUS_COMPLETED : TIM3_TX_STATUS_FAILED);
     if (record->status == TIM3_TX_STATUS_COMPLETED)
         return there && !failed;
     if (tim3_fsck_came_back (self->tokens, record))
@@ -97,7 +98,8 @@ static void check_crossing (across_t *self, const tim3_fsck_place_t *at, const t
     tim3_fsck_way_t way = tim3_fsck_way (self->tokens, record);
     const char *account = way == TIM3_FSCK_CAME ? record->account : record->to;
     int shard = (int) tim3_account_shard (account, tim3_fsck_shards (self->tokens));
-    const tim3_fsck_store_t *store = tim3_fsck_store (self->fsck, TIM3_ROLE_TOKEN_MANAGER, self->asset, shard);
+    const tim3_fsck_store_t *store =
+        tim3_fsck_store (self->fsck, TIM3_ROLE_TOKEN_MANAGER, self->asset, shard);
     tim3_transaction_t other;
     if (way == TIM3_FSCK_WITHIN || !store)
         return;
@@ -190,50 +192,35 @@ static bool read_move (const across_t *self, unsigned op, const tim3_lock_item_t
     return tim3_fsck_read (&at, record);
 }
 
-/*  The exponent of ten that one amount is of another; EXPONENTS when it is none.  */
-static unsigned exponent_of (tim3_amount_t collateral, tim3_amount_t amount)
+static void expect_term (across_t *self, const char *what, uint64_t value, const tim3_fsck_store_t *other,
+                         uint64_t of_other)
 {
-    unsigned exponent = 0;
-    if (amount == 0 || collateral % amount != 0)
-        return EXPONENTS;
-    while (exponent < EXPONENTS && tim3_amount_pow10 (exponent) != collateral / amount)
-        exponent++;
-    return exponent;
+    if (value != of_other)
+        tim3_fsck_problem (self->fsck, NULL, "%s was begun with %llu %s, but %s with %llu",
+                           self->locks->meta.name, (unsigned long long) value, what, other->meta.name,
+                           (unsigned long long) of_other);
 }
 
-/*  Counts by which power of ten the moves of one table's items differ from them.  */
-static void count_scales (const across_t *self, const tim3_fsck_store_t *locks, tim3_table_t table, unsigned op,
-                          uint64_t counts[EXPONENTS + 1])
+/*  What the ledgers were begun with must fit; of it the scale is made.  */
+static void check_terms (across_t *self)
 {
-    tim3_fsck_place_t at = {locks, table, tim3_key_empty ()};
-    tim3_collateral_record_t record;
-    tim3_lock_item_t item;
-    while (tim3_fsck_next (self->fsck, &at, &item)) {
-        item.tx = tim3_key_read_id (&at.key, 0);
-        if (read_move (self, op, &item, &record))
-            counts[exponent_of (record.amount, item.amount)]++;
-    }
-}
-
-/*  The scale is configured, not stored: it is the power of ten by which most moves differ from their
-    locks and releases, in all shards, for one of them may have none.  */
-static void derive_scale (across_t *self)
-{
-    uint64_t counts[EXPONENTS + 1] = {0};
-    unsigned best = EXPONENTS;
-    int shards = (int) tim3_fsck_shards (self->locks);
-    for (int shard = 0; shard < shards; shard++) {
-        const tim3_fsck_store_t *locks = tim3_fsck_store (self->fsck, TIM3_ROLE_LOCK_MANAGER, self->asset, shard);
-        if (!locks)
-            continue;
-        count_scales (self, locks, TIM3_TABLE_LOCK, TIM3_COLLATERAL_OP_LOCK, counts);
-        count_scales (self, locks, TIM3_TABLE_RELEASE, TIM3_COLLATERAL_OP_UNLOCK_BURN, counts);
-    }
-    counts[EXPONENTS] = 0;
-    for (unsigned i = 0; i < EXPONENTS; i++)
-        if (counts[i] > counts[best])
-            best = i;
-    self->scale = best < EXPONENTS ? tim3_amount_pow10 (best) : 0;
+    const tim3_store_meta_t *locks = &self->locks->meta;
+    expect_term (self, "decimals", locks->decimals, self->tokens, self->tokens->meta.decimals);
+    expect_term (self, "decimals of collateral", locks->collateral_decimals, self->tokens,
+                 self->tokens->meta.collateral_decimals);
+    expect_term (self, "decimals of collateral", locks->collateral_decimals, self->collateral,
+                 self->collateral->meta.decimals);
+    if (strcmp (locks->collateral, self->tokens->meta.collateral) != 0)
+        tim3_fsck_problem (self->fsck, NULL, "%s is backed by \"%s\", but %s by \"%s\"", locks->name,
+                           locks->collateral, self->tokens->meta.name, self->tokens->meta.collateral);
+    if (locks->collateral_decimals < locks->decimals ||
+        locks->collateral_decimals - locks->decimals > EXPONENT_MOST)
+        tim3_fsck_problem (self->fsck, NULL,
+                           "%s cannot have been begun with %llu decimals on collateral with %llu",
+                           locks->name, (unsigned long long) locks->decimals,
+                           (unsigned long long) locks->collateral_decimals);
+    else
+        self->scale = tim3_amount_pow10 ((unsigned) (locks->collateral_decimals - locks->decimals));
 }
 
 static tim3_amount_t in_collateral (const across_t *self, tim3_amount_t amount)
@@ -320,10 +307,12 @@ static void expect_backing (across_t *self, const char *more, tim3_amount_t a, c
 static bool add_shard (const across_t *self, int shard, tim3_amount_t *locked, tim3_amount_t *overdrawn,
                        tim3_amount_t *supply)
 {
-    const tim3_fsck_place_t totals_at = {tim3_fsck_store (self->fsck, TIM3_ROLE_LOCK_MANAGER, self->asset, shard),
-                                         TIM3_TABLE_LOCK_TOTALS, tim3_key_text ("totals")};
-    const tim3_fsck_place_t ledger_at = {tim3_fsck_store (self->fsck, TIM3_ROLE_TOKEN_MANAGER, self->asset, shard),
-                                         TIM3_TABLE_LEDGER, tim3_key_text ("ledger")};
+    const tim3_fsck_place_t totals_at = {
+        tim3_fsck_store (self->fsck, TIM3_ROLE_LOCK_MANAGER, self->asset, shard), TIM3_TABLE_LOCK_TOTALS,
+        tim3_key_text ("totals")};
+    const tim3_fsck_place_t ledger_at = {
+        tim3_fsck_store (self->fsck, TIM3_ROLE_TOKEN_MANAGER, self->asset, shard), TIM3_TABLE_LEDGER,
+        tim3_key_text ("ledger")};
     tim3_lock_totals_t totals;
     tim3_ledger_t ledger;
     if (!totals_at.store || !ledger_at.store)
@@ -358,17 +347,20 @@ static void check_shards (across_t *self)
 {
     int shards = (int) tim3_fsck_shards (self->locks);
     for (int shard = 0; shard < shards; shard++) {
-        const tim3_fsck_store_t *other = tim3_fsck_store (self->fsck, TIM3_ROLE_LOCK_MANAGER, self->asset, shard);
+        const tim3_fsck_store_t *other =
+            tim3_fsck_store (self->fsck, TIM3_ROLE_LOCK_MANAGER, self->asset, shard);
         if (!other)
-            tim3_fsck_problem (self->fsck, NULL, "%s is one of %d shards, but the store of lock_manager.%s.%d is not here",
+            tim3_fsck_problem (self->fsck, NULL,
+                               "%s is one of %d shards, but the store of lock_manager.%s.%d is not here",
                                self->locks->meta.name, shards, self->asset, shard);
         else if ((int) tim3_fsck_shards (other) != shards)
-            tim3_fsck_problem (self->fsck, NULL, "%s is one of %d shards, but %s is one of %u", self->locks->meta.name,
-                               shards, other->meta.name, tim3_fsck_shards (other));
+            tim3_fsck_problem (self->fsck, NULL, "%s is one of %d shards, but %s is one of %u",
+                               self->locks->meta.name, shards, other->meta.name, tim3_fsck_shards (other));
     }
     if (tim3_fsck_shards (self->tokens) != (unsigned) shards)
-        tim3_fsck_problem (self->fsck, NULL, "%s is one of %d shards, but %s is one of %u", self->locks->meta.name, shards,
-                           self->tokens->meta.name, tim3_fsck_shards (self->tokens));
+        tim3_fsck_problem (self->fsck, NULL, "%s is one of %d shards, but %s is one of %u",
+                           self->locks->meta.name, shards, self->tokens->meta.name,
+                           tim3_fsck_shards (self->tokens));
 }
 
 /*  ---------------------------------------------------------------------------------------- the sections  */
@@ -378,13 +370,13 @@ static bool find_peers (across_t *self)
     tim3_fsck_t *fsck = self->fsck;
     int shard = self->locks->address.shard;
     self->tokens = tim3_fsck_store (fsck, TIM3_ROLE_TOKEN_MANAGER, self->asset, shard);
-    self->collateral = tim3_fsck_store (fsck, TIM3_ROLE_MOCK_USDA, NULL, 0);
+    self->collateral = tim3_fsck_store (fsck, TIM3_ROLE_MOCK_USDA, self->locks->meta.collateral, 0);
     if (!self->tokens)
         tim3_fsck_problem (fsck, NULL, "%s is here, but the store of token_manager.%s.%d is not",
                            self->locks->meta.name, self->asset, shard);
     if (!self->collateral)
-        tim3_fsck_problem (fsck, NULL, "%s is here, but the store of the collateral token is not",
-                           self->locks->meta.name);
+        tim3_fsck_problem (fsck, NULL, "%s is here, but the store of mock_usda.%s.0, its collateral, is not",
+                           self->locks->meta.name, self->locks->meta.collateral);
     return self->tokens && self->collateral;
 }
 
@@ -393,7 +385,7 @@ void tim3_fsck_across (tim3_fsck_t *fsck, const tim3_fsck_store_t *locks)
     across_t self = {.fsck = fsck, .locks = locks, .asset = locks->address.asset};
     char scale[TIM3_AMOUNT_TEXT_MAX] = "unknown";
     if (find_peers (&self)) {
-        derive_scale (&self);
+        check_terms (&self);
         check_token_records (&self);
         each_item (&self, TIM3_TABLE_LOCK, check_lock);
         each_item (&self, TIM3_TABLE_RELEASE, check_release);
@@ -407,9 +399,10 @@ void tim3_fsck_across (tim3_fsck_t *fsck, const tim3_fsck_store_t *locks)
     if (self.scale)
         tim3_amount_format_units (self.scale, scale);
     char name[TIM3_ADDRESS_MAX + 1];
-    snprintf (name, sizeof name, tim3_fsck_shards (locks) > 1 ? "%s.%d" : "%s", self.asset, locks->address.shard);
-    tim3_fsck_section (fsck, name,
-                       "mints, locks, redemptions, releases and moves of the vault; scale %s", scale);
+    snprintf (name, sizeof name, tim3_fsck_shards (locks) > 1 ? "%s.%d" : "%s", self.asset,
+              locks->address.shard);
+    tim3_fsck_section (fsck, name, "mints, locks, redemptions, releases and moves of the vault; scale %s",
+                       scale);
 }
 
 /*  Moves of vaults whose lock manager is not here.  */

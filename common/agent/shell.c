@@ -686,10 +686,16 @@ static bool keeps_ledger (const shell_t *self)
     return !self->program->core->keeps_nothing || self->hosted_count > 0;
 }
 
-static bool keeps_shard (const shell_t *self)
+static tim3_store_terms_t terms_of (const shell_t *self)
 {
     tim3_role_t role = self->program->core->role;
-    return self->hosted_count > 0 || tim3_role_is_asset_ledger (role);
+    if (self->hosted_count > 0 || tim3_role_is_asset_ledger (role))
+        return (tim3_store_terms_t){
+            .shards = self->settings.shards,
+            .decimals = self->settings.decimals,
+            .collateral = tim3_config_text (self->config, "collateral", "name", NULL),
+            .collateral_decimals = (unsigned) tim3_config_u64 (self->config, "collateral", "decimals", NULL)};
+    return (tim3_store_terms_t){.decimals = role == TIM3_ROLE_MOCK_USDA ? self->settings.decimals : 0};
 }
 
 static void open_store (shell_t *self)
@@ -709,7 +715,7 @@ static void open_store (shell_t *self)
     snprintf (path, sizeof path, "%s/store/%s", self->arguments.data, name);
     options.map_size = megabytes (self->config, "map_size_mb");
     options.shared = self->hosted_count > 0;
-    options.shards = keeps_shard (self) ? self->settings.shards : 0;
+    options.terms = terms_of (self);
     options.journal = keeps_ledger (self) && choice_is (self->config, "store", "journal");
     options.checkpoint_bytes = megabytes (self->config, "checkpoint_mb");
     options.memory_most = megabytes (self->config, "memory_mb");

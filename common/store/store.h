@@ -67,7 +67,7 @@ const tim3_table_row_t *tim3_table (tim3_table_t table);
 
 /*  Version of the tables: of their layout, and of what their keys and the receipts in them are made from. A store of another version is migrated at opening,
     or refused.  */
-#define TIM3_SCHEMA_VERSION 4
+#define TIM3_SCHEMA_VERSION 5
 
 /*  ------------------------------------------------------------------------------------------- keys
     Ordered byte strings, built part by part: texts end with a NUL so that one is no prefix of another,
@@ -194,6 +194,15 @@ void tim3_store_copy_end (tim3_store_t *self, bool keep);
 
 /*  ---------------------------------------------------------------------------------------------- opening  */
 
+/*  What a ledger was begun with and must keep, as all that it has written means something else otherwise. Zeros and "" in the
+    store of an agent that is no ledger, and where it has none.  */
+typedef struct {
+    unsigned shards; /* of how many the shard of a ledger in it is one; 0: none is in it */
+    unsigned decimals;
+    const char *collateral; /* may be NULL: "" */
+    unsigned collateral_decimals;
+} tim3_store_terms_t;
+
 typedef struct {
     const char *path;  /* directory; made when missing, mode 0700 */
     const char *name;  /* agent it belongs to */
@@ -203,7 +212,7 @@ typedef struct {
     bool adopt;                /* take over a copy: a restore says so */
     bool journal;              /* in two tiers; else LMDB alone */
     bool shared; /* by several agents, of which name is one: see tim3_store_view */
-    unsigned shards; /* of how many the shard of a ledger in it is one; 0: none is in it */
+    tim3_store_terms_t terms;
     uint64_t checkpoint_bytes; /* these as in store_tiers.h */
     uint64_t memory_most;
     uint64_t keep_us;
@@ -212,7 +221,7 @@ typedef struct {
 } tim3_store_options_t;
 
 /*  NULL with why filled (a sentence that says what to do) when it is locked by another process, belongs to
-    another agent, was copied, is damaged, or is of a newer schema. Opened without a journal, a store that had one takes it in first.  */
+    another agent, was copied, is damaged, was begun on other terms, or is of another schema. Opened without a journal, a store that had one takes it in first.  */
 tim3_store_t *tim3_store_open (const tim3_store_options_t *options, tim3_store_meta_t *meta, char *why,
                                size_t why_size);
 

@@ -711,6 +711,11 @@ static int write_meta (opening_t *self)
     return 0;
 }
 
+static const char *collateral_of (const tim3_store_terms_t *terms)
+{
+    return terms->collateral ? terms->collateral : "";
+}
+
 /*  Data without a record that says whose it is was not made here: better left alone than written over.  */
 static int create (opening_t *self, uint64_t inode)
 {
@@ -721,12 +726,15 @@ static int create (opening_t *self, uint64_t inode)
     tim3_store_meta_t *meta = self->meta;
     *meta = (tim3_store_meta_t){.id = self->options->fresh_id,
                                 .shared = self->options->shared,
-                                .shards = self->options->shards,
+                                .shards = self->options->terms.shards,
+                                .decimals = self->options->terms.decimals,
+                                .collateral_decimals = self->options->terms.collateral_decimals,
                                 .schema = TIM3_SCHEMA_VERSION,
                                 .inode = inode,
                                 .created_us = self->options->now_us,
                                 .lineage = self->options->fresh_id};
     snprintf (meta->name, sizeof meta->name, "%s", self->options->name);
+    snprintf (meta->collateral, sizeof meta->collateral, "%s", collateral_of (&self->options->terms));
     return write_meta (self);
 }
 
@@ -763,6 +771,36 @@ static int check_copy (opening_t *self, uint64_t inode)
     return write_meta (self);
 }
 
+static int check_number (const opening_t *self, uint64_t begun, unsigned now, const char *what,
+                         const char *key, const char *why)
+{
+    if (begun == now)
+        return 0;
+    return refuse (self,
+                   "the store %s is that of a ledger with %" PRIu64 " %s, not %u; set %s back to %" PRIu64
+                   ", for %s",
+                   self->options->path, begun, what, now, key, begun, why);
+}
+
+static int check_terms (const opening_t *self)
+{
+    static const char divide[] = "a ledger cannot be divided anew";
+    static const char amounts[] = "its amounts would mean something else";
+    const tim3_store_meta_t *meta = self->meta;
+    const tim3_store_terms_t *terms = &self->options->terms;
+    if (check_number (self, meta->shards, terms->shards, "shards", "asset/NAME/shards", divide) ||
+        check_number (self, meta->decimals, terms->decimals, "decimals", "its decimals", amounts) ||
+        check_number (self, meta->collateral_decimals, terms->collateral_decimals, "decimals of collateral",
+                      "collateral/decimals", amounts))
+        return -1;
+    if (strcmp (meta->collateral, collateral_of (terms)) == 0)
+        return 0;
+    return refuse (self,
+                   "the store %s is that of a ledger backed by \"%s\", not \"%s\"; set collateral/name back "
+                   "to %s, for that is what is locked",
+                   self->options->path, meta->collateral, collateral_of (terms), meta->collateral);
+}
+
 static int check_meta (opening_t *self, uint64_t inode)
 {
     if (check_schema (self))
@@ -777,12 +815,8 @@ static int check_meta (opening_t *self, uint64_t inode)
                 ? "the store %s holds the ledgers of a merged critical path; configure it as merged"
                 : "the store %s holds one ledger alone; configure the critical path as split",
             self->options->path);
-    if (self->meta->shards != self->options->shards)
-        return refuse (self,
-                       "the store %s is that of a ledger with %u shards, not %u; set asset/NAME/shards back to %u, for a "
-                       "ledger cannot be divided anew",
-                       self->options->path, (unsigned) self->meta->shards, self->options->shards,
-                       (unsigned) self->meta->shards);
+    if (check_terms (self))
+        return -1;
     return check_copy (self, inode);
 }
 

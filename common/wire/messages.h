@@ -290,7 +290,10 @@
     F (S, ID, lineage, OPTIONAL, 0, none, "identity it was made with: adopting changes id, never this")      \
     F (S, U64, commits, OPTIONAL, 0, none, "what to add to the file's own count of commits, modulo 2^64")                     \
     F (S, BOOL, shared, OPTIONAL, 0, none, "it holds several agents' tables")                                \
-    F (S, U64, shards, OPTIONAL, TIM3_SHARDS_MAX, none, "of how many the shard of a ledger in it is one; 0: none is in it")
+    F (S, U64, shards, OPTIONAL, TIM3_SHARDS_MAX, none, "of how many the shard of a ledger in it is one; 0: none is in it")        \
+    F (S, U64, decimals, OPTIONAL, 0, none, "of the ledger's amounts")                                       \
+    F (S, STR, collateral, OPTIONAL, 16, none, "what it is that a ledger of an asset has locked")            \
+    F (S, U64, collateral_decimals, OPTIONAL, 0, none, "of that")
 #define TIM3_FIELDS_counter(F, S) F (S, U64, value, REQUIRED, 0, none, "value")
 #define TIM3_FIELDS_checkpoint(F, S)                                                                         \
     F (S, U64, number, REQUIRED, 0, none, "last record of the journal that the tables hold")                 \

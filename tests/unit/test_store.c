@@ -150,6 +150,12 @@ static void refused_with (const char *words)
     ck_assert_msg (strstr (s_why, words) != NULL, "\"%s\" lacks \"%s\"", s_why, words);
 }
 
+static void refused_with_terms (tim3_store_terms_t terms, const char *words)
+{
+    s_options.terms = terms;
+    refused_with (words);
+}
+
 static int wait_for (pid_t child)
 {
     int status = -1;
@@ -596,12 +602,30 @@ START_TEST (test_other_agents_store_is_refused)
 }
 END_TEST
 
-START_TEST (test_other_number_of_shards_is_refused)
+/*  Each term by itself; and with all of them as they were it opens.  */
+START_TEST (test_other_terms_are_refused)
 {
+    const tim3_store_terms_t begun = {
+        .shards = 2, .decimals = 6, .collateral = "USDA", .collateral_decimals = 18};
     tim3_store_close (&s_store);
-    s_options.shards = 2;
-    refused_with ("a ledger with 0 shards, not 2");
-    s_options.shards = 0;
+    nftw (s_root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    ck_assert_int_eq (mkdir (s_root, 0700), 0);
+    s_options.terms = begun;
+    reopen ();
+    tim3_store_close (&s_store);
+    tim3_store_terms_t other = begun;
+    other.shards = 3;
+    refused_with_terms (other, "a ledger with 2 shards, not 3; set asset/NAME/shards back to 2");
+    other = begun;
+    other.decimals = 4;
+    refused_with_terms (other, "a ledger with 6 decimals, not 4; set its decimals back to 6");
+    other = begun;
+    other.collateral_decimals = 20;
+    refused_with_terms (other, "18 decimals of collateral, not 20; set collateral/decimals back to 18");
+    other = begun;
+    other.collateral = "EUR";
+    refused_with_terms (other, "backed by \"USDA\", not \"EUR\"; set collateral/name back to USDA");
+    s_options.terms = begun;
     reopen ();
 }
 END_TEST
@@ -1042,10 +1066,9 @@ static void add_promises (Suite *suite, SFun begin)
     CASE ("seek", begin, test_seek, test_seek_in_an_empty_table, test_seek_while_deleting, test_longest_key);
     CASE ("records", begin, test_every_table_round_trips);
     CASE ("opening", begin, test_new_store, test_identity_lasts, test_second_opening_is_refused,
-          test_second_process_is_refused, test_use_after_fork_panics, test_other_number_of_shards_is_refused,
-        test_other_agents_store_is_refused,
-          test_copy_is_refused_unless_adopted, test_adopting_is_for_the_same_agent,
-          test_path_that_is_no_directory);
+          test_second_process_is_refused, test_use_after_fork_panics, test_other_terms_are_refused,
+          test_other_agents_store_is_refused, test_copy_is_refused_unless_adopted,
+          test_adopting_is_for_the_same_agent, test_path_that_is_no_directory);
     CASE ("kill", begin, test_kill_leaves_the_last_commit, test_kill_at_any_moment);
 }
 
