@@ -128,14 +128,10 @@ static void log_drops (broker_t *self, uint64_t now_us)
 
 /*  -------------------------------------------------------------------------------------------- sockets  */
 
-/*  Clients are not authenticated, so the front never listens beyond this host.  */
+/*  Clients are not authenticated, so the front never listens beyond this host: the configuration is refused otherwise.  */
 static void bind_front (broker_t *self, const char *endpoint)
 {
-    if (!tim3_endpoint_stays_here (endpoint))
-        tim3_fatal (TIM3_EXIT_PERMANENT,
-                    "router/front: %s could be reached from other hosts without authentication; "
-                    "use ipc:// or tcp://127.0.0.1:PORT",
-                    endpoint);
+    TIM3_ASSERT (tim3_endpoint_stays_here (endpoint));
     self->clients.front = tim3_socket_new (self->context, ZMQ_ROUTER, self->queue_messages, TIM3_FRAME_MAX);
     tim3_socket_set (self->clients.front, ZMQ_ROUTER_MANDATORY, 1);
     /* a client that comes back under its routing id is heard at once */

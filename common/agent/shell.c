@@ -818,6 +818,17 @@ static void stop (shell_t *self)
     tim3_log (TIM3_INFO, "stopped", "clean=yes");
 }
 
+/*  Each connection takes a descriptor, and libzmq aborts the process when there is none left for one that comes in.  */
+static void allow_files (void)
+{
+    struct rlimit limit;
+    if (getrlimit (RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit (RLIMIT_NOFILE, &limit) != 0)
+        tim3_log (TIM3_WARN, "limits", "what=\"cannot raise the number of open files\" why=\"%s\"", strerror (errno));
+}
+
 int tim3_agent_main (int argc, char **argv, const tim3_program_t *program)
 {
     shell_t *self = &s_shell;
@@ -830,6 +841,7 @@ int tim3_agent_main (int argc, char **argv, const tim3_program_t *program)
         tim3_fatal (TIM3_EXIT_PERMANENT, "libsodium does not start");
     load_config (self);
     fill_settings (self);
+    allow_files ();
     self->clock_base_us = microseconds (CLOCK_REALTIME) - microseconds (CLOCK_MONOTONIC);
     self->watch = tim3_watch_open ();
     watch_signals (self);

@@ -25,7 +25,7 @@
 #define ASSET_SECTION "asset/*"
 
 static const tim3_config_key_t s_keys[] = {
-#define K(section, name, KIND, least, most, fallback, text)                                                  \
+#define K(section, name, KIND, least, most, fallback, text) \
     {section, name, TIM3_KEY_##KIND, least, most, fallback, text},
     TIM3_CONFIG_KEYS (K)
 #undef K
@@ -198,11 +198,8 @@ static bool check_amount (reader_t *self, const char *place, const tim3_config_k
 static bool check_value (reader_t *self, const char *place, const tim3_config_key_t *key, const char *value)
 {
     static bool (*const checks[]) (reader_t *, const char *, const tim3_config_key_t *, const char *) = {
-        [TIM3_KEY_U64] = check_u64,
-        [TIM3_KEY_AMOUNT] = check_amount,
-        [TIM3_KEY_TEXT] = check_text,
-        [TIM3_KEY_CHOICE] = check_choice,
-        [TIM3_KEY_BOOL] = check_bool,
+        [TIM3_KEY_U64] = check_u64,       [TIM3_KEY_AMOUNT] = check_amount, [TIM3_KEY_TEXT] = check_text,
+        [TIM3_KEY_CHOICE] = check_choice, [TIM3_KEY_BOOL] = check_bool,
     };
     return checks[key->kind](self, place, key, value);
 }
@@ -324,10 +321,12 @@ static bool check_shards (reader_t *self, const char *asset)
     char place[PLACE_MAX];
     uint64_t shards = tim3_config_u64 (self->config, ASSET_SECTION, "shards", asset);
     uint64_t coordinators = tim3_config_u64 (self->config, ASSET_SECTION, "coordinators", asset);
-    bool merged = strcmp (tim3_config_text (self->config, ASSET_SECTION, "critical_path", asset), "merged") == 0;
+    bool merged =
+        strcmp (tim3_config_text (self->config, ASSET_SECTION, "critical_path", asset), "merged") == 0;
     snprintf (place, sizeof place, "asset/%s/coordinators", asset);
     return !merged || coordinators >= shards ||
-           refuse (self, place, "%lu are too few to run %lu shards merged; give as many, or more", coordinators, shards);
+           refuse (self, place, "%lu are too few to run %lu shards merged; give as many, or more",
+                   coordinators, shards);
 }
 
 static bool check_asset (reader_t *self, const char *asset)
@@ -374,6 +373,17 @@ static bool check_listener (reader_t *self, const char *name)
     return true;
 }
 
+static bool check_front (reader_t *self)
+{
+    const char *text = tim3_config_text (self->config, "router", "front", NULL);
+    return *text == '\0' || tim3_endpoint_stays_here (text) ||
+           refuse (self, "router/front",
+                   "\"%s\" is not ipc://PATH nor tcp://127.x.y.z:PORT; clients are not authenticated, so "
+                   "other hosts "
+                   "cannot be let in",
+                   text);
+}
+
 static bool check_whole (reader_t *self)
 {
     const char *collateral = tim3_config_text (self->config, "collateral", "name", NULL);
@@ -386,7 +396,7 @@ static bool check_whole (reader_t *self)
     for (unsigned i = 0; i < self->config->asset_count; i++)
         if (!check_asset (self, self->config->assets[i]))
             return false;
-    return check_listener (self, "listen") && check_listener (self, "advertise");
+    return check_listener (self, "listen") && check_listener (self, "advertise") && check_front (self);
 }
 
 /*  ---------------------------------------------------------------------------------------------- loading  */

@@ -42,7 +42,7 @@ bool tim3_endpoint_stays_here (const char *endpoint)
     char host[TIM3_HOST_MAX + 1];
     unsigned port;
     if (strncmp (endpoint, "ipc://", 6) == 0)
-        return true;
+        return endpoint[6] != '\0';
     if (strncmp (endpoint, tcp_v6, sizeof tcp_v6 - 1) == 0)
         return take_port (endpoint + sizeof tcp_v6 - 1, &port);
     return strncmp (endpoint, tcp, sizeof tcp - 1) == 0 &&

@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 import random
+import resource
 import time
 
 import msgpack
@@ -1012,6 +1013,23 @@ def agent_messages():
             ("router.-", "Heartbeat", dict(name=agent["name"], incarnation=1)),
             ("router.-", "Deregister", dict(name="token_manager.TIM3.0", incarnation=2 ** 62)),
             ("router.-", "Publish", dict(source="token_manager.TIM3.0", store=fresh(), items=[]))]
+
+
+def test_more_connections_than_files_are_allowed_at_first():
+    """libzmq aborts the process when it has no descriptor for a connection that comes in."""
+    with Cluster() as cluster:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        cluster.kill("router.-.0")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        try:
+            cluster.start("router.-.0")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        cluster.wait_ready()
+        report = cluster.ctl_json("bench", "--workload", "mint", "--count", "400", "--clients", "200", "--outstanding", "1",
+                                  "--accounts", "20")
+        assert report["operations"][0]["completed"] == 400, report
+        assert cluster.running("router.-.0")
 
 
 def test_agents_messages_at_the_front_door():

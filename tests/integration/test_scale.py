@@ -170,5 +170,19 @@ def test_scale_with_the_supervisor():
         poll(lambda: processes_of(cluster.dir) == [], what="the last process to end")
 
 
+def test_restart_with_a_mistake_in_the_configuration():
+    """It is told before anything is stopped."""
+    with Supervised(coordinators=1) as cluster:
+        before = cluster.status()
+        wrong = os.path.join(cluster.dir, "wrong.cfg")
+        with open(cluster.config) as file, open(wrong, "w") as out:
+            out.write(file.read().replace("        decimals =", "        decimal ="))
+        done = cluster.call("restart", "--config", wrong)
+        assert done.returncode == 1 and "did you mean decimals?" in done.stderr, done
+        cluster.supervisor("status")
+        assert {a: agent["pid"] for a, agent in cluster.status().items()} == {a: agent["pid"] for a, agent in before.items()}
+        cluster.supervisor("restart")  # with the configuration of the last start
+
+
 if __name__ == "__main__":
     harness.main()

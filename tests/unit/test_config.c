@@ -49,6 +49,13 @@ static void refused (const char *text, const char *reason)
                    s_why);
 }
 
+static void accepted (const char *text)
+{
+    tim3_config_t *config = load (text);
+    ck_assert_msg (config != NULL, "refused: %s", s_why);
+    tim3_config_destroy (&config);
+}
+
 START_TEST (test_defaults)
 {
     tim3_config_t *config = load ("asset\n    TIM3\n");
@@ -201,6 +208,26 @@ START_TEST (test_listeners)
 }
 END_TEST
 
+START_TEST (test_front)
+{
+    static const char *const wrong[] = {"tcp://0.0.0.0:5555",
+                                        "tcp://*:5555",
+                                        "tcp://localhost:5555",
+                                        "tcp://10.0.0.1:5555",
+                                        "tcp://127.0.0.1",
+                                        "foo",
+                                        "ipc://",
+                                        "inproc://front"};
+    char text[200];
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        snprintf (text, sizeof text, "router\n    front = \"%s\"\nasset\n    TIM3\n", wrong[i]);
+        refused (text, "router/front: \"");
+    }
+    accepted ("router\n    front = \"tcp://127.0.0.1:5555\"\nasset\n    TIM3\n");
+    accepted ("router\n    front = \"ipc:///tmp/front.sock\"\nasset\n    TIM3\n");
+}
+END_TEST
+
 /*  Every agent has a place of its own, told and bound from the same order.  */
 START_TEST (test_endpoints)
 {
@@ -209,8 +236,8 @@ START_TEST (test_endpoints)
         {"lock_manager.TIM3.0", "7003"}, {"token_manager.TIM3.0", "7004"}, {"lock_manager.TIM3.15", "7033"},
         {"coordinator.TIM3.0", "7035"},  {"coordinator.TIM3.63", "7098"},  {"lock_manager.TIME.0", "7099"},
         {"coordinator.TIME.1", "7132"}};
-    static const char *const nowhere[] = {"coordinator.TIM3.64", "lock_manager.TIM3.16", "mock_usda.USDA.1", "lock_manager.X.0",
-                                          "coordinator.TIM3", "client.-.0"};
+    static const char *const nowhere[] = {"coordinator.TIM3.64", "lock_manager.TIM3.16", "mock_usda.USDA.1",
+                                          "lock_manager.X.0",    "coordinator.TIM3",     "client.-.0"};
     char endpoint[TIM3_ENDPOINT_MAX + 1];
     char expected[64];
     tim3_config_t *config = load ("agents\n    transport = tcp\n    listen = 127.0.0.1:7000\n"
@@ -358,6 +385,7 @@ Suite *suite_config (void)
     tcase_add_test (tests, test_structure);
     tcase_add_test (tests, test_twice);
     tcase_add_test (tests, test_listeners);
+    tcase_add_test (tests, test_front);
     tcase_add_test (tests, test_endpoints);
     tcase_add_test (tests, test_shards);
     tcase_add_test (tests, test_endpoints_that_stay_here);
