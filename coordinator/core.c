@@ -29,6 +29,7 @@
 #define WAITERS_MOST 100000
 #define SETTLES_HELD 2048
 #define FLIGHT_MOST_US 120000000 /* then whoever waits is told that the outcome is unknown */
+#define DOUBLED_MOST 2 /* times that the wait for a ledger is: whoever waits should not wait long for one that is back */
 #define ASKS_MOST 4096
 #define ASK_MOST_US 10000000
 
@@ -247,7 +248,7 @@ static void set_due (self_t *self, flight_t *flight, uint64_t due_us)
 
 static void push (self_t *self, tim3_env_t *env, flight_t *flight)
 {
-    uint64_t wait = self->settings->retry_us << (flight->attempts < 4 ? flight->attempts : 4);
+    uint64_t wait = self->settings->retry_us << (flight->attempts < DOUBLED_MOST ? flight->attempts : DOUBLED_MOST);
     set_due (self, flight, tim3_env_now (env) + wait);
     uint64_t id = s_asks[flight->stage](self, env, flight);
     self->locks_asked = self->locks_asked || flight->stage == LOCKING;

@@ -19,7 +19,7 @@
     K ("agents", "heartbeat_ms", U64, 50, 60000, "1000", "how often agents report to the registry")         \
     K ("agents", "sweep_after_ms", U64, 50, 3600000, "5000",                                                \
        "age at which unfinished work is pushed on by the ledgers themselves")                               \
-    K ("agents", "sweep_most_ms", U64, 50, 3600000, "60000", "longest wait between two pushes of the same") \
+    K ("agents", "sweep_most_ms", U64, 50, 3600000, "10000", "longest wait between two pushes of the same") \
     K ("agents", "retry_ms", U64, 20, 60000, "1000", "wait before an unanswered message is sent again")     \
     K ("agents", "map_size_mb", U64, 1, 4194304, "65536",                                                   \
        "address space of each store: the most it can grow to; costs no disk until used")                    \

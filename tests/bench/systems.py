@@ -336,7 +336,7 @@ class Redis(System):
 
 class Tim3(System):
     name = "tim3"
-    settings = dict(heartbeat_ms=1000, sweep_after_ms=5000, sweep_most_ms=60000, retry_ms=1000, map_size_mb=65536)
+    settings = dict(heartbeat_ms=1000, sweep_after_ms=5000, retry_ms=1000, map_size_mb=65536)
     loads = [dict(label="1 client", clients=1, outstanding=1), dict(label="16 clients", clients=16, outstanding=1),
              dict(label="64 clients", clients=64, outstanding=1),
              dict(label="1,000 outstanding", clients=4, outstanding=250),
