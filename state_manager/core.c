@@ -28,11 +28,12 @@
 #define REASONS_MAX 64
 
 #define SECOND_US 1000000u
-#define QUIET_US SECOND_US        /* without events for so long: ask again */
-#define RENEW_US (10 * SECOND_US) /* a subscription lapses when it is not renewed for longer than that */
-#define SILENT_US (5 * SECOND_US) /* without an answer for so long: a reason for worry */
-#define LIST_US (SECOND_US / 2)   /* between two looks at the registry */
-#define SHORT_US (2 * SECOND_US)  /* ledgers may be out of order in the log for so long */
+#define QUIET_US SECOND_US           /* without events for so long: ask again */
+#define RENEW_US (10 * SECOND_US)    /* a subscription lapses when it is not renewed for longer than that */
+#define SILENT_US (5 * SECOND_US)    /* without an answer for so long: a reason for worry */
+#define ALL_START_US (2 * SECOND_US) /* agents that are started together are there after that */
+#define LIST_US (SECOND_US / 2)      /* between two looks at the registry */
+#define SHORT_US (2 * SECOND_US)     /* ledgers may be out of order in the log for so long */
 #define LAG_MOST 10000
 
 #define ONE_PPM 1000000u
@@ -356,16 +357,12 @@ typedef struct {
 } application_t;
 
 /*  Events that are not here change nothing but their ledger's number.  */
-static const application_t s_applications[] = {{TIM3_MSG_COLLATERAL_LOCKED, apply_locked},
-                                               {TIM3_MSG_COLLATERAL_RELEASED, apply_released},
-                                               {TIM3_MSG_TOKEN_MINTED, apply_minted},
-                                               {TIM3_MSG_TOKEN_BURNED, apply_burned},
-                                               {TIM3_MSG_TOKEN_TRANSFERRED, apply_transferred},
-                                               {TIM3_MSG_TOKEN_SENT, apply_sent},
-                                               {TIM3_MSG_TOKEN_RECEIVED, apply_received},
-                                               {TIM3_MSG_TOKEN_RETURNED, apply_returned},
-                                               {TIM3_MSG_TRANSACTION_FAILED, apply_failed},
-                                               {0, NULL}};
+static const application_t s_applications[] = {
+    {TIM3_MSG_COLLATERAL_LOCKED, apply_locked},      {TIM3_MSG_COLLATERAL_RELEASED, apply_released},
+    {TIM3_MSG_TOKEN_MINTED, apply_minted},           {TIM3_MSG_TOKEN_BURNED, apply_burned},
+    {TIM3_MSG_TOKEN_TRANSFERRED, apply_transferred}, {TIM3_MSG_TOKEN_SENT, apply_sent},
+    {TIM3_MSG_TOKEN_RECEIVED, apply_received},       {TIM3_MSG_TOKEN_RETURNED, apply_returned},
+    {TIM3_MSG_TRANSACTION_FAILED, apply_failed},     {0, NULL}};
 
 static const application_t *find_application (uint64_t type)
 {
@@ -449,10 +446,9 @@ static void take_source (step_t *step, const char *source)
     if (strcmp (step->source, source) == 0)
         return;
     strcpy (step->source, source);
-    step->known =
-        tim3_address_parse (source, &step->address) &&
-        tim3_role_is_asset_ledger (step->address.role) &&
-        step->address.shard >= 0 && step->address.shard < TIM3_SHARDS_MAX;
+    step->known = tim3_address_parse (source, &step->address) &&
+                  tim3_role_is_asset_ledger (step->address.role) && step->address.shard >= 0 &&
+                  step->address.shard < TIM3_SHARDS_MAX;
 }
 
 /*  What follows in a run behind something that is no event is as lost as if it had never come.  */
@@ -652,7 +648,8 @@ static bool is_there (const state_manager_t *self, tim3_role_t role, const char 
     return false;
 }
 
-static void check_role (const state_manager_t *self, const char *asset, tim3_role_t role, int shard, reasons_t *reasons)
+static void check_role (const state_manager_t *self, const char *asset, tim3_role_t role, int shard,
+                        reasons_t *reasons)
 {
     char shard_text[32] = "";
     if (is_there (self, role, asset, shard))
@@ -660,8 +657,8 @@ static void check_role (const state_manager_t *self, const char *asset, tim3_rol
     if (shard > 0)
         snprintf (shard_text, sizeof shard_text, " of shard %d", shard);
     tim3_reason_t *reason = add_reason (reasons, "role_missing", 30);
-    snprintf (reason->text, sizeof reason->text, "%s has no %s%s alive: start one", asset, tim3_role_name (role),
-              shard_text);
+    snprintf (reason->text, sizeof reason->text, "%s has no %s%s alive: start one", asset,
+              tim3_role_name (role), shard_text);
 }
 
 static void check_roles (const state_manager_t *self, const tim3_asset_t *asset, reasons_t *reasons)
@@ -673,12 +670,13 @@ static void check_roles (const state_manager_t *self, const tim3_asset_t *asset,
     check_role (self, asset->name, TIM3_ROLE_COORDINATOR, -1, reasons);
 }
 
-static void check_agents (const state_manager_t *self, reasons_t *reasons)
+static void check_agents (const state_manager_t *self, tim3_env_t *env, reasons_t *reasons)
 {
+    bool all_started = tim3_env_now (env) >= self->started_us + ALL_START_US;
     /* until the registry has answered nothing is known; that it does not answer shows in the subscription */
     if (!self->listed)
         return;
-    for (unsigned i = 0; i < self->settings->asset_count; i++)
+    for (unsigned i = 0; i < self->settings->asset_count && all_started; i++)
         check_roles (self, &self->settings->assets[i], reasons);
     for (uint32_t i = 0; i < self->agent_count; i++)
         check_agent (self, &self->agents[i], reasons);
@@ -705,7 +703,7 @@ static void on_get_system_health (void *core, tim3_env_t *env, const void *body)
     }
     check_own (self, env, reasons);
     check_backing (self, env, reasons);
-    check_agents (self, reasons);
+    check_agents (self, env, reasons);
     tim3_health_reply_t reply = judge (reasons);
     tim3_env_reply (env, TIM3_MSG_HEALTH_REPLY, &reply);
 }

@@ -871,6 +871,22 @@ static void tell_agents (const tim3_agent_t *items, uint32_t count)
     send (true, TIM3_MSG_AGENTS, &agents);
 }
 
+/*  Those who are started together register one after the other.  */
+START_TEST (test_missing_roles_right_after_the_start)
+{
+    tim3_agent_t dead = agent ("lock_manager.TIM3.0", TIM3_ROLE_LOCK_MANAGER, "TIM3");
+    dead.alive = false;
+    tick (0);
+    tell_agents (&dead, 1);
+    tim3_health_reply_t reply = system_health ();
+    ck_assert_uint_eq (count_reasons (&reply, "role_missing"), 0);
+    ck_assert_uint_eq (count_reasons (&reply, "agent_dead"), 1);
+    tick (2 * SECOND);
+    reply = system_health ();
+    ck_assert_uint_eq (count_reasons (&reply, "role_missing"), 3);
+}
+END_TEST
+
 START_TEST (test_agents_in_health)
 {
     tim3_agent_t agents[] = {agent ("lock_manager.TIM3.0", TIM3_ROLE_LOCK_MANAGER, "TIM3"),
@@ -1129,6 +1145,7 @@ Suite *suite_state_manager (void)
     tcase_add_test (pages, test_page_filters_within_bounds);
     tcase_add_test (pages, test_pages);
     TCase *judged = new_case (suite, "health");
+    tcase_add_test (judged, test_missing_roles_right_after_the_start);
     tcase_add_test (judged, test_agents_in_health);
     tcase_add_test (judged, test_reported_health);
     tcase_add_test (judged, test_many_reasons);
