@@ -148,6 +148,7 @@ def killed_agent_comes_back(cluster, address):
         now = cluster.status()[address]
         return now["state"] == "ready" and now["pid"] != before["pid"]
     poll(back, what=f"s6 to start {address} again")
+    assert "ended  signal=9" in cluster.supervisor("logs", address), "its log does not say what ended it"
 
 
 def test_scale_with_the_supervisor():
