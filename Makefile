@@ -91,7 +91,8 @@ $(BUILD)/bin/tim3-crash-images: $(call obj,tests/crash/crash_images.c tests/cras
 
 # Fuzz targets: with libFuzzer, or (replay) with a main that runs files and seeded mutations. See tests/fuzz/fuzz.h.
 FUZZ = $(filter-out tests/fuzz/libfuzzer.c tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)) $(CORES) \
-       tests/unit/memory_store.c tests/unit/seeded.c tests/unit/deadlines.c client/tim3ctl_options.c client/tim3ctl_csv.c
+       tests/unit/memory_store.c tests/unit/seeded.c tests/unit/deadlines.c client/tim3ctl_options.c client/tim3ctl_errors.c \
+       client/tim3ctl_json.c client/tim3ctl_csv.c
 FUZZ_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all
 $(BUILD)/bin/tim3-fuzz-replay: $(call obj,tests/fuzz/replay.c $(FUZZ)) $(BUILD)/libtim3.a
 	@mkdir -p $(@D)

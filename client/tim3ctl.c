@@ -134,8 +134,9 @@ static const char *environment (const char *name, const char *fallback)
 static bool take_asset (tim3ctl_t *ctl)
 {
     const char *asset = tim3ctl_text (ctl, TIM3CTL_OPTION_ASSET, environment ("TIM3_ASSET", "TIM3"));
-    const char *collateral = environment ("TIM3_COLLATERAL", "USDA");
-    if (!tim3_asset_valid (asset) || !tim3_asset_valid (collateral)) {
+    const char *collateral =
+        tim3ctl_text (ctl, TIM3CTL_OPTION_COLLATERAL, environment ("TIM3_COLLATERAL", ""));
+    if (!tim3_asset_valid (asset) || (collateral[0] && !tim3_asset_valid (collateral))) {
         tim3ctl_misused ("'%s' is no name of an asset", tim3_asset_valid (asset) ? collateral : asset);
         return false;
     }
@@ -144,17 +145,21 @@ static bool take_asset (tim3ctl_t *ctl)
     return true;
 }
 
+/*  Before all else, so that whatever goes wrong is told with it.  */
 static bool take_request_id (tim3ctl_t *ctl)
 {
-    const char *given = tim3ctl_text (ctl, TIM3CTL_OPTION_REQUEST_ID, NULL);
+    bool wanted = (ctl->command->options & TIM3CTL_BIT (REQUEST_ID)) != 0;
+    const char *given = wanted ? tim3ctl_text (ctl, TIM3CTL_OPTION_REQUEST_ID, NULL) : NULL;
     tim3_request_ids_next (&ctl->request_ids, ctl->request_id);
-    if (!given)
-        return true;
-    if (!tim3_request_id_valid (given)) {
-        tim3ctl_misused ("--request-id: %s", tim3_result_text (TIM3_INVALID_REQUEST_ID));
+    if (given && !tim3_request_id_valid (given)) {
+        tim3ctl_misused ("--request-id takes 1 to 64 printable ASCII characters without spaces, not '%s'",
+                         given);
         return false;
     }
-    snprintf (ctl->request_id, sizeof ctl->request_id, "%s", given);
+    if (given)
+        snprintf (ctl->request_id, sizeof ctl->request_id, "%s", given);
+    if (wanted)
+        tim3ctl_errors_request (ctl->request_id);
     return true;
 }
 
@@ -163,13 +168,16 @@ static int run_command (tim3ctl_t *ctl, unsigned used)
     const tim3ctl_command_t *command = ctl->command;
     ctl->arguments = ctl->line.words + used;
     ctl->argument_count = ctl->line.word_count - used;
+    ctl->json = tim3ctl_has (ctl, TIM3CTL_OPTION_JSON);
+    ctl->exit = TIM3CTL_DONE;
+    ctl->sent = ctl->silent = false;
+    if (!take_request_id (ctl))
+        return TIM3CTL_USAGE;
     if (ctl->argument_count < command->least || ctl->argument_count > command->most)
         return tim3ctl_misused ("usage: tim3ctl %s%s%s; see tim3ctl help %s", command->name,
                                 command->arguments[0] ? " " : "", command->arguments, command->name);
-    if (!options_allowed (&ctl->line, command) || !take_asset (ctl) || !take_request_id (ctl))
+    if (!options_allowed (&ctl->line, command) || !take_asset (ctl))
         return TIM3CTL_USAGE;
-    ctl->json = tim3ctl_has (ctl, TIM3CTL_OPTION_JSON);
-    ctl->exit = TIM3CTL_DONE;
     int code = command->run (ctl);
     fflush (stdout);
     /* what an interrupted command has left under way must not answer the next one */

@@ -58,7 +58,9 @@
     O (FUNDED, "funded", FLAG, "", "the accounts have what they need, by an earlier run with --fund")    \
     O (DATA, "data", TEXT, "DIR", "data folder; default $TIM3_DATA, else ./data")                        \
     O (WITH_KEYS, "with-keys", FLAG, "", "copy the keys too: who has them and the stores can pay out")   \
-    O (AGENT, "agent", TEXT, "ADDRESS", "this agent alone")
+    O (AGENT, "agent", TEXT, "ADDRESS", "this agent alone")                                              \
+    O (COLLATERAL, "collateral", TEXT, "NAME",                                                           \
+       "the collateral token; default $TIM3_COLLATERAL, else the one that is registered")
 
 typedef enum {
 #define O(NAME, name, KIND, argument, help) TIM3CTL_OPTION_##NAME,
@@ -119,11 +121,15 @@ struct tim3ctl {
     const char *const *arguments;
     unsigned argument_count;
     char asset[TIM3_ASSET_MAX + 1];
-    char collateral[TIM3_ASSET_MAX + 1];
+    char collateral[TIM3_ASSET_MAX + 1];      /* empty until it is known */
     char request_id[TIM3_REQUEST_ID_MAX + 1]; /* as given, or a new one */
     tim3_request_ids_t request_ids;
     bool json;
-    int exit; /* what the last failed call means for the exit code */
+    int exit;                          /* what the last failed call means for the exit code */
+    bool sent;                         /* something that changes a ledger */
+    bool silent;                       /* failed calls say nothing: the command tells what came of them */
+    tim3_error_t failure;              /* why the last call failed */
+    char failed[TIM3_ADDRESS_MAX + 1]; /* whom it asked */
     struct {
         char route[TIM3_ADDRESS_MAX + 1];
         unsigned decimals;
@@ -150,15 +156,36 @@ uint64_t tim3ctl_number (const tim3ctl_t *ctl, tim3ctl_option_t option, uint64_t
 /*  A number from 1 to most; 0 after saying what is wrong, with ctl->exit set.  */
 uint64_t tim3ctl_count (tim3ctl_t *ctl, tim3ctl_option_t option, uint64_t fallback, uint64_t most);
 
-/*  Says on stderr what is wrong with the call, and returns TIM3CTL_USAGE.  */
-int tim3ctl_misused (const char *format, ...) __attribute__ ((format (printf, 1, 2)));
-
 /*  Set by Ctrl-C.  */
 bool tim3ctl_interrupted (void);
 void tim3ctl_interrupt_clear (void);
 
 /*  The data folder: --data, else $TIM3_DATA, else ./data.  */
 const char *tim3ctl_data (const tim3ctl_t *ctl);
+
+/*  ------------------------------------------------------------------------------------------ errors  */
+
+/*  Whether the line to be run asks for JSON, as far as can be seen before it is taken apart; and the id of its request,
+    NULL for none, which every error then names.  */
+void tim3ctl_errors_json (bool json);
+void tim3ctl_errors_request (const char *request_id);
+/*  Where an error's JSON stands: by itself; as a line of a stream; as the last item of a list that has begun.  */
+typedef enum { TIM3CTL_ERRORS_ALONE, TIM3CTL_ERRORS_AS_LINE, TIM3CTL_ERRORS_AS_ITEM } tim3ctl_errors_t;
+void tim3ctl_errors_form (tim3ctl_errors_t form);
+
+/*  Each tells an error on stderr, and with --json on stdout as an object with name and text. Misuse of the command
+    line; what else fails here, with the exit code that is returned.  */
+int tim3ctl_misused (const char *format, ...) __attribute__ ((format (printf, 1, 2)));
+int tim3ctl_failed (int code, const char *name, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
+/*  What an agent answered: says what it means and what to do next, and returns the exit code.  */
+int tim3ctl_refused (tim3ctl_t *ctl, const char *route, const tim3_error_t *error);
+/*  The object alone, with --json. request_id: where it is not the one of the line.  */
+void tim3ctl_error_json (const tim3_error_t *error, const char *request_id);
+
+/*  On stderr, as a shell takes them: a word; the options of the line that are in the mask.  */
+void tim3ctl_print_quoted (const char *text);
+void tim3ctl_print_options (const tim3ctl_t *ctl, uint64_t mask);
 
 /*  ------------------------------------------------------------------------------------------ asking  */
 
@@ -170,7 +197,9 @@ uint64_t tim3ctl_timeout_ms (const tim3ctl_t *ctl, uint64_t fallback_s);
 
 /*  "role.asset" of the asset at hand; valid until the next call.  */
 const char *tim3ctl_route (const tim3ctl_t *ctl, const char *role);
-const char *tim3ctl_collateral_route (const tim3ctl_t *ctl);
+/*  That of the collateral, which is looked up when nobody has said its name: NULL after saying that it cannot be
+    told.  */
+const char *tim3ctl_collateral_route (tim3ctl_t *ctl);
 
 /*  Asks and waits. NULL after saying on stderr what went wrong, with ctl->exit set; else the body of the
     reply, valid until the next call.  */
@@ -179,16 +208,14 @@ const void *tim3ctl_ask (tim3ctl_t *ctl, const char *route, const char *account,
 /*  The same without a word on stderr: NULL with error filled.  */
 const void *tim3ctl_try (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type,
                          const void *body, tim3_error_t *error);
-/*  Says what an error means and what to do next, and returns the exit code. decimals: of its operands.  */
-int tim3ctl_refused (tim3ctl_t *ctl, const char *route, const tim3_error_t *error);
 
 /*  Decimals of an asset or the collateral, by route of their ledger; asked for once. False after saying
-    why.  */
+    why; a route of NULL has been told of already.  */
 bool tim3ctl_decimals (tim3ctl_t *ctl, const char *route, unsigned *decimals);
 /*  How many shards the ledgers of an asset have. 0 after saying why.  */
 unsigned tim3ctl_shards (tim3ctl_t *ctl, const char *asset);
-/*  Asks each shard of a ledger, and adds the replies up to one: amounts modulo 2^128, numbers, and what holds in any of them; a cap and
-    a scale are the same in all. False with error filled, and whose it is in route[TIM3_ADDRESS_MAX + 1].  */
+/*  Asks each shard of a ledger, and adds the replies up to one: amounts modulo 2^128, numbers, and what holds in any
+    of them; a cap and a scale are the same in all. False with error filled, and whose it is in route[TIM3_ADDRESS_MAX + 1].  */
 bool tim3ctl_sum_shards (tim3ctl_t *ctl, tim3_role_t role, const char *asset, tim3_type_t type, void *sum,
                          tim3_error_t *error, char *route);
 /*  Decimal text to minor units. False after saying what is wrong, with ctl->exit set.  */
@@ -196,8 +223,8 @@ bool tim3ctl_amount (tim3ctl_t *ctl, const char *text, unsigned decimals, tim3_a
 /*  Copies a name into a member of a message. False after saying that it is no account.  */
 bool tim3ctl_account (tim3ctl_t *ctl, const char *text, char account[TIM3_ACCOUNT_MAX + 1]);
 
-/*  Pages through a list and hands over each item; without an account, that of each shard of a ledger, one after the other. The request's shape has cursor and limit, the reply's
-    has items and cursor. most: 0 for all. each returns false to stop. Returns the exit code, after
+/*  Pages through a list and hands over each item; without an account, that of each shard of a ledger, one after the
+    other. The request's shape has cursor and limit, the reply's has items and cursor. most: 0 for all. each returns false to stop. Returns the exit code, after
     saying why.  */
 typedef bool (tim3ctl_each_fn) (void *arg, const tim3_shape_t *shape, const void *item);
 int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,

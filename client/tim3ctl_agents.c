@@ -96,8 +96,10 @@ static bool choose_agents (tim3ctl_t *ctl, inquiry_t *self)
 {
     unsigned count = 1;
     bool named = ctl->argument_count == 1;
+    if (!tim3ctl_client (ctl))
+        return false;
     tim3_agent_t *agents = named ? NULL : tim3ctl_registry (ctl, &count);
-    if (!tim3ctl_client (ctl) || (!named && !agents))
+    if (!named && !agents)
         return false;
     self->agents = tim3_alloc ((count + 1) * sizeof *self->agents);
     self->count = count;
@@ -243,6 +245,8 @@ int tim3ctl_health (tim3ctl_t *ctl)
 {
     inquiry_t inquiry = {.question = &s_health};
     int code;
+    if (!tim3ctl_client (ctl))
+        return ctl->exit;
     json_t *system = ask_system (ctl, &code);
     if (!inquire (ctl, &inquiry)) {
         json_decref (system);

@@ -1,5 +1,4 @@
-/*  tim3ctl_ask.c - asking agents on behalf of commands: connection, errors in people's words, decimals,
-    paging, the registry.  */
+/*  tim3ctl_ask.c - asking agents on behalf of commands: connection, decimals, paging, the registry.  */
 #include "tim3ctl.h"
 #include "tim3ctl_print.h"
 #include "base/log.h"
@@ -8,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <zmq.h>
 
 uint64_t tim3ctl_now_us (void)
@@ -40,12 +40,28 @@ uint64_t tim3ctl_timeout_ms (const tim3ctl_t *ctl, uint64_t fallback_s)
     return tim3ctl_number (ctl, TIM3CTL_OPTION_TIMEOUT, fallback_s) * 1000;
 }
 
+/*  Nobody comes to be there by waiting for a socket that does not exist, as with another data folder. What is only
+    refused may be a router that is being started.  */
+static bool somebody_listens (tim3ctl_t *ctl, const char *endpoint)
+{
+    const char *path = strncmp (endpoint, "ipc://", 6) == 0 && endpoint[6] != '@' ? endpoint + 6 : NULL;
+    if (!path || access (path, F_OK) == 0)
+        return true;
+    ctl->exit = tim3ctl_failed (TIM3CTL_NO_ANSWER, "no_answer",
+                                "nobody listens at %s (%s). Nothing was done. Is the set running "
+                                "(scripts/supervisor status)? Else say where it is by --data or --endpoint.",
+                                endpoint, strerror (errno));
+    return false;
+}
+
 tim3_client_t *tim3ctl_client (tim3ctl_t *ctl)
 {
     char endpoint[sizeof ctl->connected];
     tim3ctl_endpoint (ctl, endpoint, sizeof endpoint);
     if (ctl->client && strcmp (endpoint, ctl->connected) != 0)
         tim3_client_destroy (&ctl->client);
+    if (!ctl->client && !somebody_listens (ctl, endpoint))
+        return NULL;
     if (!ctl->client)
         ctl->client = tim3_client_new (endpoint, 1);
     if (!ctl->client) {
@@ -67,123 +83,61 @@ const char *tim3ctl_route (const tim3ctl_t *ctl, const char *role)
     return route;
 }
 
-const char *tim3ctl_collateral_route (const tim3ctl_t *ctl)
+/*  Adds a name to a text, unless it is there.  */
+static void add_name (char *names, size_t size, const char *name)
+{
+    size_t used = strlen (names);
+    char word[TIM3_ASSET_MAX + 4];
+    snprintf (word, sizeof word, " %s,", name);
+    if (!strstr (names, word) && used + strlen (word) < size)
+        strcpy (names + used, word);
+}
+
+/*  The collateral token that is registered, where there is one. False after saying that there is none, or several.  */
+static bool find_collateral (tim3ctl_t *ctl)
+{
+    tim3_error_t error;
+    char names[256] = "";
+    unsigned count;
+    tim3_agent_t *agents = tim3ctl_registry (ctl, &count);
+    if (!agents)
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        if (agents[i].role == TIM3_ROLE_MOCK_USDA) {
+            strcpy (ctl->collateral, agents[i].asset);
+            add_name (names, sizeof names, agents[i].asset);
+        }
+    free (agents);
+    tim3_error_fill (&error, TIM3_NO_ROUTE, "no collateral token is registered");
+    if (!names[0])
+        tim3ctl_refused (ctl, "router.-", &error);
+    else if (strchr (names, ',')[1])
+        ctl->exit = tim3ctl_misused ("there are several collateral tokens:%.*s; say which by --collateral or "
+                                     "$TIM3_COLLATERAL",
+                                     (int) strlen (names) - 1, names);
+    else
+        return true;
+    ctl->collateral[0] = '\0';
+    return false;
+}
+
+const char *tim3ctl_collateral_route (tim3ctl_t *ctl)
 {
     static char route[TIM3_ADDRESS_MAX + 1];
+    if (!ctl->collateral[0] && !find_collateral (ctl))
+        return NULL;
     snprintf (route, sizeof route, "mock_usda.%s", ctl->collateral);
     return route;
 }
 
-/*  ------------------------------------------------------------------------------------------ errors  */
-
-static const char *const s_next[] = {
-    [TIM3_ADVICE_FINAL] = "This request can never succeed; change it.",
-    [TIM3_ADVICE_RETRY_SAME_ID] = "Nothing was done; ask again with the same request id.",
-    [TIM3_ADVICE_RETRY_NEW_ID] =
-        "This is decided for ever under this request id; once the cause is gone, ask under a new one.",
-    [TIM3_ADVICE_UNKNOWN] = "The outcome is unknown.",
-};
-
-static bool changes_something (const tim3ctl_t *ctl)
-{
-    return (ctl->command->options & TIM3CTL_BIT (REQUEST_ID)) != 0;
-}
-
-static void print_quoted (const char *text)
-{
-    static const char *const plain =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.,:/@=+%";
-    if (text[0] && strspn (text, plain) == strlen (text)) {
-        fprintf (stderr, " %s", text);
-        return;
-    }
-    fputs (" '", stderr);
-    for (; *text; text++)
-        fputs (*text == '\'' ? "'\\''" : (const char[]){*text, '\0'}, stderr);
-    fputc ('\'', stderr);
-}
-
-/*  The line that asks the very same again.  */
-static void print_again (const tim3ctl_t *ctl)
-{
-    fputs ("  tim3ctl", stderr);
-    for (unsigned i = 0; i < ctl->line.word_count; i++)
-        print_quoted (ctl->line.words[i]);
-    for (unsigned i = 0; i < TIM3CTL_OPTIONS_END; i++) {
-        const tim3ctl_option_row_t *row = &tim3ctl_option_rows[i];
-        if (ctl->line.counts[i] == 0 || i == TIM3CTL_OPTION_REQUEST_ID)
-            continue;
-        fprintf (stderr, " --%s", row->name);
-        if (row->kind != TIM3CTL_FLAG)
-            print_quoted (tim3ctl_text (ctl, (tim3ctl_option_t) i, ""));
-    }
-    fputs (" --request-id", stderr);
-    print_quoted (ctl->request_id);
-    fputc ('\n', stderr);
-}
-
-static int no_answer (const tim3ctl_t *ctl, const char *route, const char *text)
-{
-    if (changes_something (ctl)) {
-        fprintf (stderr,
-                 "no_answer: %s from %s at %s\nThe outcome is unknown: it may have been done or not. Ask "
-                 "again with "
-                 "the same request id, it is never done twice:\n",
-                 text, route, ctl->connected);
-        print_again (ctl);
-    } else {
-        fprintf (stderr,
-                 "no_answer: %s from %s at %s\nCheck that the agents run (scripts/supervisor status), and "
-                 "--endpoint or $TIM3_DATA.\n",
-                 text, route, ctl->connected);
-    }
-    return TIM3CTL_NO_ANSWER;
-}
-
-static unsigned known_decimals (const tim3ctl_t *ctl, const char *route)
-{
-    const char *wanted = strncmp (route, "mock_usda.", 10) == 0 ? "mock_usda." : "token_manager.";
-    for (unsigned i = 0; i < ctl->known_count; i++)
-        if (strncmp (ctl->known[i].route, wanted, strlen (wanted)) == 0 &&
-            strcmp (strchr (ctl->known[i].route, '.'), strchr (route, '.')) == 0)
-            return ctl->known[i].decimals;
-    return 0;
-}
-
-static void print_operands (const tim3ctl_t *ctl, const char *route, const tim3_error_t *error)
-{
-    char available[TIM3_AMOUNT_TEXT_MAX];
-    char needed[TIM3_AMOUNT_TEXT_MAX];
-    unsigned decimals = known_decimals (ctl, route);
-    if (error->available == 0 && error->needed == 0)
-        return;
-    fprintf (stderr, ": available %s, needed %s", tim3_amount_format (error->available, decimals, available),
-             tim3_amount_format (error->needed, decimals, needed));
-}
-
-int tim3ctl_refused (tim3ctl_t *ctl, const char *route, const tim3_error_t *error)
-{
-    char tx[TIM3_ID_TEXT_MAX];
-    tim3_advice_t advice = tim3_result_advice ((unsigned) error->code);
-    if (ctl->json)
-        tim3ctl_json_print (tim3ctl_json (&tim3_shape_error, error));
-    if (error->code == TIM3_NO_ANSWER)
-        return ctl->exit = no_answer (ctl, route, error->text);
-    fputs (error->name, stderr);
-    print_operands (ctl, route, error);
-    fprintf (stderr, "\n%s.", error->text);
-    if (!tim3_id_is_zero (&error->tx))
-        fprintf (stderr, " Transaction %s.", tim3_id_format (&error->tx, tx));
-    fputc ('\n', stderr);
-    if (!changes_something (ctl))
-        return ctl->exit = TIM3CTL_REFUSED;
-    fprintf (stderr, "%s\n", s_next[advice]);
-    if (advice == TIM3_ADVICE_UNKNOWN || advice == TIM3_ADVICE_RETRY_SAME_ID)
-        print_again (ctl);
-    return ctl->exit = advice == TIM3_ADVICE_UNKNOWN ? TIM3CTL_NO_ANSWER : TIM3CTL_REFUSED;
-}
-
 /*  ------------------------------------------------------------------------------------------ asking  */
+
+/*  Those that carry a request id.  */
+static bool changes_ledgers (tim3_type_t type)
+{
+    return type == TIM3_MSG_MINT || type == TIM3_MSG_REDEEM || type == TIM3_MSG_TRANSFER ||
+           type == TIM3_MSG_FAUCET || type == TIM3_MSG_COLLATERAL_TRANSFER || type == TIM3_MSG_CONTROL;
+}
 
 const void *tim3ctl_try (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type,
                          const void *body, tim3_error_t *error)
@@ -193,6 +147,7 @@ const void *tim3ctl_try (tim3ctl_t *ctl, const char *route, const char *account,
         tim3_error_fill (error, TIM3_NO_ROUTE, "the endpoint cannot be used");
         return NULL;
     }
+    ctl->sent |= changes_ledgers (type);
     const tim3_answer_t *answer = tim3_client_call (client, route, account, type, body);
     if (!answer)
         tim3_error_fill (error, TIM3_NO_ANSWER, "interrupted before an answer came");
@@ -215,7 +170,8 @@ const void *tim3ctl_ask (tim3ctl_t *ctl, const char *route, const char *account,
     return reply;
 }
 
-/*  What an asset's or the collateral's ledger tells of itself, by its route, which names no shard: the first one says it for all.  */
+/*  What an asset's or the collateral's ledger tells of itself, by its route, which names no shard: the first one says
+    it for all.  */
 static bool learn (tim3ctl_t *ctl, const char *route, unsigned *decimals, unsigned *shards)
 {
     char kept[TIM3_ADDRESS_MAX + 1];
@@ -244,7 +200,7 @@ static bool learn (tim3ctl_t *ctl, const char *route, unsigned *decimals, unsign
 bool tim3ctl_decimals (tim3ctl_t *ctl, const char *route, unsigned *decimals)
 {
     unsigned shards;
-    return learn (ctl, route, decimals, &shards);
+    return route && learn (ctl, route, decimals, &shards);
 }
 
 unsigned tim3ctl_shards (tim3ctl_t *ctl, const char *asset)
@@ -260,7 +216,8 @@ static void add_field (const tim3_field_t *field, uint8_t *sum, const uint8_t *m
 {
     tim3_amount_t amounts[2];
     uint64_t numbers[2];
-    if (field->kind == TIM3_KIND_AMOUNT && strcmp (field->name, "cap") != 0 && strcmp (field->name, "scale") != 0) {
+    if (field->kind == TIM3_KIND_AMOUNT && strcmp (field->name, "cap") != 0 &&
+        strcmp (field->name, "scale") != 0) {
         memcpy (&amounts[0], sum + field->offset, sizeof amounts[0]);
         memcpy (&amounts[1], more + field->offset, sizeof amounts[1]);
         amounts[0] += amounts[1];

@@ -5,13 +5,14 @@
 
 #define B TIM3CTL_BIT
 #define REQUEST B (REQUEST_ID)
+#define COLLATERAL B (COLLATERAL)
 
 const tim3ctl_command_t tim3ctl_commands[] = {
-    {"usda mint", "ACCOUNT AMOUNT", 2, 2, REQUEST, tim3ctl_usda_mint,
+    {"usda mint", "ACCOUNT AMOUNT", 2, 2, REQUEST | COLLATERAL, tim3ctl_usda_mint,
      "make collateral for an account (development)", "tim3ctl usda mint alice 100"},
-    {"usda balance", "[ACCOUNT]", 0, 1, B (LIMIT), tim3ctl_usda_balance, "an account's collateral, or all",
-     "tim3ctl usda balance alice"},
-    {"usda transfer", "FROM TO AMOUNT", 3, 3, REQUEST, tim3ctl_usda_transfer,
+    {"usda balance", "[ACCOUNT]", 0, 1, B (LIMIT) | COLLATERAL, tim3ctl_usda_balance,
+     "an account's collateral, or all", "tim3ctl usda balance alice"},
+    {"usda transfer", "FROM TO AMOUNT", 3, 3, REQUEST | COLLATERAL, tim3ctl_usda_transfer,
      "move collateral between accounts", "tim3ctl usda transfer alice bob 5"},
     {"mint", "ACCOUNT AMOUNT", 2, 2, REQUEST | B (WAIT), tim3ctl_mint, "lock collateral and mint tokens",
      "tim3ctl mint alice 12.50"},
@@ -51,7 +52,7 @@ const tim3ctl_command_t tim3ctl_commands[] = {
      "tim3ctl cap 1000000"},
     {"events", "", 0, 0, B (FOLLOW) | B (FROM) | B (TOPIC) | B (LIMIT), tim3ctl_events, "print the event log",
      "tim3ctl events --follow --topic token.minted"},
-    {"audit", "", 0, 0, 0, tim3ctl_audit,
+    {"audit", "", 0, 0, COLLATERAL, tim3ctl_audit,
      "check vaults, locks, supply, balances and positions against each other (--asset can be repeated)",
      "tim3ctl audit --timeout 60"},
     {"fsck", "DATA_DIR", 1, 1, 0, tim3ctl_fsck,
@@ -69,16 +70,25 @@ const tim3ctl_command_t tim3ctl_commands[] = {
     {"restore", "BACKUP_DIR", 1, 1, B (AGENT) | B (CONFIG), tim3ctl_restore,
      "put the stores of a backup into a data folder that has none",
      "tim3ctl restore ~/tim3-data/backup/before-upgrade --data ~/tim3-again"},
-    {"import-transfers", "FILE", 1, 1, B (MAP) | B (OUTSTANDING) | B (OPENING), tim3ctl_import,
+    {"import-transfers", "FILE", 1, 1, B (MAP) | B (OUTSTANDING) | B (OPENING) | COLLATERAL, tim3ctl_import,
      "replay a token's history from a CSV of transfers, and compare every balance",
-     "tim3ctl import-transfers erc20.csv --map 0xdac17f958d2ee523a2206206994597c13d831ec7=TIM3"},
+     "tim3ctl import-transfers erc20.csv --map 0xdac17f958d2ee523a2206206994597c13d831ec7=TIM3\n\n"
+     "the file:\n"
+     "  CSV without quotes, as ethereum-etl writes it, in the order in which the transfers happened. The "
+     "first line\n"
+     "  names the columns, in any order; others than these are passed over:\n"
+     "    token_address, from_address, to_address  0x and 40 hexadecimal digits; from or to all zeros: mint "
+     "or redeem\n"
+     "    value                                    whole number of minor units\n"
+     "    transaction_hash, log_index              together the request id: 0x and 64 hexadecimal digits; a "
+     "number"},
     {"bench", "", 0, 0,
      B (CLIENTS) | B (OUTSTANDING) | B (SECONDS) | B (COUNT) | B (ACCOUNTS) | B (WORKLOAD) | B (SEED) |
-         B (WARM_UP) | B (RATE) | B (ZIPF) | B (FUND) | B (FUNDED),
+         B (WARM_UP) | B (RATE) | B (ZIPF) | B (FUND) | B (FUNDED) | COLLATERAL,
      tim3ctl_bench, "measure operations per second, latency and CPU time",
      "tim3ctl bench --clients 4 --seconds 10"},
-    {"workload", "", 0, 0, B (SEED) | B (OPERATIONS) | B (ACCOUNTS) | B (OUTSTANDING), tim3ctl_workload,
-     "a seeded mix of operations, then compare every balance with its own books",
+    {"workload", "", 0, 0, B (SEED) | B (OPERATIONS) | B (ACCOUNTS) | B (OUTSTANDING) | COLLATERAL,
+     tim3ctl_workload, "a seeded mix of operations, then compare every balance with its own books",
      "tim3ctl workload --seed 1 --operations 2000 --accounts 50"},
     {0},
 };

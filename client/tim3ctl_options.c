@@ -1,7 +1,6 @@
 /*  tim3ctl_options.c - takes command lines apart by the table of options, and hands out their values.  */
 #include "tim3ctl.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,17 +9,6 @@ const tim3ctl_option_row_t tim3ctl_option_rows[TIM3CTL_OPTIONS_END] = {
     TIM3CTL_OPTIONS (O)
 #undef O
 };
-
-int tim3ctl_misused (const char *format, ...)
-{
-    va_list arguments;
-    fputs ("tim3ctl: ", stderr);
-    va_start (arguments, format);
-    vfprintf (stderr, format, arguments);
-    va_end (arguments);
-    fputc ('\n', stderr);
-    return TIM3CTL_USAGE;
-}
 
 static int find_option (const char *name, size_t length)
 {
@@ -87,9 +75,19 @@ static bool add_word (tim3ctl_line_t *line, const char *word)
     return true;
 }
 
+/*  Known beforehand, for the first word may be wrong.  */
+static bool asks_for_json (const tim3ctl_line_t *line, int count, const char *const *words)
+{
+    for (int i = 0; i < count && strcmp (words[i], "--") != 0; i++)
+        if (strcmp (words[i], "--json") == 0)
+            return true;
+    return line->counts[TIM3CTL_OPTION_JSON] > 0;
+}
+
 bool tim3ctl_line_parse (tim3ctl_line_t *line, int count, const char *const *words)
 {
     bool options = true;
+    tim3ctl_errors_json (asks_for_json (line, count, words));
     for (int i = 0; i < count; i++) {
         int taken = 1;
         if (options && strcmp (words[i], "--") == 0)

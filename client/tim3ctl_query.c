@@ -32,6 +32,7 @@ static bool list_json (void *arg, const tim3_shape_t *shape, const void *item)
 {
     list_t *list = arg;
     fputs (list->count++ ? ",\n" : "[\n", stdout);
+    tim3ctl_errors_form (TIM3CTL_ERRORS_AS_ITEM);
     json_t *value = tim3ctl_json (shape, item);
     json_dumpf (value, stdout, JSON_COMPACT);
     json_decref (value);
@@ -45,9 +46,11 @@ static tim3ctl_each_fn *list_item (const tim3ctl_t *ctl)
 
 static int end_list (const tim3ctl_t *ctl, list_t *list, int code)
 {
-    if (ctl->json)
+    bool begun = list->count || code == TIM3CTL_DONE; /* else the error stands alone */
+    tim3ctl_errors_form (TIM3CTL_ERRORS_ALONE);
+    if (begun && ctl->json)
         puts (list->count ? "\n]" : "[]");
-    else if (list->count || code == TIM3CTL_DONE)
+    else if (begun)
         tim3ctl_table_print (list->table);
     tim3ctl_table_destroy (&list->table);
     return code;
@@ -128,16 +131,16 @@ int tim3ctl_positions (tim3ctl_t *ctl)
 static bool take_value (tim3ctl_t *ctl, tim3ctl_option_t option, const tim3_value_t *values, uint8_t *number)
 {
     const char *name = tim3ctl_text (ctl, option, NULL);
+    char names[256] = "";
+    size_t used = 0;
     if (!name)
         return true;
     *number = (uint8_t) tim3_value_parse (values, name);
     if (*number)
         return true;
-    fprintf (stderr, "tim3ctl: --%s is one of", tim3ctl_option_rows[option].name);
-    for (; values->name; values++)
-        fprintf (stderr, " %s", values->name);
-    fputc ('\n', stderr);
-    ctl->exit = TIM3CTL_USAGE;
+    for (; values->name && used < sizeof names - 1; values++)
+        used += (size_t) snprintf (names + used, sizeof names - used, " %s", values->name);
+    ctl->exit = tim3ctl_misused ("--%s is one of%s", tim3ctl_option_rows[option].name, names);
     return false;
 }
 
@@ -175,8 +178,8 @@ static bool keep_recorded (void *arg, const tim3_shape_t *shape, const void *ite
 
 static bool is_wanted (const locks_t *self, const tim3_lock_item_t *item)
 {
-    return item->due_us == 0 && (self->asked.state == 0 || item->state == self->asked.state)
-           && strcmp (item->account, self->asked.account) == 0;
+    return item->due_us == 0 && (self->asked.state == 0 || item->state == self->asked.state) &&
+           strcmp (item->account, self->asked.account) == 0;
 }
 
 /*  The lock of a transaction, or its release when that is asked for. False when it has neither, or asking failed.  */
@@ -203,8 +206,8 @@ static bool list_recorded (locks_t *self, const recorded_t *recorded)
             return true; /* there was no lock */
         if (!look_up (self, &recorded->tx, release, &item))
             return self->ctl->exit == TIM3CTL_DONE;
-        if (is_wanted (self, &item) && self->list.count < self->most
-            && !list_item (self->ctl) (&self->list, &tim3_shape_lock_item, &item))
+        if (is_wanted (self, &item) && self->list.count < self->most &&
+            !list_item (self->ctl) (&self->list, &tim3_shape_lock_item, &item))
             return false;
     }
     return true;
@@ -216,13 +219,11 @@ static int list_account (locks_t *self)
     tim3_list_transactions_t records = {0};
     strcpy (records.account, self->asked.account);
     self->asked.unsettled = true;
-    if (tim3ctl_walk (ctl, tim3ctl_route (ctl, "lock_manager"), self->asked.account, TIM3_MSG_LIST_LOCKS, &self->asked,
-                      self->most, list_item (ctl), &self->list)
-            != TIM3CTL_DONE
-        || self->list.count == self->most
-        || tim3ctl_walk (ctl, tim3ctl_route (ctl, "token_manager"), self->asked.account, TIM3_MSG_LIST_RECORDS,
-                         &records, 0, keep_recorded, self)
-               != TIM3CTL_DONE)
+    if (tim3ctl_walk (ctl, tim3ctl_route (ctl, "lock_manager"), self->asked.account, TIM3_MSG_LIST_LOCKS,
+                      &self->asked, self->most, list_item (ctl), &self->list) != TIM3CTL_DONE ||
+        self->list.count == self->most ||
+        tim3ctl_walk (ctl, tim3ctl_route (ctl, "token_manager"), self->asked.account, TIM3_MSG_LIST_RECORDS,
+                      &records, 0, keep_recorded, self) != TIM3CTL_DONE)
         return ctl->exit;
     const recorded_t *recorded = (const recorded_t *) (const void *) self->recorded.data;
     size_t count = self->recorded.size / sizeof *recorded;
@@ -242,8 +243,8 @@ int tim3ctl_locks (tim3ctl_t *ctl)
         !tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))
         return ctl->exit;
     if (body.unsettled || body.account[0] == '\0')
-        return tim3ctl_list (ctl, tim3ctl_route (ctl, "lock_manager"), body.account, TIM3_MSG_LIST_LOCKS, &body, columns,
-                             decimals);
+        return tim3ctl_list (ctl, tim3ctl_route (ctl, "lock_manager"), body.account, TIM3_MSG_LIST_LOCKS,
+                             &body, columns, decimals);
     locks_t self = {.ctl = ctl, .asked = body, .most = most ? most : UINT64_MAX};
     self.list = (list_t){.table = tim3ctl_table_new (columns), .decimals = decimals};
     int code = end_list (ctl, &self.list, list_account (&self));
@@ -271,13 +272,14 @@ static bool keep_entry (void *arg, const tim3_shape_t *shape, const void *item)
 }
 
 /*  The token manager tells a history from its end.  */
-static int list_from_first (tim3ctl_t *ctl, const tim3_list_history_t *body, const char *columns, unsigned decimals)
+static int list_from_first (tim3ctl_t *ctl, const tim3_list_history_t *body, const char *columns,
+                            unsigned decimals)
 {
     list_t list = {.table = tim3ctl_table_new (columns), .decimals = decimals};
     uint64_t most = tim3ctl_number (ctl, TIM3CTL_OPTION_LIMIT, UINT64_MAX);
     tim3_buffer_t kept = {0};
-    int code = tim3ctl_walk (ctl, tim3ctl_route (ctl, "token_manager"), body->account, TIM3_MSG_LIST_HISTORY, body, 0,
-                             keep_entry, &kept);
+    int code = tim3ctl_walk (ctl, tim3ctl_route (ctl, "token_manager"), body->account, TIM3_MSG_LIST_HISTORY,
+                             body, 0, keep_entry, &kept);
     const tim3_entry_t *entries = (const tim3_entry_t *) (const void *) kept.data;
     for (size_t left = kept.size / sizeof *entries; left > 0 && list.count < most; left--)
         if (!list_item (ctl) (&list, &tim3_shape_entry, &entries[left - 1]))
@@ -308,7 +310,8 @@ int tim3ctl_supply (tim3ctl_t *ctl)
     unsigned decimals;
     if (!tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))
         return ctl->exit;
-    if (!tim3ctl_sum_shards (ctl, TIM3_ROLE_TOKEN_MANAGER, ctl->asset, TIM3_MSG_GET_SUPPLY, &ledger, &error, route))
+    if (!tim3ctl_sum_shards (ctl, TIM3_ROLE_TOKEN_MANAGER, ctl->asset, TIM3_MSG_GET_SUPPLY, &ledger, &error,
+                             route))
         return tim3ctl_refused (ctl, route, &error);
     tim3ctl_show (ctl, &tim3_shape_ledger, &ledger, decimals);
     return TIM3CTL_DONE;

@@ -159,6 +159,7 @@ static bool run_line (tim3ctl_t *ctl, const tim3ctl_line_t *defaults, char *text
     if (is_end (words[0]))
         return true;
     tim3ctl_interrupt_clear ();
+    tim3ctl_errors_json (defaults->counts[TIM3CTL_OPTION_JSON] > 0);
     if (!closed)
         *code = tim3ctl_misused ("a quote is not closed");
     else if (!tim3ctl_line_parse (&line, (int) count, words))

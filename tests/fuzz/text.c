@@ -318,15 +318,17 @@ void fuzz_run_options (const uint8_t *data, size_t size)
     static tim3ctl_line_t line;
     words_t words = {.count = 0};
     FILE *before = stderr;
+    FILE *out = stdout;
 
     if (!nowhere)
         nowhere = fopen ("/dev/null", "w");
     FUZZ_CHECK (nowhere);
     each_line (data, size, take_word, &words);
     memset (&line, 0, sizeof line);
-    stderr = nowhere; /* it complains to people */
+    stderr = stdout = nowhere; /* it complains to people, and with --json to programs */
     bool good = tim3ctl_line_parse (&line, words.count, (const char *const *) words.words);
     stderr = before;
+    stdout = out;
     if (good)
         check_line (&line);
     for (int i = 0; i < words.count; i++)
