@@ -414,10 +414,8 @@ static int make (making_t *self)
     if (!choose_parts (self))
         return self->ctl->exit;
     check_stores (self);
-    if (self->why[0]) {
-        fprintf (stderr, "tim3ctl: no backup was made: %s\n", self->why);
-        return TIM3CTL_REFUSED;
-    }
+    if (self->why[0])
+        return tim3ctl_failed (TIM3CTL_REFUSED, "no_backup", "no backup was made: %s", self->why);
     for (int i = 0; i < TRIES && !manifest && !self->hopeless && !tim3ctl_interrupted (); i++) {
         if (i > 0)
             usleep (PAUSE_BETWEEN_MS * 1000);
@@ -425,10 +423,9 @@ static int make (making_t *self)
         if (!manifest)
             fprintf (stderr, "tim3ctl: try %d of %d failed: %s\n", i + 1, TRIES, self->why);
     }
-    if (!manifest) {
-        fprintf (stderr, "tim3ctl: no backup was made\n");
-        return TIM3CTL_REFUSED;
-    }
+    if (!manifest)
+        return tim3ctl_failed (TIM3CTL_REFUSED, "no_backup", "no backup was made: %s",
+                               self->why[0] ? self->why : "interrupted");
     print_backup (self, manifest);
     json_decref (manifest);
     return TIM3CTL_DONE;

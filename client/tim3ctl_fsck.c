@@ -54,12 +54,12 @@ static bool open_store (tim3_fsck_t *self, const char *name)
     snprintf (path, sizeof path, "%s/store/%s", self->data, name);
     store->store = tim3_store_open_read_only (path, &store->meta, &in_use, why, sizeof why);
     if (!store->store) {
-        fprintf (stderr, "tim3ctl: %s%s\n", in_use ? "stop the agents first: " : "", why);
+        tim3ctl_failed (NOT_OPENED, "not_opened", "%s%s", in_use ? "stop the agents first: " : "", why);
         return false;
     }
     self->store_count++;
     if (!tim3_address_parse (name, &store->address) || store->address.shard < 0) {
-        fprintf (stderr, "tim3ctl: %s is not the store of an agent; move it away\n", path);
+        tim3ctl_failed (NOT_OPENED, "not_opened", "%s is not the store of an agent; move it away", path);
         return false;
     }
     tim3_fsck_place_t at = {store, TIM3_TABLE_META, tim3_key_text ("store")};
@@ -87,10 +87,11 @@ static bool open_stores (tim3_fsck_t *self)
     snprintf (path, sizeof path, "%s/store", self->data);
     int count = scandir (path, &entries, is_visible, alphasort);
     if (count <= 0 || count > STORES_MOST) {
-        fprintf (stderr, "tim3ctl: no stores in %s: %s; give the folder that holds store/\n", path,
-                 count < 0 ? strerror (errno)
-                 : count   ? "too many entries"
-                           : "it is empty");
+        tim3ctl_failed (NOT_OPENED, "not_opened", "no stores in %s: %s; give the folder that holds store/",
+                        path,
+                        count < 0 ? strerror (errno)
+                        : count   ? "too many entries"
+                                  : "it is empty");
         good = false;
     }
     self->stores = tim3_alloc ((size_t) (count > 0 ? 2 * count : 1) * sizeof *self->stores);
@@ -343,6 +344,6 @@ int tim3ctl_fsck (tim3ctl_t *ctl)
     json_decref (self.listed);
     json_decref (self.unchecked);
     if (self.stopped)
-        fputs ("tim3ctl: interrupted; nothing can be said of the stores\n", stderr);
+        tim3ctl_failed (NOT_OPENED, "interrupted", "interrupted; nothing can be said of the stores");
     return !opened || self.stopped ? NOT_OPENED : self.problems ? FOUND : TIM3CTL_DONE;
 }

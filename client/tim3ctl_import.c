@@ -109,6 +109,7 @@ static void print_refusal (const tim3ctl_op_t *op, const tim3_error_t *error)
              error->name, error->text, tim3_message (op->type)->name, op->account->name,
              tim3_amount_format_units (error->available, available),
              tim3_amount_format_units (error->needed, needed));
+    tim3ctl_error_json (error, op->request_id[0] ? op->request_id : NULL);
     if (error->code == TIM3_ID_REUSED)
         fputs ("This transaction was imported before with other fields: from another file, or one that has "
                "grown at "

@@ -45,8 +45,11 @@ static int show_transaction (tim3ctl_t *ctl, const char *route, const tim3_trans
         return transaction_failed (ctl, route, transaction);
     if (transaction->status == TIM3_TX_STATUS_COMPLETED)
         return TIM3CTL_DONE;
-    fprintf (stderr, "pending: not final yet. Ask with: tim3ctl tx %s '%s' --asset %s --wait\n",
-             transaction->account, ctl->request_id, ctl->asset);
+    fputs ("pending: not final yet. Ask with: tim3ctl tx", stderr);
+    tim3ctl_print_quoted (transaction->account);
+    tim3ctl_print_quoted (ctl->request_id);
+    tim3ctl_print_options (ctl, TIM3CTL_BIT (ENDPOINT) | TIM3CTL_BIT (DATA) | TIM3CTL_BIT (TIMEOUT));
+    fprintf (stderr, " --asset %s --wait\n", ctl->asset);
     return TIM3CTL_NO_ANSWER;
 }
 
@@ -163,7 +166,8 @@ int tim3ctl_tx (tim3ctl_t *ctl)
     if (!by_id && !tim3ctl_account (ctl, ctl->arguments[0], body.account))
         return ctl->exit;
     if (!by_id && !tim3_request_id_valid (ctl->arguments[1]))
-        return tim3ctl_misused ("'%s': %s", ctl->arguments[1], tim3_result_text (TIM3_INVALID_REQUEST_ID));
+        return tim3ctl_misused ("'%s' is no request id: 1 to 64 printable ASCII characters without spaces",
+                                ctl->arguments[1]);
     if (!by_id)
         strcpy (body.request_id, ctl->arguments[1]);
     if (!tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))

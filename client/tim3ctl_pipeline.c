@@ -194,15 +194,22 @@ static void conclude (pipeline_t *self, tim3ctl_op_t *op, const tim3_error_t *er
         stop (self, TIM3CTL_REFUSED);
 }
 
+static void tell_silence (const pipeline_t *self, const tim3ctl_op_t *op, const char *why)
+{
+    tim3_error_t error;
+    tim3_error_fill (&error, TIM3_NO_ANSWER,
+                     "request %s of %s has had no final answer for %llu s (%s); its outcome is unknown",
+                     op->request_id, op->account->name, (unsigned long long) (self->flow->timeout_ms / 1000),
+                     why);
+    fprintf (stderr, "\nno_answer: %s. The same command does nothing twice: run it again.\n", error.text);
+    tim3ctl_error_json (&error, op->request_id);
+}
+
 static void ask_later (pipeline_t *self, tim3ctl_op_t *op, const char *why)
 {
     uint64_t now = tim3ctl_now_us ();
     if (now - op->start_us > self->flow->timeout_ms * 1000) {
-        fprintf (stderr,
-                 "\nno_answer: request %s of %s has had no final answer for %llu s (%s); its outcome is "
-                 "unknown. The same command does nothing twice: run it again.\n",
-                 op->request_id, op->account->name, (unsigned long long) (self->flow->timeout_ms / 1000),
-                 why);
+        tell_silence (self, op, why);
         stop (self, TIM3CTL_NO_ANSWER);
         return;
     }
@@ -284,11 +291,12 @@ static void run (pipeline_t *self)
         if (self->held == 0 || self->stopped)
             return;
         if (tim3ctl_interrupted ()) {
-            fprintf (stderr,
-                     "\ninterrupted; %u requests were under way. The same command does nothing twice: run it "
-                     "again.\n",
-                     self->under_way);
-            stop (self, TIM3CTL_NO_ANSWER);
+            fputc ('\n', stderr);
+            stop (self,
+                  tim3ctl_failed (TIM3CTL_NO_ANSWER, "interrupted",
+                                  "interrupted; %u requests were under way. The same command does nothing "
+                                  "twice: run it again.",
+                                  self->under_way));
             return;
         }
         const tim3_answer_t *answer = tim3_client_poll (self->client, 50);

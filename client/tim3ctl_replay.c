@@ -21,7 +21,6 @@
 #include "tim3ctl_print.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -390,15 +389,9 @@ static void report (replay_t *self)
 
 /*  ------------------------------------------------------------------------------------------------ start  */
 
-__attribute__ ((format (printf, 1, 2))) static int give_up (const char *format, ...)
+static int give_up (const char *why)
 {
-    va_list arguments;
-    va_start (arguments, format);
-    fprintf (stderr, "tim3ctl: ");
-    vfprintf (stderr, format, arguments);
-    fputc ('\n', stderr);
-    va_end (arguments);
-    return NOT_DONE;
+    return tim3ctl_failed (NOT_DONE, "not_replayed", "%s", why);
 }
 
 static bool add_ledger (replay_t *self, const tim3_config_t *config, tim3_role_t role,
@@ -416,13 +409,13 @@ static int fill_settings (replay_t *self, const char *path, const tim3_address_t
     char why[512];
     tim3_config_t *config = tim3_config_load (path, why, sizeof why);
     if (!config)
-        return give_up ("%s", why);
+        return give_up (why);
     bool merged = tim3_role_is_asset_ledger (address->role) && tim3_settings_merged (config, address->asset);
     bool good = merged ? add_ledger (self, config, TIM3_ROLE_LOCK_MANAGER, address, why, sizeof why) &&
                              add_ledger (self, config, TIM3_ROLE_TOKEN_MANAGER, address, why, sizeof why)
                        : add_ledger (self, config, address->role, address, why, sizeof why);
     tim3_config_destroy (&config);
-    return good ? 0 : give_up ("%s", why);
+    return good ? 0 : give_up (why);
 }
 
 static int run (replay_t *self, uint64_t since_us)
@@ -433,12 +426,12 @@ static int run (replay_t *self, uint64_t since_us)
     snprintf (path, sizeof path, "%s/store/%s", self->data, self->ledgers[0].settings.name);
     self->past = tim3_past_open (path, since_us, judge, self, &self->meta, &in_use, why, sizeof why);
     if (!self->past)
-        return give_up ("%s%s", in_use ? "stop the agent first: " : "", why);
+        return tim3ctl_failed (NOT_DONE, "not_replayed", "%s%s", in_use ? "stop the agent first: " : "", why);
     bool whole = tim3_past_play (self->past, take_record, self, why, sizeof why);
     if (self->interrupted)
-        return give_up ("interrupted at record %" PRIu64, self->number);
+        return tim3ctl_failed (NOT_DONE, "interrupted", "interrupted at record %" PRIu64, self->number);
     if (!whole && self->difference_count == 0)
-        return give_up ("%s: %s", path, why[0] ? why : "cannot be read");
+        return tim3ctl_failed (NOT_DONE, "not_replayed", "%s: %s", path, why[0] ? why : "cannot be read");
     report (self);
     return self->difference_count > 0 ? DIFFERS : 0;
 }

@@ -250,11 +250,11 @@ static bool check_config (restore_t *self)
         good = fail (self, "%s asks for the collateral %s, which the backup does not have", path, collateral);
     for (unsigned i = 0; good && (asset = tim3_config_asset (config, i)); i++)
         if (!has_ledgers (self, config, asset))
-            good = fail (
-                self,
-                "%s asks for the asset %s, whose ledgers are not in the backup (or not as so many shards); take it out, and add it "
-                "after the restore",
-                path, asset);
+            good = fail (self,
+                         "%s asks for the asset %s, whose ledgers are not in the backup (or not as so many "
+                         "shards); take it out, and add it "
+                         "after the restore",
+                         path, asset);
     tim3_config_destroy (&config);
     return good;
 }
@@ -268,7 +268,8 @@ static void tell_keys (const restore_t *self)
     const json_t *agent;
     json_array_foreach (json_object_get (self->manifest, "agents"), i, agent)
     {
-        if (!tim3_address_parse (name_of (agent), &address) || address.role != TIM3_ROLE_LOCK_MANAGER || address.shard > 0)
+        if (!tim3_address_parse (name_of (agent), &address) || address.role != TIM3_ROLE_LOCK_MANAGER ||
+            address.shard > 0)
             continue;
         for (unsigned j = 0; j < 2; j++) {
             tim3ctl_path (path, "%s/keys/%s.%s", self->data, address.asset, kinds[j]);
@@ -324,7 +325,7 @@ int tim3ctl_restore (tim3ctl_t *ctl)
         print_result (&self);
         tell_keys (&self);
     } else {
-        fprintf (stderr, "tim3ctl: nothing was restored: %s\n", self.why);
+        tim3ctl_failed (TIM3CTL_REFUSED, "not_restored", "nothing was restored: %s", self.why);
     }
     json_decref (self.manifest);
     return done ? TIM3CTL_DONE : TIM3CTL_REFUSED;
