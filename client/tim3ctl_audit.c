@@ -8,7 +8,13 @@
     The ledgers are asked one after the other while they may be at work. Figures are taken before and
     after the lists are summed up; when both are equal, nothing changed between, so all of it was true
     at one instant. It counts as settled when no transaction is on its way and the state manager has
-    applied the last events.  */
+    applied the last events.
+
+    An asset whose figures cannot be had, because an agent does not answer, is neither right nor wrong: it was not
+    checked.
+
+    Exit codes: 0 all agrees; 1 something does not; 2 wrong usage; 3 something could not be checked, and all else
+    agrees.  */
 #include "tim3ctl_commands.h"
 #include "tim3ctl_print.h"
 
@@ -37,8 +43,9 @@ typedef struct {
     uint64_t accounts;
     tim3_amount_t positions;
     uint64_t position_count;
+    bool checked; /* all figures are there */
     bool agrees;
-    char why[320]; /* what disagrees, or what a consistent picture still lacks */
+    char why[320]; /* what disagrees, what a consistent picture still lacks, or who did not answer */
 } asset_audit_t;
 
 typedef struct {
@@ -46,6 +53,7 @@ typedef struct {
     tim3_amount_t holdings;
     uint64_t accounts;
     tim3_amount_t vaults;
+    bool checked;
     bool agrees;
     char why[320];
 } collateral_audit_t;
@@ -68,6 +76,13 @@ static bool say (char *why, size_t size, const char *format, ...)
 }
 
 /*  ------------------------------------------------------------------------------------------- figures  */
+
+/*  Who did not answer, or refused.  */
+static bool say_failure (const audit_t *self, char *why, size_t size)
+{
+    const tim3_error_t *error = &self->ctl->failure;
+    return say (why, size, "%s: %s: %s", self->ctl->failed, error->name, error->text);
+}
 
 /*  Asks all shards of one ledger, and adds up. False with why filled.  */
 static bool take (audit_t *self, asset_audit_t *audit, tim3_role_t role, tim3_type_t type, void *out)
@@ -158,7 +173,7 @@ static bool sum_up (audit_t *self, const char *route, tim3_type_t type, const vo
                     char *why, size_t size)
 {
     if (tim3ctl_walk (self->ctl, route, "", type, body, 0, add_item, sum) != TIM3CTL_DONE)
-        return say (why, size, "%s could not be read to its end", tim3_message (type)->name);
+        return say_failure (self, why, size);
     return !sum->overflow || say (why, size, "the sum of %s is more than 2^128 - 1", sum->member);
 }
 
@@ -195,7 +210,8 @@ static bool settled (asset_audit_t *audit)
 {
     const figures_t *figures = &audit->figures;
     if (figures->locks.unsettled || figures->ledger.unsettled)
-        return say (audit->why, sizeof audit->why, "still on their way: %llu locks and releases, %llu burns and transfers between shards",
+        return say (audit->why, sizeof audit->why,
+                    "still on their way: %llu locks and releases, %llu burns and transfers between shards",
                     (unsigned long long) figures->locks.unsettled,
                     (unsigned long long) figures->ledger.unsettled);
     if (figures->metrics.token_seq != figures->ledger.event_seq ||
@@ -233,13 +249,26 @@ static bool adds_up (asset_audit_t *audit)
     return true;
 }
 
+static bool take_shape (audit_t *self, asset_audit_t *audit)
+{
+    char route[TIM3_ADDRESS_MAX + 1];
+    tim3_address_format (TIM3_ROLE_TOKEN_MANAGER, audit->asset, -1, route);
+    if (!tim3ctl_decimals (self->ctl, route, &audit->decimals) ||
+        !tim3ctl_decimals (self->ctl, tim3ctl_collateral_route (self->ctl), &self->collateral_decimals))
+        return say_failure (self, audit->why, sizeof audit->why);
+    audit->shards = tim3ctl_shards (self->ctl, audit->asset);
+    return true;
+}
+
 /*  One look at an asset. True when it was consistent; agrees then says what it showed.  */
 static bool look_at_asset (audit_t *self, asset_audit_t *audit)
 {
     figures_t after;
-    if (!take_figures (self, audit, &audit->figures) || !take_sums (self, audit) ||
-        !take_figures (self, audit, &after))
+    audit->checked = false;
+    if (!take_shape (self, audit) || !take_figures (self, audit, &audit->figures) ||
+        !take_sums (self, audit) || !take_figures (self, audit, &after))
         return false;
+    audit->checked = true;
     if (!figures_equal (&audit->figures, &after))
         return say (audit->why, sizeof audit->why,
                     "the ledgers are at work: figures change while they are read");
@@ -258,6 +287,9 @@ static bool look_at_collateral (audit_t *self, collateral_audit_t *audit)
     tim3_error_t error;
     sum_t holdings = {.member = "available"};
     sum_t vaults = {.member = "total"};
+    audit->checked = false;
+    if (!tim3ctl_decimals (self->ctl, route, &self->collateral_decimals))
+        return say_failure (self, audit->why, sizeof audit->why);
     const tim3_collateral_totals_t *totals =
         tim3ctl_try (self->ctl, route, "", TIM3_MSG_GET_COLLATERAL_TOTALS, NULL, &error);
     if (!totals)
@@ -272,6 +304,7 @@ static bool look_at_collateral (audit_t *self, collateral_audit_t *audit)
         totals = tim3ctl_try (self->ctl, route, "", TIM3_MSG_GET_COLLATERAL_TOTALS, NULL, &error);
     if (!list || !totals)
         return say (audit->why, sizeof audit->why, "%s: %s: %s", route, error.name, error.text);
+    audit->checked = true;
     audit->holdings = holdings.sum;
     audit->accounts = holdings.count;
     audit->vaults = vaults.sum;
@@ -302,24 +335,36 @@ static void print_amount (const char *name, tim3_amount_t amount, unsigned decim
     printf ("  %-12s %28s  %s\n", name, tim3_amount_format (amount, decimals, text), more);
 }
 
-static void print_asset (const audit_t *self, const asset_audit_t *audit)
+static void print_figures (const audit_t *self, const asset_audit_t *audit)
 {
     char more[64];
     const figures_t *figures = &audit->figures;
     tim3_amount_t scale = figures->locks.scale;
-    printf ("%s\n", audit->asset);
     print_amount ("vault", figures->vault.total, self->collateral_decimals, self->ctl->collateral);
     print_amount ("  converted", scale ? figures->vault.total / scale : 0, audit->decimals, audit->asset);
     print_amount ("locked", figures->locks.locked, audit->decimals, audit->asset);
     print_amount ("supply", figures->ledger.supply, audit->decimals, audit->asset);
     print_amount ("in flight", figures->locks.in_flight, audit->decimals, "locked, not yet settled");
     if (audit->shards > 1)
-        print_amount ("  crossing", figures->ledger.crossing, audit->decimals, "sent to other shards, arrival not confirmed");
+        print_amount ("  crossing", figures->ledger.crossing, audit->decimals,
+                      "sent to other shards, arrival not confirmed");
     snprintf (more, sizeof more, "in %llu accounts", (unsigned long long) audit->accounts);
     print_amount ("balances", audit->balances, audit->decimals, more);
     snprintf (more, sizeof more, "in %llu positions", (unsigned long long) audit->position_count);
     print_amount ("positions", audit->positions, audit->decimals, more);
-    printf ("  %s%s\n\n", audit->agrees ? "agrees: every token is backed" : "DOES NOT AGREE: ",
+}
+
+static const char *verdict (bool checked, bool agrees, const char *good)
+{
+    return !checked ? "COULD NOT BE CHECKED: " : agrees ? good : "DOES NOT AGREE: ";
+}
+
+static void print_asset (const audit_t *self, const asset_audit_t *audit)
+{
+    printf ("%s\n", audit->asset);
+    if (audit->checked)
+        print_figures (self, audit);
+    printf ("  %s%s\n\n", verdict (audit->checked, audit->agrees, "agrees: every token is backed"),
             audit->agrees ? "" : audit->why);
 }
 
@@ -328,20 +373,30 @@ static void print_collateral (const audit_t *self, const collateral_audit_t *aud
     char more[64];
     printf ("%s\n", self->ctl->collateral);
     snprintf (more, sizeof more, "in %llu accounts", (unsigned long long) audit->accounts);
-    print_amount ("holdings", audit->holdings, self->collateral_decimals, more);
-    print_amount ("vaults", audit->vaults, self->collateral_decimals, "");
-    print_amount ("issued", audit->totals.issued, self->collateral_decimals, "");
+    if (audit->checked) {
+        print_amount ("holdings", audit->holdings, self->collateral_decimals, more);
+        print_amount ("vaults", audit->vaults, self->collateral_decimals, "");
+        print_amount ("issued", audit->totals.issued, self->collateral_decimals, "");
+    }
     printf ("  %s%s\n",
-            audit->agrees ? "agrees: holdings and vaults are what was issued" : "DOES NOT AGREE: ",
+            verdict (audit->checked, audit->agrees, "agrees: holdings and vaults are what was issued"),
             audit->agrees ? "" : audit->why);
+}
+
+/*  Without figures, for there are none.  */
+static json_t *unchecked_json (const char *kind, const char *name, const char *why)
+{
+    return json_pack ("{s:s, s:b, s:b, s:s}", kind, name, "checked", false, "agrees", false, "why", why);
 }
 
 static json_t *asset_json (const asset_audit_t *audit)
 {
     const figures_t *figures = &audit->figures;
+    if (!audit->checked)
+        return unchecked_json ("asset", audit->asset, audit->why);
     return json_pack (
-        "{s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:o}", "asset", audit->asset, "agrees",
-        audit->agrees, "why", audit->agrees ? "" : audit->why, "vault",
+        "{s:s, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:o}", "asset", audit->asset,
+        "checked", true, "agrees", audit->agrees, "why", audit->agrees ? "" : audit->why, "vault",
         tim3ctl_json_amount (figures->vault.total), "scale", tim3ctl_json_amount (figures->locks.scale),
         "locked", tim3ctl_json_amount (figures->locks.locked), "supply",
         tim3ctl_json_amount (figures->ledger.supply), "in_flight",
@@ -354,11 +409,13 @@ static json_t *asset_json (const asset_audit_t *audit)
 
 static json_t *collateral_json (const audit_t *self, const collateral_audit_t *audit)
 {
-    return json_pack ("{s:s, s:b, s:s, s:o, s:o, s:o, s:I}", "collateral", self->ctl->collateral, "agrees",
-                      audit->agrees, "why", audit->agrees ? "" : audit->why, "holdings",
-                      tim3ctl_json_amount (audit->holdings), "vaults", tim3ctl_json_amount (audit->vaults),
-                      "issued", tim3ctl_json_amount (audit->totals.issued), "accounts",
-                      (json_int_t) audit->accounts);
+    if (!audit->checked)
+        return unchecked_json ("collateral", self->ctl->collateral, audit->why);
+    return json_pack ("{s:s, s:b, s:b, s:s, s:o, s:o, s:o, s:I}", "collateral", self->ctl->collateral,
+                      "checked", true, "agrees", audit->agrees, "why", audit->agrees ? "" : audit->why,
+                      "holdings", tim3ctl_json_amount (audit->holdings), "vaults",
+                      tim3ctl_json_amount (audit->vaults), "issued",
+                      tim3ctl_json_amount (audit->totals.issued), "accounts", (json_int_t) audit->accounts);
 }
 
 /*  ------------------------------------------------------------------------------------------- running  */
@@ -394,8 +451,8 @@ static bool registered_assets (tim3ctl_t *ctl, asset_audit_t *audits, unsigned *
     free (agents);
     if (*count > 0)
         return true;
-    fputs ("no ledger is registered; give --asset, or check scripts/supervisor status\n", stderr);
-    ctl->exit = TIM3CTL_REFUSED;
+    ctl->exit = tim3ctl_failed (TIM3CTL_REFUSED, "no_route",
+                                "no ledger is registered; give --asset, or check scripts/supervisor status");
     return false;
 }
 
@@ -409,54 +466,60 @@ static bool choose_assets (tim3ctl_t *ctl, asset_audit_t *audits, unsigned *coun
     return given > 0 || registered_assets (ctl, audits, count);
 }
 
+/*  What was found wrong weighs more than what could not be checked.  */
+typedef struct {
+    bool checked; /* all of it */
+    bool wrong;   /* some of what was checked */
+} outcome_t;
+
+static void judge (outcome_t *outcome, bool checked, bool agrees)
+{
+    outcome->checked = outcome->checked && checked;
+    outcome->wrong = outcome->wrong || (checked && !agrees);
+}
+
 static void print_json (const audit_t *self, const asset_audit_t *audits, unsigned count,
-                        const collateral_audit_t *collateral, bool agrees)
+                        const collateral_audit_t *collateral, const outcome_t *outcome)
 {
     json_t *array = json_array ();
     for (unsigned i = 0; i < count; i++)
         json_array_append_new (array, asset_json (&audits[i]));
-    tim3ctl_json_print (json_pack ("{s:b, s:o, s:o}", "agrees", agrees, "assets", array, "collateral",
+    tim3ctl_json_print (json_pack ("{s:b, s:b, s:o, s:o}", "checked", outcome->checked, "agrees",
+                                   outcome->checked && !outcome->wrong, "assets", array, "collateral",
                                    collateral_json (self, collateral)));
 }
 
-static bool audit_all (audit_t *self, asset_audit_t *audits, unsigned count)
+/*  The exit code.  */
+static int audit_all (audit_t *self, asset_audit_t *audits, unsigned count)
 {
     collateral_audit_t collateral = {0};
-    bool agrees = true;
+    outcome_t outcome = {.checked = true};
+    self->ctl->silent = true; /* who does not answer is told with what it is needed for */
     for (unsigned i = 0; i < count; i++) {
         while (!look_at_asset (self, &audits[i]) && again (self))
             ;
-        agrees = agrees && audits[i].agrees;
+        judge (&outcome, audits[i].checked, audits[i].agrees);
         if (!self->ctl->json)
             print_asset (self, &audits[i]);
     }
     while (!look_at_collateral (self, &collateral) && again (self))
         ;
-    agrees = agrees && collateral.agrees;
+    judge (&outcome, collateral.checked, collateral.agrees);
     if (self->ctl->json)
-        print_json (self, audits, count, &collateral, agrees);
+        print_json (self, audits, count, &collateral, &outcome);
     else
         print_collateral (self, &collateral);
-    return agrees;
+    return outcome.wrong ? TIM3CTL_REFUSED : outcome.checked ? TIM3CTL_DONE : TIM3CTL_NO_ANSWER;
 }
 
 int tim3ctl_audit (tim3ctl_t *ctl)
 {
     audit_t self = {.ctl = ctl};
     unsigned count = 0;
-    char route[TIM3_ADDRESS_MAX + 1];
     self.until_us = tim3ctl_now_us () + tim3ctl_timeout_ms (ctl, TIMEOUT_S) * 1000;
     asset_audit_t *audits = calloc (ASSETS_MAX, sizeof *audits);
-    bool ready = audits && choose_assets (ctl, audits, &count) &&
-                 tim3ctl_decimals (ctl, tim3ctl_collateral_route (ctl), &self.collateral_decimals);
-    for (unsigned i = 0; ready && i < count; i++) {
-        tim3_address_format (TIM3_ROLE_TOKEN_MANAGER, audits[i].asset, -1, route);
-        ready = tim3ctl_decimals (ctl, route, &audits[i].decimals);
-        audits[i].shards = ready ? tim3ctl_shards (ctl, audits[i].asset) : 0;
-    }
-    int code = ctl->exit;
-    if (ready)
-        code = audit_all (&self, audits, count) ? TIM3CTL_DONE : TIM3CTL_REFUSED;
+    bool ready = audits && choose_assets (ctl, audits, &count) && tim3ctl_collateral_route (ctl);
+    int code = ready ? audit_all (&self, audits, count) : ctl->exit;
     free (audits);
     return code;
 }
