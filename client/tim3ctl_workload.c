@@ -294,8 +294,11 @@ static void print_summary (const workload_t *self, bool agrees)
     for (unsigned i = 0; i < RESULTS_MAX && self->refused[i].count; i++)
         printf ("  refused, %s: %llu\n", tim3_result_name (self->refused[i].code),
                 (unsigned long long) self->refused[i].count);
-    puts (agrees ? "all token and collateral balances agree with the answers"
-                 : "balances DISAGREE with the answers; see above");
+    if (agrees && self->completed == 0)
+        puts ("NOTHING was completed: that all balances agree shows nothing");
+    else
+        puts (agrees ? "all token and collateral balances agree with the answers"
+                     : "balances DISAGREE with the answers; see above");
 }
 
 static int run (workload_t *self)
@@ -318,8 +321,9 @@ static int run (workload_t *self)
     int tokens = compare (self, false);
     int collateral = tokens == TIM3CTL_NO_ANSWER ? tokens : compare (self, true);
     code = tokens > collateral ? tokens : collateral;
-    print_summary (self, code == TIM3CTL_DONE);
-    return code;
+    if (code != TIM3CTL_NO_ANSWER)
+        print_summary (self, code == TIM3CTL_DONE);
+    return code == TIM3CTL_DONE && self->completed == 0 ? TIM3CTL_REFUSED : code;
 }
 
 int tim3ctl_workload (tim3ctl_t *ctl)
