@@ -68,7 +68,7 @@ def home_of(address):
 
 class Cluster:
     def __init__(self, assets=None, coordinators=2, settings=None, collateral_decimals=18,
-                 sections=None, asset_settings=None):
+                 sections=None, asset_settings=None, collateral=None):
         self.assets = assets or {"TIM3": 6}
         self.dir = tempfile.mkdtemp(prefix="t3-")
         self.config = os.path.join(self.dir, "tim3.cfg")
@@ -84,7 +84,8 @@ class Cluster:
             out.write("agents\n" + "".join(f"    {k} = {v}\n" for k, v in agents.items()))
             for section, keys in (sections or {}).items():
                 out.write(section + "\n" + "".join(f"    {k} = {v}\n" for k, v in keys.items()))
-            out.write(f"collateral\n    name = USDA\n    decimals = {collateral_decimals}\nasset\n")
+            collateral = dict(dict(name="USDA", decimals=collateral_decimals), **(collateral or {}))
+            out.write("collateral\n" + "".join(f"    {k} = {v}\n" for k, v in collateral.items()) + "asset\n")
             for name, decimals in self.assets.items():
                 keys = dict(decimals=decimals, coordinators=coordinators, critical_path=CRITICAL_PATH)
                 keys.update(asset_settings or {})

@@ -1,0 +1,227 @@
+#!/usr/bin/python3
+"""tim3ctl as scripts see it: with --json every outcome is one value on stdout, every error names the request id, and what is
+told is no more than what is known.
+"""
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+
+import harness
+from harness import LONGEST, Cluster, needs, poll
+
+DONE, REFUSED, USAGE, NO_ANSWER = 0, 1, 2, 3
+
+
+def run(*arguments, cluster=None, timeout="3", env=None):
+    """Runs tim3ctl, with a time-out of its own."""
+    front = ["--endpoint", cluster.front()] if cluster else []
+    return subprocess.run([Cluster.exe("tim3ctl"), *front, "--timeout", timeout, *arguments], capture_output=True, text=True,
+                          timeout=LONGEST, stdin=subprocess.DEVNULL, env=dict(os.environ, **(env or {})))
+
+
+def told(done, code):
+    """The one value on stdout."""
+    assert done.returncode == code, (done.args, done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+def stop(cluster, *addresses):
+    for address in addresses:
+        cluster.process(address).send_signal(signal.SIGSTOP)
+
+
+def go_on(cluster, *addresses):
+    for address in addresses:
+        cluster.process(address).send_signal(signal.SIGCONT)
+
+
+COMMANDS = [("mint", "alice", "1"), ("redeem", "alice", "1"), ("transfer", "alice", "bob", "1"), ("usda", "mint", "alice", "1"),
+            ("usda", "transfer", "alice", "bob", "1"), ("pause",), ("freeze", "alice"), ("cap", "5")]
+
+
+def test_every_error_names_the_request_id():
+    with Cluster(coordinators=1) as cluster:
+        # refused by an agent; before any was asked; by the router, which knows no such asset
+        assert told(run("--json", "mint", "alice", "0", cluster=cluster), REFUSED)["request_id"]
+        assert told(run("--json", "mint", "alice", "x", cluster=cluster), USAGE)["request_id"]
+        for command in COMMANDS:
+            other = ["--collateral" if command[0] == "usda" else "--asset", "OTHER"]
+            made = told(run("--json", *command, *other, cluster=cluster, timeout="1"), REFUSED)
+            assert made["name"] == "no_route" and made["request_id"], made
+            given = told(run("--json", *command, *other, "--request-id", "mine", cluster=cluster, timeout="1"), REFUSED)
+            assert given["name"] == "no_route" and given["request_id"] == "mine", given
+
+
+@needs("split", "the ledgers answer nothing while the coordinator is stopped")
+def test_silence_names_the_request_id_and_asking_again_does_it_once():
+    with Cluster(coordinators=1) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        stop(cluster, "coordinator.TIM3.0")
+        silent = run("--json", "mint", "alice", "5", cluster=cluster, timeout="2")
+        error = told(silent, NO_ANSWER)
+        assert error["name"] == "no_answer" and error["advice"] == "unknown" and "outcome is unknown" in silent.stderr, silent
+        # Ctrl-C while it waits
+        waiting = subprocess.Popen([cluster.exe("tim3ctl"), "--endpoint", cluster.front(), "--timeout", "600", "--json", "mint",
+                                    "alice", "7"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(1)  # it is no failure if it is interrupted sooner
+        waiting.send_signal(signal.SIGINT)
+        out, err = waiting.communicate(timeout=LONGEST)
+        interrupted = json.loads(out)
+        assert waiting.returncode == NO_ANSWER and interrupted["request_id"], (out, err)
+        go_on(cluster, "coordinator.TIM3.0")
+        for request, amount in ((error, "5"), (interrupted, "7")):
+            for _ in range(2):
+                done = cluster.ctl_json("mint", "alice", amount, "--wait", "--request-id", request["request_id"])
+                assert done["status"] == "completed", done
+        assert cluster.ctl_json("balance", "alice")["balance"] == "12000000"
+
+
+def test_a_look_up_that_fails_has_done_nothing():
+    with Cluster(coordinators=1) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        stop(cluster, "router.-.0")
+        done = run("--json", "mint", "alice", "5", cluster=cluster, timeout="1")
+        go_on(cluster, "router.-.0")
+        error = told(done, NO_ANSWER)
+        assert error["advice"] == "retry_same_id" and error["request_id"], error
+        assert "Nothing was done" in done.stderr and "unknown" not in done.stderr, done.stderr
+
+
+def test_a_socket_that_does_not_exist_is_told_at_once():
+    begun = time.monotonic()
+    for command in (*COMMANDS, ("balance",), ("audit",), ("health",), ("info",), ("events",), ("workload",)):
+        done = run("--json", "--data", "/nowhere", *command, timeout="60")
+        error = told(done, NO_ANSWER)
+        assert error["name"] == "no_answer" and "/nowhere/run/front.sock" in error["text"], error
+        assert ("request_id" in error) == (command in COMMANDS), error
+        assert "Nothing was done" in done.stderr and "--data or --endpoint" in done.stderr, done.stderr
+    assert time.monotonic() - begun < 60
+
+
+def test_misuse_is_one_object():
+    for words in (["mint"], ["mint", "alice", "1", "--frob"], ["frob"], ["usda"], ["balance", "--timeout", "soon"],
+                  ["mint", "alice", "1", "--request-id", "a b"], ["tx", "zz"], ["locks", "--state", "odd"], ["help", "frob"],
+                  ["balance", "a/b"], ["restore", "/nowhere"], ["replay", "/nowhere", "odd"], ["supply", "--asset", "a/b"],
+                  ["import-transfers", "/nowhere"], ["supply", "--endpoint", "odd"]):
+        done = run("--json", *words)
+        if words[0] in ("balance", "locks") and done.returncode == NO_ANSWER:
+            continue  # it looks at its words only when it knows the decimals
+        error = told(done, USAGE)
+        assert error["name"] == "wrong_usage" and error["text"] in done.stderr, (error, done.stderr)
+    assert "1 to 64 printable ASCII characters without spaces" in run("mint", "alice", "1", "--request-id", "a b").stderr
+    assert run("mint").stdout == ""
+    # a line that --json stands at the end of
+    assert told(run("mint", "alice", "1", "--frob", "--json"), USAGE)["name"] == "wrong_usage"
+
+
+def test_offline_failures_are_one_object():
+    with tempfile.TemporaryDirectory() as folder:
+        error = told(run("--json", "fsck", folder), NO_ANSWER)
+        assert error["name"] == "not_opened" and folder in error["text"], error
+        error = told(run("--json", "restore", folder, "--data", folder), REFUSED)
+        assert error["name"] == "not_restored", error
+        error = told(run("--json", "replay", folder, "token_manager.TIM3.0", "--config", "/nowhere"), NO_ANSWER)
+        assert error["name"] == "not_replayed", error
+
+
+def test_backup_onto_another_is_one_object():
+    with Cluster(coordinators=1) as cluster:
+        cluster.ctl("backup", "first", "--data", cluster.dir)
+        error = told(run("--json", "backup", "first", "--data", cluster.dir, cluster=cluster, timeout="60"), REFUSED)
+        assert error["name"] == "no_backup" and "nothing is written over" in error["text"], error
+
+
+def test_list_that_breaks_off_is_one_value():
+    with Cluster(coordinators=2, asset_settings=dict(shards=2)) as cluster:
+        for i in range(8):
+            cluster.ctl("usda", "mint", f"a{i}", "1")
+            cluster.ctl("mint", f"a{i}", "1")
+        stop(cluster, "token_manager.TIM3.1")
+        items = told(run("--json", "balance", cluster=cluster, timeout="1"), NO_ANSWER)
+        go_on(cluster, "token_manager.TIM3.1")
+        assert items[-1]["name"] == "no_answer" and all(item["balance"] for item in items[:-1]) and len(items) > 1, items
+
+
+def check_unchecked(cluster, address):
+    """An audit while an agent is silent."""
+    stop(cluster, address)
+    done = run("audit", cluster=cluster)
+    report = told(run("--json", "audit", cluster=cluster), NO_ANSWER)
+    go_on(cluster, address)
+    assert done.returncode == NO_ANSWER, done
+    assert f"COULD NOT BE CHECKED: {address}" in done.stdout and "DOES NOT AGREE" not in done.stdout, done.stdout
+    assert "supply" not in done.stdout and "agrees: holdings and vaults" in done.stdout, done.stdout
+    assert not report["checked"] and not report["agrees"] and report["collateral"]["agrees"], report
+    asset = report["assets"][0]
+    assert not asset["checked"] and asset["why"].startswith(address) and "supply" not in asset, asset
+    poll(lambda: run("audit", cluster=cluster, timeout="60").returncode == DONE, what="an audit that agrees again")
+
+
+@needs("split", "the ledgers are in the coordinator's process, and are silent together")
+def test_audit_tells_what_it_could_not_check():
+    with Cluster(coordinators=1) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        cluster.ctl("mint", "alice", "5")
+        assert cluster.ctl_json("audit")["checked"]
+        for address in ("lock_manager.TIM3.0", "token_manager.TIM3.0"):
+            check_unchecked(cluster, address)
+
+
+@needs("split", "the ledgers are in the coordinator's process, and are silent together")
+def test_audit_of_shards_tells_which_is_silent():
+    with Cluster(coordinators=2, asset_settings=dict(shards=2)) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        cluster.ctl("mint", "alice", "5")
+        for address in ("lock_manager.TIM3.1", "token_manager.TIM3.1"):
+            check_unchecked(cluster, address)
+
+
+def test_the_collateral_is_found():
+    with Cluster(coordinators=1, collateral=dict(name="EURC")) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        cluster.ctl("mint", "alice", "5")
+        assert cluster.ctl_json("usda", "balance", "alice")["available"] == str(95 * 10**18)
+        report = cluster.ctl_json("audit")
+        assert report["agrees"] and report["collateral"]["collateral"] == "EURC", report
+        assert cluster.ctl_json("workload", "--operations", "40", "--accounts", "4")["agrees"]
+        # who says another name is taken at his word
+        assert run("usda", "balance", "alice", cluster=cluster, timeout="1", env=dict(TIM3_COLLATERAL="USDA")).returncode == REFUSED
+        assert run("usda", "balance", "alice", "--collateral", "EURC", cluster=cluster, timeout="60",
+                   env=dict(TIM3_COLLATERAL="USDA")).returncode == DONE
+
+
+def test_workload_that_completes_nothing_fails():
+    with Cluster(coordinators=1, collateral=dict(faucet="no")) as cluster:
+        done = run("workload", "--operations", "10", "--accounts", "10", cluster=cluster, timeout="60")
+        assert done.returncode == REFUSED and "NOTHING was completed" in done.stdout, done
+        report = told(run("--json", "workload", "--operations", "10", "--accounts", "10", cluster=cluster, timeout="60"), REFUSED)
+        assert report["completed"] == 0, report
+
+
+def test_events_tell_whole_amounts():
+    with Cluster(assets={"TIM3": 6, "CENT": 2}, coordinators=1) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        cluster.ctl("mint", "alice", "12.5")
+        cluster.ctl("mint", "alice", "0.25", "--asset", "CENT")
+        cluster.ctl("freeze", "alice")
+        frozen = run("redeem", "alice", "1", cluster=cluster, timeout="60")
+        assert frozen.returncode == REFUSED and "alice is frozen" in frozen.stderr, frozen.stderr
+
+        def lines():
+            found = cluster.ctl("events").stdout.splitlines()
+            return found if sum("token.minted" in line for line in found) == 2 else None
+        text = poll(lines, what="both mints in the log")
+        minted = [line for line in text if "token.minted" in line]
+        assert any(" amount=12.5 balance=12.5 supply=12.5" in line for line in minted), minted
+        assert any(" amount=0.25 balance=0.25 supply=0.25" in line for line in minted), minted
+        streamed = [json.loads(line) for line in cluster.ctl("--json", "events").stdout.splitlines()]
+        assert [event["offset"] for event in streamed] == [int(line.split()[0]) for line in text]
+        assert {event["body"]["amount"] for event in streamed if "token.minted" in event["topic"]} == {"12500000", "25"}
+        cluster.ctl("unfreeze", "alice")
+
+
+if __name__ == "__main__":
+    harness.main()
