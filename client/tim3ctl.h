@@ -215,7 +215,8 @@ bool tim3ctl_decimals (tim3ctl_t *ctl, const char *route, unsigned *decimals);
 /*  How many shards the ledgers of an asset have. 0 after saying why.  */
 unsigned tim3ctl_shards (tim3ctl_t *ctl, const char *asset);
 /*  Asks each shard of a ledger, and adds the replies up to one: amounts modulo 2^128, numbers, and what holds in any
-    of them; a cap and a scale are the same in all. False with error filled, and whose it is in route[TIM3_ADDRESS_MAX + 1].  */
+    of them; a cap and a scale are the same in all. False with error filled, and whose it is in
+    route[TIM3_ADDRESS_MAX + 1].  */
 bool tim3ctl_sum_shards (tim3ctl_t *ctl, tim3_role_t role, const char *asset, tim3_type_t type, void *sum,
                          tim3_error_t *error, char *route);
 /*  Decimal text to minor units. False after saying what is wrong, with ctl->exit set.  */
@@ -224,8 +225,8 @@ bool tim3ctl_amount (tim3ctl_t *ctl, const char *text, unsigned decimals, tim3_a
 bool tim3ctl_account (tim3ctl_t *ctl, const char *text, char account[TIM3_ACCOUNT_MAX + 1]);
 
 /*  Pages through a list and hands over each item; without an account, that of each shard of a ledger, one after the
-    other. The request's shape has cursor and limit, the reply's has items and cursor. most: 0 for all. each returns false to stop. Returns the exit code, after
-    saying why.  */
+    other. The request's shape has cursor and limit, the reply's has items and cursor. most: 0 for all. each returns
+    false to stop. Returns the exit code, after saying why.  */
 typedef bool (tim3ctl_each_fn) (void *arg, const tim3_shape_t *shape, const void *item);
 int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,
                   uint64_t most, tim3ctl_each_fn *each, void *arg);

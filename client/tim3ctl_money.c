@@ -181,7 +181,8 @@ int tim3ctl_tx (tim3ctl_t *ctl)
     return waited ? TIM3CTL_NO_ANSWER : TIM3CTL_DONE;
 }
 
-/*  What concerns the whole asset is done when every shard has done it. All record it under the same tx, and the last tells for all.  */
+/*  What concerns the whole asset is done when every shard has done it. All record it under the same tx, and the last
+    tells for all.  */
 static int control_all (tim3ctl_t *ctl, const tim3_control_t *body, unsigned decimals)
 {
     char route[TIM3_ADDRESS_MAX + 1];

@@ -72,12 +72,12 @@ static int one_or_all (tim3ctl_t *ctl, const char *route, tim3_type_t one, tim3_
     tim3_account_only_t body = {0};
     tim3_list_page_t page = {0};
     unsigned decimals;
+    if (ctl->argument_count > 0 && !tim3ctl_account (ctl, ctl->arguments[0], body.account))
+        return ctl->exit;
     if (!tim3ctl_decimals (ctl, route, &decimals))
         return ctl->exit;
     if (ctl->argument_count == 0)
         return tim3ctl_list (ctl, route, "", all, &page, columns, decimals);
-    if (!tim3ctl_account (ctl, ctl->arguments[0], body.account))
-        return ctl->exit;
     const void *reply = tim3ctl_ask (ctl, route, body.account, one, &body);
     if (!reply)
         return ctl->exit;
@@ -150,8 +150,8 @@ static bool take_account (tim3ctl_t *ctl, char account[TIM3_ACCOUNT_MAX + 1])
     return !given || tim3ctl_account (ctl, given, account);
 }
 
-/*  Locks of an account: the lock manager finds those that are not final. Each of the others belongs to a transaction that
-    the token manager has recorded, and is looked up.  */
+/*  Locks of an account: the lock manager finds those that are not final. Each of the others belongs to a transaction
+    that the token manager has recorded, and is looked up.  */
 typedef struct {
     tim3ctl_t *ctl;
     tim3_list_locks_t asked;
@@ -197,7 +197,8 @@ static bool look_up (locks_t *self, const tim3_id_t *tx, bool release, tim3_lock
     return found != NULL;
 }
 
-/*  A redemption has a release; under the id of anything there may be the lock of a mint that was voided because of it.  */
+/*  A redemption has a release; under the id of anything there may be the lock of a mint that was voided because of
+    it.  */
 static bool list_recorded (locks_t *self, const recorded_t *recorded)
 {
     tim3_lock_item_t item = {.state = 0};

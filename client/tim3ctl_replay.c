@@ -1,9 +1,9 @@
-/*  tim3ctl_replay.c - replay DATA ADDRESS: runs what a stopped agent was handed through the core of this build, and compares
-    what it writes with what was written then.
+/*  tim3ctl_replay.c - replay DATA ADDRESS: runs what a stopped agent was handed through the core of this build, and
+    compares what it writes with what was written then.
 
     The journal has the causes of each commit (frames, ticks, the clock) and its effects. From the oldest state that can
-    be had, record by record: hand the causes to a host, and let it commit; the changes must be those of the record, key by
-    key and byte by byte. The first record for which they are not ends the replay, and both sides are printed.
+    be had, record by record: hand the causes to a host, and let it commit; the changes must be those of the record, key
+    by key and byte by byte. The first record for which they are not ends the replay, and both sides are printed.
 
     Exit codes: 0 all the same; 1 a difference; 2 wrong usage; 3 could not be done.
 */
