@@ -132,11 +132,14 @@ const char *tim3ctl_collateral_route (tim3ctl_t *ctl)
 
 /*  ------------------------------------------------------------------------------------------ asking  */
 
-/*  Those that carry a request id.  */
+/*  What carries a request id; a look-up may be given one.  */
 static bool changes_ledgers (tim3_type_t type)
 {
-    return type == TIM3_MSG_MINT || type == TIM3_MSG_REDEEM || type == TIM3_MSG_TRANSFER ||
-           type == TIM3_MSG_FAUCET || type == TIM3_MSG_COLLATERAL_TRANSFER || type == TIM3_MSG_CONTROL;
+    const tim3_shape_t *shape = tim3_message (type)->shape;
+    for (unsigned i = 0; i < shape->count; i++)
+        if (shape->fields[i].required && strcmp (shape->fields[i].name, "request_id") == 0)
+            return true;
+    return false;
 }
 
 const void *tim3ctl_try (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type,
