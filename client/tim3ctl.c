@@ -3,8 +3,8 @@
 
         tim3ctl [OPTIONS] COMMAND [ARGUMENTS]
 
-    Exit codes: 0 done; 1 refused, the reason is on stderr; 2 wrong usage; 3 no answer, the outcome is
-    unknown.
+    Exit codes: 0 done; 1 refused, the reason is on stderr; 2 wrong usage; 3 no answer; it is said
+    whether the outcome is unknown.
 */
 #include "tim3ctl.h"
 #include "base/log.h"
@@ -87,7 +87,7 @@ void tim3ctl_print_usage (FILE *file)
     }
     fputs ("\noptions of all commands:\n", file);
     print_options (file, TIM3CTL_COMMON);
-    fputs ("\nexit codes: 0 done, 1 refused, 2 wrong usage, 3 no answer (the outcome is unknown)\n", file);
+    fputs ("\nexit codes: 0 done, 1 refused, 2 wrong usage, 3 no answer (it is said whether the outcome is unknown)\n", file);
 }
 
 void tim3ctl_print_help (const tim3ctl_command_t *command)

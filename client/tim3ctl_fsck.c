@@ -306,14 +306,21 @@ static void print_result (const tim3_fsck_t *self)
         print_text (self);
 }
 
+static bool s_json; /* for who has crashed */
+
 /*  LMDB trusts what its pages say, and follows it out of the file.  */
 static void on_crash (int number)
 {
     static const char text[] =
         "tim3ctl: the file of a store is cut short, or damaged below its rows: nothing "
         "more can be read; restore a backup\n";
+    static const char object[] =
+        "{\"name\": \"not_readable\", \"text\": \"the file of a store is cut short, or damaged "
+        "below its rows: nothing more can be read; restore a backup\"}\n";
     (void) number;
     ssize_t written = write (STDERR_FILENO, text, sizeof text - 1);
+    if (s_json && written >= 0)
+        written = write (STDOUT_FILENO, object, sizeof object - 1);
     _exit (written < 0 ? NOT_OPENED : FOUND);
 }
 
@@ -330,6 +337,7 @@ int tim3ctl_fsck (tim3ctl_t *ctl)
     self.sections = json_array ();
     self.listed = json_array ();
     self.unchecked = json_array ();
+    s_json = ctl->json;
     catch_crashes (on_crash);
     bool opened = open_stores (&self);
     if (opened)
