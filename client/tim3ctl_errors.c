@@ -198,7 +198,7 @@ static int print_refusal (const tim3ctl_t *ctl, const char *route, const tim3_er
     char tx[TIM3_ID_TEXT_MAX];
     fputs (error->name, stderr);
     print_operands (ctl, route, error);
-    if (error->code == TIM3_ACCOUNT_FROZEN)
+    if (error->code == TIM3_ACCOUNT_FROZEN && ctl->argument_count >= 2)
         print_frozen (ctl);
     else
         fprintf (stderr, "\n%s.", error->text);
