@@ -26,7 +26,7 @@
     R (6, INVALID_FIELD, "invalid_field", FINAL, "a field is missing or has an illegal value")               \
     R (10, INVALID_AMOUNT, "invalid_amount", FINAL, "the amount must be more than zero")                     \
     R (11, INVALID_ACCOUNT, "invalid_account", FINAL, "account names are 1 to 64 of A-Z a-z 0-9 . _ : @ -")  \
-    R (12, INVALID_REQUEST_ID, "invalid_request_id", FINAL, "request ids are 1 to 64 printable characters")  \
+    R (12, INVALID_REQUEST_ID, "invalid_request_id", FINAL, "request ids are 1 to 64 printable ASCII characters without spaces")  \
     R (13, SAME_ACCOUNT, "same_account", FINAL, "sender and receiver are the same account")                  \
     R (14, AMOUNT_OVERFLOW, "amount_overflow", RETRY_NEW_ID, "a balance or total would exceed 2^128 - 1")    \
     R (20, INSUFFICIENT_FUNDS, "insufficient_funds", RETRY_NEW_ID, "the account holds less than needed")     \

@@ -420,7 +420,7 @@
     F (S, STR, cursor, OPTIONAL, TIM3_CURSOR_MAX, none, "where to go on; empty to begin")                    \
     F (S, U64, limit, OPTIONAL, TIM3_PAGE_MAX, none, "most items; 0 for 100")
 #define TIM3_FIELDS_transactions(F, S)                                                                       \
-    F (S, LIST, items, REQUIRED, TIM3_PAGE_MAX, transaction, "transactions; those that an account has made, newest first") \
+    F (S, LIST, items, REQUIRED, TIM3_PAGE_MAX, transaction, "transactions: first mints that are not settled; then an account's history, newest first; then what was refused, by transaction") \
     F (S, STR, cursor, REQUIRED, TIM3_CURSOR_MAX, none, "where to go on; empty at the end")
 
 #define TIM3_FIELDS_lock(F, S)                                                                               \
@@ -701,10 +701,12 @@
        "go on, and tell how the copy is coming on; may be asked again and again")                            \
     M (13, COPYING, copying, "Copying", REPLY, NONE, NONE, ERROR, "answers Resume: the state of the copy")   \
     /* coordinator */                                                                                        \
-    M (20, MINT, mint, "Mint", REQUEST, CLIENT, COORDINATOR, TRANSACTION, "lock collateral and mint tokens") \
+    M (20, MINT, mint, "Mint", REQUEST, CLIENT, COORDINATOR, TRANSACTION,                                    \
+       "lock collateral and mint tokens; answered when it is completed, else by an Error")                   \
     M (21, REDEEM, redeem, "Redeem", REQUEST, CLIENT, COORDINATOR, TRANSACTION,                              \
-       "burn tokens and give the collateral back")                                                           \
-    M (22, TRANSFER, transfer, "Transfer", REQUEST, CLIENT, COORDINATOR, TRANSACTION, "move tokens")         \
+       "burn tokens and give the collateral back; answered as Mint is")                                      \
+    M (22, TRANSFER, transfer, "Transfer", REQUEST, CLIENT, COORDINATOR, TRANSACTION,                        \
+       "move tokens; answered as Mint is")                                                                   \
     M (23, TRANSACTION, transaction, "Transaction", REPLY, NONE, NONE, ERROR,                                \
        "a transaction: its outcome, or where it stands")                                                     \
     M (24, GET_TRANSACTION, get_transaction, "GetTransaction", REQUEST, CLIENT, COORDINATOR, TRANSACTION,    \
