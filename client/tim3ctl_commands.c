@@ -85,10 +85,11 @@ const tim3ctl_command_t tim3ctl_commands[] = {
     {"bench", "", 0, 0,
      B (CLIENTS) | B (OUTSTANDING) | B (SECONDS) | B (COUNT) | B (ACCOUNTS) | B (WORKLOAD) | B (SEED) |
          B (WARM_UP) | B (RATE) | B (ZIPF) | B (FUND) | B (FUNDED) | COLLATERAL,
-     tim3ctl_bench, "measure operations per second, latency and CPU time",
+     tim3ctl_bench, "measure operations per second, latency and CPU time; what it mints stays in the ledgers",
      "tim3ctl bench --clients 4 --seconds 10"},
     {"workload", "", 0, 0, B (SEED) | B (OPERATIONS) | B (ACCOUNTS) | B (OUTSTANDING) | COLLATERAL,
-     tim3ctl_workload, "a seeded mix of operations, then compare every balance with its own books",
+     tim3ctl_workload,
+     "a seeded mix of operations, which stay in the ledgers, then compare every balance with its own books",
      "tim3ctl workload --seed 1 --operations 2000 --accounts 50"},
     {0},
 };

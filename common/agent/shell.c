@@ -502,6 +502,13 @@ static void run (shell_t *self)
 
 /*  ------------------------------------------------------------------------------------- start and stop  */
 
+static const char *example_asset (tim3_role_t role)
+{
+    if (role == TIM3_ROLE_ROUTER || role == TIM3_ROLE_STATE_MANAGER)
+        return "";
+    return role == TIM3_ROLE_MOCK_USDA ? " --asset USDA" : " --asset TIM3";
+}
+
 static void usage (const tim3_program_t *program, FILE *out)
 {
     fprintf (
@@ -520,10 +527,10 @@ static void usage (const tim3_program_t *program, FILE *out)
         "  --version        print the version, and exit\n\n"
         "Runs in the foreground and logs to stderr. SIGTERM ends it cleanly (exit 0). Exit %d: starting it\n"
         "again may help; %d: somebody has to look.\n\n"
-        "Example: %s --config scripts/config/tim3.cfg --data data\n",
+        "Example: %s --config scripts/config/tim3.cfg --data data%s\n",
         program_invocation_short_name, tim3_role_name (program->core->role),
         tim3_role_text (program->core->role), TIM3_EXIT_PERMANENT, TIM3_EXIT_RETRY, TIM3_EXIT_PERMANENT,
-        program_invocation_short_name);
+        program_invocation_short_name, example_asset (program->core->role));
 }
 
 static unsigned parse_number (const char *text, const char *option, unsigned most)
@@ -595,7 +602,13 @@ static void parse_arguments (shell_t *self, int argc, char **argv)
     if (arguments->data && !(arguments->data = realpath (arguments->data, NULL)))
         tim3_fatal (TIM3_EXIT_PERMANENT, "cannot use the folder given by --data: %s", strerror (errno));
     bool only_config = arguments->check_config || arguments->list_agents;
-    if (optind < argc || !arguments->config_path || (!only_config && !arguments->data)) {
+    bool lacks_data = !only_config && !arguments->data;
+    if (optind < argc || !arguments->config_path || lacks_data) {
+        if (optind < argc)
+            fprintf (stderr, "%s: what is \"%s\"?\n\n", program_invocation_short_name, argv[optind]);
+        else
+            fprintf (stderr, "%s: %s is missing\n\n", program_invocation_short_name,
+                     arguments->config_path ? "--data DIR" : "--config FILE");
         usage (self->program, stderr);
         exit (TIM3_EXIT_USAGE);
     }

@@ -433,7 +433,10 @@ static bool refuse_syntax (reader_t *self, const char *said)
     if (!found || sscanf (found, "(zconfig): (%u) %n", &line, &at) != 1 || at == 0)
         return refuse (self, "", "not a ZPL file: lines are name = value, with four spaces for each level");
     snprintf (place, sizeof place, "line %u", line);
-    return refuse (self, place, "%.*s", (int) strcspn (found + at, "\n"), found + at);
+    found += at;
+    bool tabs = strncmp (found, "invalid syntax", 14) == 0; /* most often: what it quotes lacks them */
+    return refuse (self, place, "%.*s%s", (int) strcspn (found, "\n"), found,
+                   tabs ? "; a level is four spaces, and not a tab" : "");
 }
 
 static bool read_file (reader_t *self)

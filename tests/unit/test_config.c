@@ -116,7 +116,7 @@ END_TEST
 START_TEST (test_syntax)
 {
     refused ("asset\n  TIM3\n", "line 2: indent 4 spaces at once");
-    refused ("asset\n\tTIM3\n", "line 2: invalid syntax");
+    refused ("asset\n\tTIM3\n", "line 2: invalid syntax 'TIM3'; a level is four spaces");
     refused ("agents\n    log_level = \"info\n", "line 2: missing \"");
     refused ("agents\n            log_level = info\n", "line 2: indentation error");
 }
