@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <zmq.h>
 
@@ -19,6 +20,8 @@
 #define REFUSED_WAIT_US 50000
 #define REFUSED_WAIT_MOST_US 1000000
 #define RENEW_US 2000000
+#define TIME_MOST_MS (UINT64_MAX / 4 / 1000) /* so that no sum of times overflows */
+#define OTHER_DESCRIPTORS 64                 /* what a program has open besides the connections, at least */
 
 /*  An answer that came while call () waited for another.  */
 typedef struct deferred {
@@ -41,12 +44,14 @@ struct tim3_client {
     uint64_t received_us; /* when the frame was */
     uint32_t scan;
     uint64_t scanned_us;
-    uint64_t wall_us; /* wall clock less monotonic clock, as of the last scan */
+    uint64_t overdue_us; /* when the next scan was first seen to be due; 0: it has not been */
+    uint64_t wall_us;    /* wall clock less monotonic clock, as of the last scan */
     tim3_arena_t arena;
     void *body;
     tim3_answer_t answer;
     deferred_t *deferred;  /* in the order in which they came */
     deferred_t *delivered; /* the one handed out last */
+    bool interrupted;      /* the last wait was, by a signal */
 };
 
 static const tim3_answer_t *take_deferred (tim3_client_t *self);
@@ -71,8 +76,21 @@ static void read_wall_clock (tim3_client_t *self, uint64_t now)
 
 /*  -------------------------------------------------------------------------------- making and ending  */
 
+/*  Found out here, since ZeroMQ would only be without some of the connections, for as long as there are too few
+    descriptors.  */
+static int connections_fault (unsigned connections)
+{
+    struct rlimit limit;
+    if (connections < 1 || connections > TIM3_CLIENT_CONNECTIONS_MAX)
+        return EINVAL;
+    bool known = getrlimit (RLIMIT_NOFILE, &limit) == 0;
+    return known && limit.rlim_cur < connections + OTHER_DESCRIPTORS ? EMFILE : 0;
+}
+
 tim3_client_t *tim3_client_new (const char *endpoint, unsigned connections)
 {
+    if ((errno = connections_fault (connections)))
+        return NULL;
     tim3_client_t *self = tim3_alloc (sizeof *self);
     self->context = zmq_ctx_new ();
     TIM3_ASSERT (self->context && sodium_init () >= 0);
@@ -107,7 +125,8 @@ void tim3_client_destroy (tim3_client_t **self_p)
         return;
     close_frame (self);
     tim3_connections_close (&self->connections);
-    zmq_ctx_term (self->context);
+    while (zmq_ctx_term (self->context) && errno == EINTR)
+        ;
     tim3_requests_free (&self->requests);
     while (self->deferred)
         take_deferred (self);
@@ -118,14 +137,19 @@ void tim3_client_destroy (tim3_client_t **self_p)
     *self_p = NULL;
 }
 
+static uint64_t us_of (uint64_t ms)
+{
+    return (ms < TIME_MOST_MS ? ms : TIME_MOST_MS) * 1000;
+}
+
 void tim3_client_set_timeout_ms (tim3_client_t *self, uint64_t timeout_ms)
 {
-    self->timeout_us = timeout_ms * 1000;
+    self->timeout_us = us_of (timeout_ms);
 }
 
 void tim3_client_set_retry_ms (tim3_client_t *self, uint64_t retry_ms)
 {
-    self->retry_us = retry_ms * 1000;
+    self->retry_us = us_of (retry_ms > 0 ? retry_ms : 1);
 }
 
 void tim3_client_set_insist (tim3_client_t *self, bool insist)
@@ -149,6 +173,7 @@ static void send_request (tim3_client_t *self, tim3_request_t *request)
 {
     tim3_connections_add (&self->connections, request->connection, &request->message);
     request->sends++;
+    request->refused = false;
 }
 
 static tim3_request_t *begin_request (tim3_client_t *self, tim3_type_t type, void *tag)
@@ -188,7 +213,7 @@ static void write_request (tim3_request_t *request, const char *route, const cha
     envelope.via_size = 0;
     copy_text (envelope.sender, "client", TIM3_ADDRESS_MAX);
     copy_text (envelope.recipient, route, TIM3_ADDRESS_MAX);
-    copy_text (envelope.account, account, TIM3_ACCOUNT_MAX);
+    copy_text (envelope.account, account ? account : "", TIM3_ACCOUNT_MAX);
     tim3_buffer_clear (&request->message);
     tim3_envelope_write (&request->message, &envelope, body);
 }
@@ -226,6 +251,8 @@ static void send_again (tim3_client_t *self, tim3_request_t *request, uint64_t n
         send_subscribe (self, request);
         return;
     }
+    if (!request->refused)
+        request->connection = tim3_connections_move (&self->connections, request->connection);
     send_request (self, request);
     request->send_us = now + request->resend_wait_us;
     request->resend_wait_us *= 2;
@@ -250,7 +277,7 @@ uint64_t tim3_client_subscribe (tim3_client_t *self, uint64_t from, const char *
 void tim3_client_unsubscribe (tim3_client_t *self, uint64_t handle)
 {
     tim3_request_t *request = tim3_requests_find (&self->requests, handle);
-    if (!request)
+    if (!request || request->type != TIM3_MSG_SUBSCRIBE)
         return;
     tim3_requests_rest (request)->subscribe.credit = 0;
     send_subscribe (self, request);
@@ -298,6 +325,7 @@ static const tim3_answer_t *expire (tim3_client_t *self, tim3_request_t *request
 static void postpone (tim3_client_t *self, tim3_request_t *request, const tim3_error_t *error)
 {
     request->refusals++;
+    request->refused = true;
     tim3_requests_rest (request)->refusal = *error;
     request->send_us = now_us () + request->refused_wait_us;
     request->refused_wait_us *= 2;
@@ -388,16 +416,6 @@ static bool receive_frame (tim3_client_t *self)
     return true;
 }
 
-static const tim3_answer_t *next_received (tim3_client_t *self)
-{
-    const tim3_answer_t *answer;
-    tim3_connections_flush (&self->connections);
-    while (receive_frame (self))
-        if ((answer = next_in_frame (self)))
-            return answer;
-    return NULL;
-}
-
 /*  Walks the slots now and then: sends again what is due, and gives up what is past its deadline.  */
 static const tim3_answer_t *next_expired (tim3_client_t *self, uint64_t now)
 {
@@ -415,7 +433,19 @@ static const tim3_answer_t *next_expired (tim3_client_t *self, uint64_t now)
         send_again (self, request, now);
     }
     self->scan = 0;
+    self->overdue_us = 0;
     return NULL;
+}
+
+/*  Whether requests are looked through before anything more is received. Answers that lie there come first, or who was
+    away for longer than a deadline would be told that none came; but not for long, since they may keep coming.  */
+static bool scan_is_late (tim3_client_t *self, uint64_t now)
+{
+    if (self->scan == 0 && now - self->scanned_us < SCAN_US)
+        return false;
+    if (self->overdue_us == 0)
+        self->overdue_us = now;
+    return now - self->overdue_us >= SCAN_US;
 }
 
 /*  False when a signal came.  */
@@ -423,26 +453,40 @@ static bool wait_readable (tim3_client_t *self, uint64_t wait_us)
 {
     zmq_pollitem_t item = {.socket = self->connections.socket, .events = ZMQ_POLLIN};
     uint64_t most = wait_us < SCAN_US ? wait_us : SCAN_US;
-    return zmq_poll (&item, 1, (long) ((most + 999) / 1000)) >= 0 || errno != EINTR;
+    self->interrupted = zmq_poll (&item, 1, (long) ((most + 999) / 1000)) < 0 && errno == EINTR;
+    return !self->interrupted;
+}
+
+/*  What is there now. What is sent again leaves before answers are looked for once more: sending takes note of those
+    that came meanwhile, and whoever waits for the socket's descriptor would not be told of them.  */
+static const tim3_answer_t *next_answer (tim3_client_t *self, uint64_t now)
+{
+    const tim3_answer_t *answer;
+    for (;;) {
+        if (scan_is_late (self, now) && (answer = next_expired (self, now)))
+            return answer;
+        tim3_connections_flush (&self->connections);
+        if (receive_frame (self)) {
+            if ((answer = next_in_frame (self)))
+                return answer;
+            now = self->received_us;
+        } else if ((answer = next_expired (self, now)) || self->connections.unsent_count == 0) {
+            return answer;
+        }
+    }
 }
 
 static const tim3_answer_t *wait_answer (tim3_client_t *self, int timeout_ms)
 {
-    const tim3_answer_t *in_frame = next_in_frame (self);
-    if (in_frame)
-        return in_frame;
-    uint64_t until = now_us () + (uint64_t) (timeout_ms > 0 ? timeout_ms : 0) * 1000;
-    for (;;) {
-        const tim3_answer_t *answer = next_received (self);
-        uint64_t now = now_us ();
-        if (!answer)
-            answer = next_expired (self, now);
-        if (answer)
-            return answer;
-        tim3_connections_flush (&self->connections);
-        if (now >= until || !wait_readable (self, until - now))
-            return NULL;
-    }
+    const tim3_answer_t *answer = next_in_frame (self);
+    if (answer)
+        return answer;
+    uint64_t now = now_us ();
+    uint64_t until = timeout_ms < 0 ? UINT64_MAX : now + (uint64_t) timeout_ms * 1000;
+    self->interrupted = false;
+    while (!(answer = next_answer (self, now)) && now < until && wait_readable (self, until - now))
+        now = now_us ();
+    return answer;
 }
 
 /*  --------------------------------------------------------------------------- waiting for one of many  */
@@ -491,16 +535,13 @@ const tim3_answer_t *tim3_client_call (tim3_client_t *self, const char *route, c
                                        tim3_type_t type, const void *body)
 {
     uint64_t handle = tim3_client_submit (self, route, account, type, body, NULL);
-    for (;;) {
-        errno = 0;
-        const tim3_answer_t *answer = wait_answer (self, 1000);
+    do {
+        const tim3_answer_t *answer = wait_answer (self, -1);
         if (answer && answer->handle == handle)
             return answer;
         if (answer)
             defer (self, answer);
-        else if (errno == EINTR)
-            break;
-    }
+    } while (!self->interrupted);
     end_request (self, tim3_requests_find (&self->requests, handle));
     return NULL;
 }

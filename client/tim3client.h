@@ -1,31 +1,45 @@
-/*  tim3client.h - the client library: any number of requests to TIM3 under way over one connection, or over some.
+/*  tim3client.h - the client library: many requests to TIM3 under way over one connection, or over some.
 
     A client talks to the router's front endpoint. Requests are submitted, and answers taken, in any order:
 
         tim3_client_t *client = tim3_client_new ("ipc://data/run/front.sock", 1);
+        if (!client)
+            return perror ("no client"), 1;
         tim3_mint_t mint = {.account = "alice", .amount = 12500000, .request_id = "order-17"};
         tim3_client_submit (client, "coordinator.TIM3", "alice", TIM3_MSG_MINT, &mint, NULL);
-        const tim3_answer_t *answer = tim3_client_poll (client, 10000);
-        if (answer && !answer->error) {
+        const tim3_answer_t *answer = tim3_client_poll (client, -1);
+        if (!answer) {
+            ... a signal came
+        } else if (answer->error) {
+            printf ("%s: %s\n", answer->error->name, answer->error->text);
+        } else {
             const tim3_transaction_t *transaction = answer->body;
             ...
         }
         tim3_client_destroy (&client);
 
+    It is compiled and linked, in the folder of the sources and after make, with
+
+        cc -I common -I client program.c build/libtim3client.a build/libtim3.a -lzmq -lsodium -lpthread
+
     What it promises:
     - Every request is answered exactly once: by the agent's reply, by its refusal, or by an error that is
       made here. The library sends a request again, unchanged, until its deadline: when no answer came within
-      the retry interval (which doubles up to 4 s), and when the answer was a result whose advice is
-      retry_same_id (overloaded, no_route, not_ready, storage_full), after 50 ms, which double up to 1 s: so
-      clients back off by themselves while there is too much to do. Since a request carries a permanent id of
-      its own (see messages.h), sending it again never does it twice.
+      the retry interval (which doubles up to 4 s), on another connection if there are several; and when the
+      answer was a result whose advice is retry_same_id (overloaded, no_route, not_ready, storage_full), after
+      50 ms, which double up to 1 s: so clients back off by themselves while there is too much to do. Since a
+      request carries a permanent id of its own (see messages.h), sending it again never does it twice.
     - At the deadline the error is TIM3_NO_ANSWER when any sending went unanswered, for then the outcome is
       unknown; and the last refusal itself when every sending was refused.
     - A router that is restarted is found again; nothing needs to be done.
-    - What is submitted between two polls leaves as one ZeroMQ message of each connection, up to 32 KiB.
+    - What is submitted between two polls leaves with the second as one ZeroMQ message of each connection, up to
+      32 KiB. What is submitted and never polled is not sent. Polling is also what sends again and keeps
+      deadlines.
     - Answers that match no request (late duplicates) are ignored.
+    - Texts that are too long, of a route, an account or a topic, are cut.
 
-    Request ids are the caller's, and permanent; tim3client_ids.h makes new ones that the ledgers store with the least work.
+    Request ids are the caller's, and permanent; tim3client_ids.h makes new ones that the ledgers store with the
+    least work.
 
     A client belongs to one thread. Nothing here installs signal handlers; a poll that a signal interrupts
     returns early. Times are in milliseconds where the name says so.
@@ -47,27 +61,33 @@ typedef struct {
     unsigned sends;            /* how often it was sent */
 } tim3_answer_t;
 
-/*  One connection is enough for any number of requests. With more, to TIM3_CLIENT_CONNECTIONS_MAX, the router sees as many clients;
-    each request goes out, and is answered, on a connection that has no more of them under way than they have on average.
-    NULL when the endpoint cannot be used; errno is ZeroMQ's. That nobody is there yet is no error.  */
+/*  One connection is enough for all requests. With more, to TIM3_CLIENT_CONNECTIONS_MAX, the router sees as many
+    clients; each request goes out, and is answered, on a connection that has no more of them under way than they have
+    on average, or an eighth more than that. A connection takes one descriptor here and one in the router.
+    NULL when there cannot be so many connections (errno is EINVAL, or EMFILE where the process may not open so many
+    files), or the endpoint cannot be used (errno is ZeroMQ's). That nobody is there yet is no error.  */
 #define TIM3_CLIENT_CONNECTIONS_MAX 1024
 tim3_client_t *tim3_client_new (const char *endpoint, unsigned connections);
 void tim3_client_destroy (tim3_client_t **self_p);
 
-/*  For requests submitted from now on. Defaults: 10,000 and 1,000.  */
+/*  For requests submitted from now on. Defaults: 10,000 and 1,000. A retry interval of 0 counts as 1; times that are
+    too long to be counted never end.  */
 void tim3_client_set_timeout_ms (tim3_client_t *self, uint64_t timeout_ms);
 void tim3_client_set_retry_ms (tim3_client_t *self, uint64_t retry_ms);
 /*  Whether a refusal with the advice retry_same_id makes it send again (true, the default), or is handed out
     as the answer: for whoever wants to see overload. Holds for all answers that come from now on.  */
 void tim3_client_set_insist (tim3_client_t *self, bool insist);
 
-/*  Takes a request on its way: route ("coordinator.TIM3", or a full address), the account concerned ("" for
-    none; it helps the router choose), the message's number and the struct of its body. Returns a handle.  */
+/*  Requests under way at once, subscriptions included; to submit one more is a mistake that ends the program.  */
+#define TIM3_CLIENT_OUTSTANDING_MAX (1 << 20)
+
+/*  Takes a request on its way: route ("coordinator.TIM3", or a full address), the account concerned ("" or NULL
+    for none; it helps the router choose), the message's number and the struct of its body. Returns a handle.  */
 uint64_t tim3_client_submit (tim3_client_t *self, const char *route, const char *account, tim3_type_t type,
                              const void *body, void *tag);
 
-/*  Sends what was submitted and waits for an answer, at most timeout_ms; 0 does not wait. NULL when none came
-    or a signal did.  */
+/*  Sends what was submitted and waits for an answer, at most timeout_ms; 0 does not wait, and a negative one waits
+    until there is an answer or a signal came. NULL when none came or a signal did.  */
 const tim3_answer_t *tim3_client_poll (tim3_client_t *self, int timeout_ms);
 
 /*  Submit and wait for that answer; others that come meanwhile are kept for poll. NULL only when a signal
@@ -78,15 +98,19 @@ const tim3_answer_t *tim3_client_call (tim3_client_t *self, const char *route, c
 /*  Requests submitted and not answered, subscriptions included.  */
 unsigned tim3_client_outstanding (const tim3_client_t *self);
 
-/*  The ZeroMQ socket, for waiting on several clients with zmq_poll; call poll with 0 afterwards.  */
+/*  The ZeroMQ socket, for waiting with zmq_poll on several clients and on other things, or on its ZMQ_FD. Before each
+    wait, call poll with 0 until it returns NULL: else what was submitted is not sent, and what a poll has already
+    received, or a descriptor has told once, wakes nobody. Wait 20 ms at most, so that requests are sent again, and
+    deadlines kept, in time.  */
 void *tim3_client_socket (tim3_client_t *self);
 
 /*  Follows the event log from an offset (1 is the first), of topics that begin with topic ("" for all).
-    Each poll may then return an answer with this handle whose body is a tim3_events_t, to be walked with tim3_events_walk
-    (wire/run.h); events come in order and without gaps or repetition, whatever happens to router and connection. credit bounds how many events
-    may be on their way.  */
+    Each poll may then return an answer with this handle whose body is a tim3_events_t, to be walked with
+    tim3_events_walk (wire/run.h); events come in order and without gaps or repetition, whatever happens to router and
+    connection. credit bounds how many events may be on their way.  */
 uint64_t tim3_client_subscribe (tim3_client_t *self, uint64_t from, const char *topic, uint64_t credit,
                                 void *tag);
+/*  A handle that is no subscription's is ignored.  */
 void tim3_client_unsubscribe (tim3_client_t *self, uint64_t handle);
 
 #endif

@@ -1,19 +1,24 @@
 /*  tim3client_connections.c - names connections, finds a free one, packs what goes out on each.  */
+#include "tim3client.h"
 #include "tim3client_connections.h"
 #include "base/log.h"
 #include "wire/envelope.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define REPLY_MOST (8 * 1024 * 1024)
 #define QUEUE_MOST 10000
+#define NONE UINT_MAX
 
 /*  What the socket calls a connection. A name must not begin with a zero.  */
 typedef struct {
     uint8_t bytes[3];
 } name_t;
+
+_Static_assert(TIM3_CLIENT_CONNECTIONS_MAX <= UINT16_MAX + 1, "a name has two bytes for the number");
 
 static name_t name_of (unsigned number)
 {
@@ -49,7 +54,7 @@ static int connect_one (void *socket, const char *endpoint, unsigned number)
 
 int tim3_connections_open (tim3_connections_t *self, void *context, const char *endpoint, unsigned count)
 {
-    TIM3_ASSERT (count >= 1 && count <= UINT16_MAX);
+    TIM3_ASSERT (count >= 1 && count <= TIM3_CLIENT_CONNECTIONS_MAX);
     *self = (tim3_connections_t){.socket = zmq_socket (context, ZMQ_ROUTER), .count = count};
     TIM3_ASSERT (self->socket);
     self->each = tim3_alloc (count * sizeof *self->each);
@@ -72,16 +77,30 @@ void tim3_connections_close (tim3_connections_t *self)
 
 /*  ------------------------------------------------------------------------------------------- choosing  */
 
-/*  Not all can have more than the average, so the search ends. Where they have many, one may have an eighth more: so that what is
-    submitted together leaves in one frame.  */
-unsigned tim3_connections_take (tim3_connections_t *self)
+/*  Not all of those that it may be can have more than their average, so the search ends. Where they have many, one may
+    have an eighth more: so that what is submitted together leaves in one frame.  */
+static unsigned take (tim3_connections_t *self, unsigned average, unsigned except)
 {
-    unsigned average = self->under_way++ / self->count;
     unsigned most = average + average / 8;
-    while (self->each[self->next].under_way > most)
+    while (self->next == except || self->each[self->next].under_way > most)
         self->next = self->next + 1 < self->count ? self->next + 1 : 0;
     self->each[self->next].under_way++;
+    self->under_way++;
     return self->next;
+}
+
+unsigned tim3_connections_take (tim3_connections_t *self)
+{
+    return take (self, self->under_way / self->count, NONE);
+}
+
+unsigned tim3_connections_move (tim3_connections_t *self, unsigned from)
+{
+    if (self->count == 1)
+        return from;
+    unsigned others = self->under_way - self->each[from].under_way;
+    tim3_connections_give_back (self, from);
+    return take (self, others / (self->count - 1), from);
 }
 
 void tim3_connections_give_back (tim3_connections_t *self, unsigned number)
@@ -92,13 +111,22 @@ void tim3_connections_give_back (tim3_connections_t *self, unsigned number)
 
 /*  ------------------------------------------------------------------------------------------- frames  */
 
+/*  Tried again where a signal came: after a name without its frame, the socket would take the next name for one.  */
+static bool send_part (void *socket, const void *data, size_t size, int flags)
+{
+    int sent;
+    while ((sent = zmq_send (socket, data, size, flags | ZMQ_DONTWAIT)) < 0 && errno == EINTR)
+        ;
+    return sent >= 0;
+}
+
 /*  A full queue means that nobody has been there for long; then the socket drops it, and sending again covers it.  */
 static void send_all (tim3_connections_t *self, unsigned number)
 {
     tim3_connection_t *connection = &self->each[number];
     name_t name = name_of (number);
-    if (zmq_send (self->socket, name.bytes, sizeof name.bytes, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0)
-        zmq_send (self->socket, connection->out.data, connection->out.size, ZMQ_DONTWAIT);
+    if (send_part (self->socket, name.bytes, sizeof name.bytes, ZMQ_SNDMORE))
+        send_part (self->socket, connection->out.data, connection->out.size, 0);
     tim3_buffer_clear (&connection->out);
     connection->out_count = 0;
 }
@@ -122,13 +150,21 @@ void tim3_connections_flush (tim3_connections_t *self)
     self->unsent_count = 0;
 }
 
+static bool receive_part (void *socket, zmq_msg_t *part)
+{
+    int received;
+    while ((received = zmq_msg_recv (part, socket, ZMQ_DONTWAIT)) < 0 && errno == EINTR)
+        ;
+    return received >= 0;
+}
+
 /*  Of a message with more parts than a name and a frame, the last counts, which will be refused if it is none.  */
 bool tim3_connections_receive (tim3_connections_t *self, zmq_msg_t *frame)
 {
     zmq_msg_init (frame);
-    bool got = zmq_msg_recv (frame, self->socket, ZMQ_DONTWAIT) >= 0;
+    bool got = receive_part (self->socket, frame);
     while (got && zmq_msg_more (frame))
-        got = zmq_msg_recv (frame, self->socket, ZMQ_DONTWAIT) >= 0;
+        got = receive_part (self->socket, frame);
     if (!got)
         zmq_msg_close (frame);
     return got;

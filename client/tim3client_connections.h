@@ -31,8 +31,11 @@ typedef struct {
 int tim3_connections_open (tim3_connections_t *self, void *context, const char *endpoint, unsigned count);
 void tim3_connections_close (tim3_connections_t *self);
 
-/*  For a request: the number of a connection that has no more of them under way than they have on average.  */
+/*  For a request: the number of a connection that has no more of them under way than they have on average, or an
+    eighth more than that.  */
 unsigned tim3_connections_take (tim3_connections_t *self);
+/*  For a request that got no answer on one, which may be dead for good: that of another, where there are several.  */
+unsigned tim3_connections_move (tim3_connections_t *self, unsigned from);
 /*  It is answered, or given up.  */
 void tim3_connections_give_back (tim3_connections_t *self, unsigned number);
 

@@ -1,6 +1,7 @@
 /*  tim3client_requests.c - the slots that requests live in. Slots and their buffers are used again, so
     that sending allocates nothing once as many requests have been under way as ever will be.  */
 #include "tim3client_requests.h"
+#include "tim3client.h"
 #include "base/log.h"
 
 #include <sodium.h>
@@ -8,6 +9,7 @@
 
 #define SLOT_BITS 20
 #define SLOTS_MOST (1u << SLOT_BITS)
+_Static_assert(SLOTS_MOST == TIM3_CLIENT_OUTSTANDING_MAX, "every request under way has a slot");
 
 void tim3_requests_begin (tim3_requests_t *self)
 {

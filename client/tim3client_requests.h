@@ -28,6 +28,7 @@ typedef struct {
     uint64_t refused_wait_us;
     unsigned sends;
     unsigned refusals;
+    bool refused;              /* since it was last sent */
     tim3_request_rest_t *rest; /* what few need; NULL until then, and kept for the next request in the slot */
 } tim3_request_t;
 

@@ -1,13 +1,17 @@
 /*  test_client.c - the client library against a stand-in for the router, which answers by the account named:
-    "silent" never, "refused" overloaded each time, "second" overloaded once and then well, else well: with the number of
-    the connection that the request came on.  */
+    "silent" never, "refused" overloaded each time, "second" overloaded once and then well, "moving" not on the
+    connection where it was first heard of, else well: with the number of the connection that the request came on.
+    Subscriptions it takes in silence.  */
 #include "tim3client.h"
 #include "suites.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -17,8 +21,11 @@
 static char s_endpoint[64];
 static pthread_t s_thread;
 static atomic_bool s_stop;
+static atomic_bool s_held;    /* nothing is to be taken in */
+static atomic_bool s_holding; /* and is not */
 static atomic_uint s_seconds;
 static atomic_uint s_frames;
+static unsigned s_deaf; /* the connection where "moving" was first heard of */
 static struct {
     uint8_t name[64];
     int size;
@@ -29,13 +36,22 @@ static tim3_client_t *s_client;
 static unsigned number_of (const uint8_t *name, int size)
 {
     unsigned i = 0;
-    while (s_connections[i].size > 0 &&
+    while (i < CONNECTIONS_MOST && s_connections[i].size > 0 &&
            (s_connections[i].size != size || memcmp (s_connections[i].name, name, (size_t) size) != 0))
         i++;
     ck_assert_uint_lt (i, CONNECTIONS_MOST);
     s_connections[i].size = size;
     memcpy (s_connections[i].name, name, (size_t) size);
     return i;
+}
+
+static bool unanswered (const tim3_envelope_t *request, unsigned connection)
+{
+    bool moving = strcmp (request->account, "moving") == 0;
+    if (moving && s_deaf == CONNECTIONS_MOST)
+        s_deaf = connection;
+    return request->type == TIM3_MSG_SUBSCRIBE || strcmp (request->account, "silent") == 0 ||
+           (moving && s_deaf == connection);
 }
 
 static void answer_one (const tim3_envelope_t *request, unsigned connection, tim3_buffer_t *out)
@@ -47,7 +63,7 @@ static void answer_one (const tim3_envelope_t *request, unsigned connection, tim
     strcpy (reply.sender, "token_manager.TIM3.0");
     strcpy (reply.recipient, "client");
     snprintf (balance.account, sizeof balance.account, "%s", request->account);
-    if (strcmp (request->account, "silent") == 0)
+    if (unanswered (request, connection))
         return;
     if (strcmp (request->account, "refused") == 0 || (second && atomic_fetch_add (&s_seconds, 1) == 0)) {
         tim3_error_fill (&error, TIM3_OVERLOADED, NULL);
@@ -77,11 +93,22 @@ static void answer_frame (void *socket, const uint8_t *peer, int peer_size, cons
     tim3_buffer_free (&out);
 }
 
+static void pause_ms (long ms)
+{
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep (&pause, NULL);
+}
+
 static void *stand_in (void *socket)
 {
     static uint8_t frame[1 << 20];
     uint8_t peer[64];
     while (!atomic_load (&s_stop)) {
+        atomic_store (&s_holding, atomic_load (&s_held));
+        if (atomic_load (&s_holding)) {
+            pause_ms (1);
+            continue;
+        }
         int peer_size = zmq_recv (socket, peer, sizeof peer, 0);
         int size = peer_size < 0 ? -1 : zmq_recv (socket, frame, sizeof frame, 0);
         if (size >= 0)
@@ -95,9 +122,9 @@ static void *s_socket;
 
 static void begin_stand_in (void)
 {
-    int pause_ms = 20;
+    int patience_ms = 20;
     s_socket = zmq_socket (s_context, ZMQ_ROUTER);
-    zmq_setsockopt (s_socket, ZMQ_RCVTIMEO, &pause_ms, sizeof pause_ms);
+    zmq_setsockopt (s_socket, ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms);
     ck_assert_int_eq (zmq_bind (s_socket, s_endpoint), 0);
     atomic_store (&s_stop, false);
     ck_assert_int_eq (pthread_create (&s_thread, NULL, stand_in, s_socket), 0);
@@ -126,6 +153,8 @@ static void begin (void)
     memset (s_connections, 0, sizeof s_connections);
     atomic_store (&s_seconds, 0);
     atomic_store (&s_frames, 0);
+    atomic_store (&s_held, false);
+    s_deaf = CONNECTIONS_MOST;
     begin_stand_in ();
     connect_client (1);
 }
@@ -249,12 +278,22 @@ static unsigned requests_on (unsigned connection)
     return atomic_load (&s_connections[connection].requests);
 }
 
-static void poll_until_heard_of (unsigned connections)
+/*  Returns how many answers came meanwhile.  */
+static unsigned poll_until_heard_of (unsigned connections)
 {
+    unsigned came = 0;
     for (unsigned waited_ms = 0; requests_on (connections - 1) == 0; waited_ms += 10) {
         ck_assert_uint_lt (waited_ms, PATIENT_MS);
-        ck_assert_ptr_null (tim3_client_poll (s_client, 10));
+        came += tim3_client_poll (s_client, 10) != NULL;
     }
+    return came;
+}
+
+static uint64_t connection_of (const tim3_answer_t *answer)
+{
+    ck_assert_ptr_nonnull (answer);
+    ck_assert_ptr_null (answer->error);
+    return (uint64_t) ((const tim3_account_t *) answer->body)->balance;
 }
 
 START_TEST (each_connection_has_one_request_of_as_many)
@@ -262,7 +301,7 @@ START_TEST (each_connection_has_one_request_of_as_many)
     connect_client (8);
     for (unsigned i = 0; i < 8; i++)
         submit ("silent");
-    poll_until_heard_of (8);
+    ck_assert_uint_eq (poll_until_heard_of (8), 0);
     for (unsigned i = 0; i < 8; i++)
         ck_assert_uint_eq (requests_on (i), 1);
 }
@@ -274,12 +313,157 @@ START_TEST (a_request_goes_out_on_the_connection_that_is_free)
     submit ("silent");
     submit ("alice");
     submit ("silent");
-    const tim3_answer_t *answer = tim3_client_poll (s_client, PATIENT_MS);
-    ck_assert_ptr_nonnull (answer);
-    uint64_t free = (uint64_t) ((const tim3_account_t *) answer->body)->balance;
+    uint64_t free = connection_of (tim3_client_poll (s_client, PATIENT_MS));
     for (unsigned i = 0; i < 10; i++)
-        ck_assert_uint_eq ((uint64_t) ((const tim3_account_t *) call ("bob")->body)->balance, free);
+        ck_assert_uint_eq (connection_of (call ("bob")), free);
     ck_assert_uint_eq (tim3_client_outstanding (s_client), 2);
+}
+END_TEST
+
+/*  Three connections, each with a request that is not answered; the second one's is over soon.  */
+START_TEST (the_connection_of_an_expired_request_is_free)
+{
+    unsigned expired = 0;
+    connect_client (3);
+    submit ("silent");
+    expired += poll_until_heard_of (1);
+    tim3_client_set_timeout_ms (s_client, 100);
+    submit ("silent");
+    expired += poll_until_heard_of (2);
+    tim3_client_set_timeout_ms (s_client, PATIENT_MS);
+    submit ("silent");
+    expired += poll_until_heard_of (3);
+    if (expired == 0)
+        ck_assert_ptr_nonnull (tim3_client_poll (s_client, PATIENT_MS));
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 2);
+    for (unsigned i = 0; i < 10; i++)
+        ck_assert_uint_eq (connection_of (call ("bob")), 1);
+}
+END_TEST
+
+START_TEST (the_connection_of_a_subscription_that_ended_is_free)
+{
+    connect_client (3);
+    submit ("silent");
+    ck_assert_uint_eq (poll_until_heard_of (1), 0);
+    uint64_t handle = tim3_client_subscribe (s_client, 1, "", 100, NULL);
+    ck_assert_uint_eq (poll_until_heard_of (2), 0);
+    submit ("silent");
+    ck_assert_uint_eq (poll_until_heard_of (3), 0);
+    tim3_client_unsubscribe (s_client, handle);
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 2);
+    for (unsigned i = 0; i < 10; i++)
+        ck_assert_uint_eq (connection_of (call ("bob")), 1);
+}
+END_TEST
+
+START_TEST (unsubscribe_ends_subscriptions_alone)
+{
+    tim3_account_only_t body = {.account = "alice"};
+    uint64_t handle =
+        tim3_client_submit (s_client, "token_manager.TIM3", NULL, TIM3_MSG_GET_BALANCE, &body, NULL);
+    tim3_client_unsubscribe (s_client, handle);
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 1);
+    connection_of (tim3_client_poll (s_client, PATIENT_MS));
+}
+END_TEST
+
+/*  The other connections have more to do, and yet it is not asked for again on the one that is deaf.  */
+START_TEST (what_is_unanswered_moves_to_another_connection)
+{
+    connect_client (3);
+    submit ("silent");
+    submit ("silent");
+    ck_assert_uint_eq (poll_until_heard_of (2), 0);
+    tim3_client_set_retry_ms (s_client, 50);
+    const tim3_answer_t *answer = call ("moving");
+    ck_assert_uint_ne (connection_of (answer), s_deaf);
+    ck_assert_uint_gt (answer->sends, 1);
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 2);
+    for (unsigned i = 0; i < 10; i++)
+        ck_assert_uint_eq (connection_of (call ("bob")), s_deaf);
+}
+END_TEST
+
+START_TEST (what_is_refused_stays_on_its_connection)
+{
+    connect_client (3);
+    submit ("silent");
+    submit ("silent");
+    ck_assert_uint_eq (poll_until_heard_of (2), 0);
+    const tim3_answer_t *answer = call ("second");
+    ck_assert_uint_eq (connection_of (answer), 2);
+    ck_assert_uint_eq (answer->sends, 2);
+}
+END_TEST
+
+#define QUEUED 300
+
+static void queue_answers (unsigned count)
+{
+    atomic_store (&s_held, true);
+    while (!atomic_load (&s_holding))
+        pause_ms (1);
+    for (unsigned i = 0; i < count; i++) {
+        submit ("alice");
+        ck_assert_ptr_null (tim3_client_poll (s_client, 0));
+    }
+    atomic_store (&s_held, false);
+}
+
+START_TEST (deadlines_are_kept_while_answers_keep_coming)
+{
+    unsigned answered = 0;
+    queue_answers (QUEUED);
+    tim3_client_set_timeout_ms (s_client, 200);
+    submit ("silent");
+    for (;;) {
+        const tim3_answer_t *answer = tim3_client_poll (s_client, PATIENT_MS);
+        ck_assert_ptr_nonnull (answer);
+        if (answer->error)
+            break;
+        ck_assert_uint_lt (++answered, QUEUED);
+        pause_ms (3);
+    }
+    while (++answered <= QUEUED)
+        connection_of (tim3_client_poll (s_client, PATIENT_MS));
+}
+END_TEST
+
+static void wait_readable (void)
+{
+    zmq_pollitem_t item = {.socket = tim3_client_socket (s_client), .events = ZMQ_POLLIN};
+    ck_assert_int_eq (zmq_poll (&item, 1, PATIENT_MS), 1);
+}
+
+/*  The end of a subscription is sent at once, and what was submitted with it: so nothing needs to be polled.  */
+START_TEST (an_answer_that_lies_there_comes_before_its_deadline)
+{
+    uint64_t handle = tim3_client_subscribe (s_client, 1, "", 100, NULL);
+    tim3_client_set_timeout_ms (s_client, 100);
+    submit ("alice");
+    tim3_client_unsubscribe (s_client, handle);
+    wait_readable ();
+    pause_ms (200);
+    connection_of (tim3_client_poll (s_client, 0));
+}
+END_TEST
+
+START_TEST (times_that_are_too_long_never_end)
+{
+    tim3_client_set_timeout_ms (s_client, UINT64_MAX);
+    tim3_client_set_retry_ms (s_client, UINT64_MAX);
+    submit ("silent");
+    ck_assert_ptr_null (tim3_client_poll (s_client, 200));
+    ck_assert_ptr_null (call ("alice")->error);
+    ck_assert_uint_eq (requests_on (0), 2);
+}
+END_TEST
+
+START_TEST (a_negative_timeout_waits_for_the_answer)
+{
+    submit ("second");
+    connection_of (tim3_client_poll (s_client, -1));
 }
 END_TEST
 
@@ -308,6 +492,30 @@ START_TEST (refuses_a_bad_endpoint)
 }
 END_TEST
 
+START_TEST (refuses_too_many_connections_and_none)
+{
+    errno = 0;
+    ck_assert_ptr_null (tim3_client_new (s_endpoint, 0));
+    ck_assert_int_eq (errno, EINVAL);
+    errno = 0;
+    ck_assert_ptr_null (tim3_client_new (s_endpoint, TIM3_CLIENT_CONNECTIONS_MAX + 1));
+    ck_assert_int_eq (errno, EINVAL);
+}
+END_TEST
+
+START_TEST (refuses_more_connections_than_there_can_be_files)
+{
+    struct rlimit limit;
+    ck_assert_int_eq (getrlimit (RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit less = {.rlim_cur = 128, .rlim_max = limit.rlim_max};
+    ck_assert_int_eq (setrlimit (RLIMIT_NOFILE, &less), 0);
+    errno = 0;
+    ck_assert_ptr_null (tim3_client_new (s_endpoint, 100));
+    ck_assert_int_eq (errno, EMFILE);
+    ck_assert_int_eq (setrlimit (RLIMIT_NOFILE, &limit), 0);
+}
+END_TEST
+
 Suite *suite_client (void)
 {
     Suite *suite = suite_create ("client");
@@ -322,8 +530,19 @@ Suite *suite_client (void)
     tcase_add_test (tests, call_keeps_other_answers);
     tcase_add_test (tests, each_connection_has_one_request_of_as_many);
     tcase_add_test (tests, a_request_goes_out_on_the_connection_that_is_free);
+    tcase_add_test (tests, the_connection_of_an_expired_request_is_free);
+    tcase_add_test (tests, the_connection_of_a_subscription_that_ended_is_free);
+    tcase_add_test (tests, unsubscribe_ends_subscriptions_alone);
+    tcase_add_test (tests, what_is_unanswered_moves_to_another_connection);
+    tcase_add_test (tests, what_is_refused_stays_on_its_connection);
+    tcase_add_test (tests, deadlines_are_kept_while_answers_keep_coming);
+    tcase_add_test (tests, an_answer_that_lies_there_comes_before_its_deadline);
+    tcase_add_test (tests, times_that_are_too_long_never_end);
+    tcase_add_test (tests, a_negative_timeout_waits_for_the_answer);
     tcase_add_test (tests, connections_are_made_again_when_the_router_is);
     tcase_add_test (tests, refuses_a_bad_endpoint);
+    tcase_add_test (tests, refuses_too_many_connections_and_none);
+    tcase_add_test (tests, refuses_more_connections_than_there_can_be_files);
     suite_add_tcase (suite, tests);
     return suite;
 }
