@@ -38,7 +38,9 @@ typedef struct {
     uint64_t warmed_up;  /* operations completed while warming up */
     uint64_t sent_again; /* requests that were sent more than once */
     uint64_t begun;
-    uint64_t not_begun; /* at a given rate: too many were under way */
+    uint64_t not_begun;  /* at a given rate: too many were under way */
+    bool interrupted;    /* by Ctrl-C */
+    uint64_t unanswered; /* requests under way then */
     tim3ctl_bench_cpu_t cpu[TIM3CTL_BENCH_AGENTS_MAX];
     unsigned agent_count;
 } tim3ctl_bench_report_t;
@@ -56,7 +58,8 @@ void tim3ctl_bench_report_free (tim3ctl_bench_report_t *self);
 
 void tim3ctl_bench_completed (tim3ctl_bench_result_t *result, uint64_t took_us);
 
-/*  Asks every agent for the CPU time it has used. False after saying why.  */
+/*  Asks every agent for the CPU time it has used. False after saying why. What it has used since counts for all
+    operations, those of the warm-up included.  */
 bool tim3ctl_bench_cpu_before (tim3ctl_bench_report_t *self, tim3ctl_t *ctl);
 void tim3ctl_bench_cpu_after (tim3ctl_bench_report_t *self, tim3ctl_t *ctl);
 

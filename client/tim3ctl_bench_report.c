@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define INTERRUPTED_TIMEOUT_MS 1000
+
 void tim3ctl_bench_report_begin (tim3ctl_bench_report_t *self)
 {
     static const char *const names[] = {"mint", "redeem", "transfer", "faucet"};
@@ -36,13 +38,17 @@ void tim3ctl_bench_completed (tim3ctl_bench_result_t *result, uint64_t took_us)
 
 /*  ----------------------------------------------------------------------------------------------- CPU  */
 
-static bool cpu_of (tim3ctl_t *ctl, const char *name, uint64_t *cpu_us)
+static bool cpu_of (tim3ctl_t *ctl, const char *name, uint64_t timeout_ms, uint64_t *cpu_us)
 {
-    tim3_error_t error;
-    const tim3_stats_reply_t *stats = tim3ctl_try (ctl, name, "", TIM3_MSG_STATS, NULL, &error);
+    tim3_client_t *client = tim3ctl_client (ctl);
     *cpu_us = 0;
-    if (!stats)
+    if (!client)
         return false;
+    tim3_client_set_timeout_ms (client, timeout_ms);
+    const tim3_answer_t *answer = tim3_client_call (client, name, "", TIM3_MSG_STATS, NULL);
+    if (!answer || answer->error)
+        return false;
+    const tim3_stats_reply_t *stats = answer->body;
     const tim3_metric_t *metric = stats->metrics.items;
     for (uint32_t i = 0; i < stats->metrics.count; i++, metric++)
         if (strcmp (metric->name, "cpu_user_us") == 0 || strcmp (metric->name, "cpu_system_us") == 0)
@@ -56,21 +62,28 @@ bool tim3ctl_bench_cpu_before (tim3ctl_bench_report_t *self, tim3ctl_t *ctl)
     tim3_agent_t *agents = tim3ctl_registry (ctl, &count);
     if (!agents)
         return false;
+    uint64_t timeout_ms = tim3ctl_timeout_ms (ctl, 10);
     for (unsigned i = 0; i < count && self->agent_count < TIM3CTL_BENCH_AGENTS_MAX; i++) {
         tim3ctl_bench_cpu_t *cpu = &self->cpu[self->agent_count];
         strcpy (cpu->name, agents[i].name);
-        self->agent_count += agents[i].alive && cpu_of (ctl, cpu->name, &cpu->before_us);
+        self->agent_count += agents[i].alive && cpu_of (ctl, cpu->name, timeout_ms, &cpu->before_us);
     }
     free (agents);
     return true;
 }
 
+/*  Who interrupted it does not wait for long: once an agent has not answered, no more are asked.  */
 void tim3ctl_bench_cpu_after (tim3ctl_bench_report_t *self, tim3ctl_t *ctl)
 {
-    for (unsigned i = 0; i < self->agent_count; i++)
-        if (!cpu_of (ctl, self->cpu[i].name, &self->cpu[i].after_us) ||
-            self->cpu[i].after_us < self->cpu[i].before_us) /* it was started anew meanwhile */
-            self->cpu[i].before_us = self->cpu[i].after_us;
+    uint64_t timeout_ms = self->interrupted ? INTERRUPTED_TIMEOUT_MS : tim3ctl_timeout_ms (ctl, 10);
+    bool asking = true;
+    for (unsigned i = 0; i < self->agent_count; i++) {
+        tim3ctl_bench_cpu_t *cpu = &self->cpu[i];
+        bool told = asking && cpu_of (ctl, cpu->name, timeout_ms, &cpu->after_us);
+        asking = told || !self->interrupted;
+        if (!told || cpu->after_us < cpu->before_us) /* it was started anew meanwhile */
+            cpu->before_us = cpu->after_us;
+    }
 }
 
 static double cpu_each (const tim3ctl_bench_cpu_t *cpu, uint64_t all)
@@ -213,12 +226,14 @@ static void print_json (const tim3ctl_bench_report_t *self, const tim3ctl_bench_
                         uint64_t all)
 {
     tim3ctl_json_print (
-        json_pack ("{s:i, s:i, s:i, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "clients",
+        json_pack ("{s:i, s:i, s:i, s:f, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:o, s:o, s:o}", "clients",
                    (int) setting->clients, "outstanding", (int) setting->outstanding, "accounts",
                    (int) setting->accounts, "zipf", setting->theta, "rate", (json_int_t) setting->rate,
                    "begun", (json_int_t) self->begun, "not_begun", (json_int_t) self->not_begun, "sent_again",
-                   (json_int_t) self->sent_again, "warmed_up", (json_int_t) self->warmed_up, "operations",
-                   results_json (self), "errors", errors_json (self), "agents", agents_json (self, all)));
+                   (json_int_t) self->sent_again, "warmed_up", (json_int_t) self->warmed_up, "interrupted",
+                   (int) self->interrupted, "unanswered", (json_int_t) self->unanswered, "operations",
+                   results_json (self), "errors", errors_json (self), "agents",
+                   agents_json (self, all + self->warmed_up)));
 }
 
 uint64_t tim3ctl_bench_print (tim3ctl_bench_report_t *self, const tim3ctl_bench_setting_t *setting, bool json)
@@ -229,6 +244,6 @@ uint64_t tim3ctl_bench_print (tim3ctl_bench_report_t *self, const tim3ctl_bench_
         return all;
     }
     print_results (self);
-    print_cpu (self, all);
+    print_cpu (self, all + self->warmed_up);
     return all;
 }
