@@ -6,7 +6,10 @@
 
     At a given rate an operation counts from when it was due, also when this program was late; what is told
     overloaded is not sent again, and what is due while all connections have as many under way as they may is
-    counted and left out. So a system that cannot keep up shows as one.  */
+    counted and left out. So a system that cannot keep up shows as one. What came due before the end is begun,
+    or counted, also when the end has passed meanwhile: none is lost.
+
+    Ctrl-C ends it at once, with what was measured until then.  */
 #include "tim3client_ids.h"
 #include "tim3ctl_bench.h"
 #include "tim3ctl_commands.h"
@@ -15,18 +18,26 @@
 
 #include "base/log.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
+#include <zmq.h>
 
 #define CLIENTS_MAX 256
 #define FUNDS_TOKENS 1000000000
 #define FUNDING_OUTSTANDING 4096
 #define FUNDING_TIMEOUT_MS 60000
+#define OUTSTANDING_MOST (TIM3_CLIENT_OUTSTANDING_MAX - FUNDING_OUTSTANDING)
 #define WARM_NUMBERS ((uint64_t) 1 << 40) /* operations of the warm-up are of other accounts */
 #define KINDS_MIXED 3
-#define NAP_US 500
+#define FILL_MOST 256 /* submitted between two looks at the clock */
 #define POLL_MS 50
+#define NAP_US 500 /* what comes due meanwhile is begun together */
+#define WAIT_MOST_US 20000
+#define TIMER_SLACK_NS 1000
 #define ACCOUNTS_MAX 100000000
 
 typedef tim3ctl_bench_kind_t kind_t;
@@ -63,9 +74,9 @@ typedef struct {
     tim3_client_t *client;
     unsigned outstanding; /* on each connection, in this phase */
     uint64_t seconds;
-    uint64_t warm_up;
-    uint64_t count; /* per phase; 0: by time */
-    bool tokens;    /* accounts need tokens, too */
+    uint64_t warm_up; /* seconds, before the first workload */
+    uint64_t count;   /* per phase; 0: by time */
+    bool tokens;      /* accounts need tokens, too */
     tim3_request_ids_t ids;
     tim3_amount_t unit;
     tim3_amount_t scale;
@@ -73,7 +84,8 @@ typedef struct {
     pending_t *spare;
     const phase_t *phase;
     uint64_t next;
-    uint64_t due; /* operations that came due, at a rate */
+    uint64_t due;      /* operations that came due, at a rate */
+    uint64_t begun_us; /* when some of them were last begun */
     uint64_t under_way;
     uint64_t start_us;
     uint64_t end_us;
@@ -202,15 +214,25 @@ static void show_progress (bench_t *self)
     tim3ctl_progress_show (self->progress);
 }
 
+/*  False when there is room for more.  */
+static bool fill (bench_t *self)
+{
+    for (unsigned i = 0; i < FILL_MOST; i++) {
+        if (!has_room (self) || !more (self))
+            return true;
+        submit (self, 0);
+    }
+    return false;
+}
+
 static void run_closed (bench_t *self)
 {
     while (!tim3ctl_interrupted ()) {
         self->now_us = tim3ctl_now_us ();
-        while (has_room (self) && more (self))
-            submit (self, 0);
+        bool filled = fill (self);
         if (self->under_way == 0)
             return;
-        const tim3_answer_t *answer = tim3_client_poll (self->client, POLL_MS);
+        const tim3_answer_t *answer = tim3_client_poll (self->client, filled ? POLL_MS : 0);
         if (answer)
             take_answer (self, answer);
         if (self->progress)
@@ -218,39 +240,80 @@ static void run_closed (bench_t *self)
     }
 }
 
+static uint64_t due_us (const bench_t *self)
+{
+    uint64_t rate = self->phase->rate;
+    return self->start_us + ((self->due + 1) * 1000000 + rate - 1) / rate;
+}
+
 static void begin_due (bench_t *self)
 {
     uint64_t now = self->now_us;
-    uint64_t rate = self->phase->rate;
-    uint64_t due = (now - self->start_us) * rate / 1000000;
-    for (; self->due < due && more (self); self->due++) {
-        uint64_t due_us = self->start_us + (self->due + 1) * 1000000 / rate;
+    uint64_t until = now < self->end_us ? now : self->end_us;
+    uint64_t at;
+    for (; self->next < self->phase->most && (at = due_us (self)) <= until; self->due++) {
+        self->begun_us = now;
         if (has_room (self))
-            submit (self, now - due_us);
+            submit (self, now - at);
         else
             self->report.not_begun += !self->phase->warming;
     }
 }
 
-/*  Polling wakes up at milliseconds only, which would be late for what is due; so it naps.  */
+/*  When something is to be begun again: not soon after the last time, so that at a high rate what came due since leaves
+    in one frame.  */
+static uint64_t next_begin_us (const bench_t *self)
+{
+    uint64_t due = due_us (self);
+    uint64_t rested = self->begun_us + NAP_US;
+    uint64_t at = due > rested ? due : rested;
+    return at < self->end_us ? at : self->end_us;
+}
+
+/*  Until something is to be begun, or an answer comes. zmq_poll would wake at milliseconds only.  */
+static void wait_at_rate (const bench_t *self, int descriptor)
+{
+    struct pollfd item = {.fd = descriptor, .events = POLLIN};
+    uint64_t now = tim3ctl_now_us ();
+    uint64_t until = now + WAIT_MOST_US;
+    if (more (self) && next_begin_us (self) < until)
+        until = next_begin_us (self);
+    const struct timespec wait = {.tv_nsec = until > now ? (long) (until - now) * 1000 : 0};
+    ppoll (&item, 1, &wait, NULL);
+}
+
+static int descriptor_of (const bench_t *self)
+{
+    int descriptor;
+    size_t size = sizeof descriptor;
+    int failed = zmq_getsockopt (tim3_client_socket (self->client), ZMQ_FD, &descriptor, &size);
+    TIM3_ASSERT (!failed);
+    return descriptor;
+}
+
 static void run_at_rate (bench_t *self)
 {
-    const struct timespec nap = {.tv_nsec = NAP_US * 1000};
     const tim3_answer_t *answer;
-    do {
+    int descriptor = descriptor_of (self);
+    prctl (PR_SET_TIMERSLACK, TIMER_SLACK_NS);
+    while (!tim3ctl_interrupted ()) {
         self->now_us = tim3ctl_now_us ();
-        begin_due (self);
+        if (self->now_us >= next_begin_us (self))
+            begin_due (self);
         while ((answer = tim3_client_poll (self->client, 0)))
             take_answer (self, answer);
-        clock_nanosleep (CLOCK_MONOTONIC, 0, &nap, NULL);
-    } while ((more (self) || self->under_way > 0) && !tim3ctl_interrupted ());
+        if (!more (self) && self->under_way == 0)
+            break;
+        wait_at_rate (self, descriptor);
+    }
+    prctl (PR_SET_TIMERSLACK, 0); /* what it was */
 }
 
 static void run_phase (bench_t *self, const phase_t *phase)
 {
     self->phase = phase;
     self->start_us = self->now_us = tim3ctl_now_us ();
-    self->next = self->due = 0;
+    self->next = self->due = self->begun_us = 0;
     self->end_us = phase->seconds ? self->start_us + phase->seconds * 1000000 : UINT64_MAX;
     tim3_client_set_insist (self->client, phase->rate == 0);
     if (phase->rate)
@@ -261,6 +324,8 @@ static void run_phase (bench_t *self, const phase_t *phase)
     for (unsigned i = 0; i < TIM3CTL_BENCH_KINDS && !phase->warming; i++)
         if (phase->mixed || i == (unsigned) phase->kind)
             self->report.results[i].seconds = seconds;
+    self->report.interrupted = tim3ctl_interrupted ();
+    self->report.unanswered = self->under_way;
 }
 
 /*  ------------------------------------------------------------------------------------------ workloads  */
@@ -272,13 +337,17 @@ static void run_workload (bench_t *self, const char *name, kind_t kind, bool mix
                      .most = most,
                      .seconds = self->count ? 0 : self->seconds,
                      .rate = self->setting.rate};
-    if (self->warm_up && kind != KIND (REDEEM)) {
+    if (self->warm_up) {
         phase_t warming = phase;
         warming.warming = true;
+        warming.most = UINT64_MAX;
         warming.seconds = self->warm_up;
+        self->warm_up = 0;
         fprintf (stderr, "%s, warming up ...\n", name);
         run_phase (self, &warming);
     }
+    if (tim3ctl_interrupted ())
+        return;
     fprintf (stderr, "%s ...\n", name);
     run_phase (self, &phase);
 }
@@ -298,6 +367,13 @@ static void run_workloads (bench_t *self, const char *workload)
         run_workload (self, workload, KIND (MINT), true, most);
 }
 
+static int interrupted (const bench_t *self, const char *what)
+{
+    fprintf (stderr, "%s; %llu requests were under way, and what became of them is unknown\n", what,
+             (unsigned long long) self->report.unanswered);
+    return TIM3CTL_NO_ANSWER;
+}
+
 /*  ------------------------------------------------------------------------------------------- funding  */
 
 static int fund_with (bench_t *self, kind_t kind, const char *label)
@@ -312,6 +388,8 @@ static int fund_with (bench_t *self, kind_t kind, const char *label)
     tim3ctl_progress_end (&progress);
     if (progress.done == self->setting.accounts)
         return TIM3CTL_DONE;
+    if (self->report.interrupted)
+        return interrupted (self, "funding was interrupted");
     for (unsigned code = 0; code < TIM3CTL_BENCH_CODES; code++)
         if (self->report.errors[code])
             fprintf (stderr, "not completed, %s: %llu\n", tim3_result_name (code),
@@ -346,6 +424,11 @@ static uint32_t accounts_needed (const char *workload)
     return strcmp (workload, "transfer") == 0 || strcmp (workload, "mixed") == 0 ? 2 : 0;
 }
 
+static bool take_given (tim3ctl_t *ctl, tim3ctl_option_t option, uint64_t most, uint64_t *value)
+{
+    return !tim3ctl_has (ctl, option) || (*value = tim3ctl_count (ctl, option, 1, most)) > 0;
+}
+
 static bool take_numbers (bench_t *self)
 {
     tim3ctl_t *ctl = self->ctl;
@@ -355,21 +438,27 @@ static bool take_numbers (bench_t *self)
         (unsigned) tim3ctl_count (ctl, TIM3CTL_OPTION_OUTSTANDING, 64, TIM3CTL_OUTSTANDING_MAX);
     setting->accounts = (uint32_t) tim3ctl_count (ctl, TIM3CTL_OPTION_ACCOUNTS, 1000, ACCOUNTS_MAX);
     self->seconds = tim3ctl_count (ctl, TIM3CTL_OPTION_SECONDS, 10, 86400);
-    self->count = tim3ctl_number (ctl, TIM3CTL_OPTION_COUNT, 0);
     self->outstanding = setting->outstanding;
-    if (tim3ctl_has (ctl, TIM3CTL_OPTION_RATE) &&
-        !(setting->rate = tim3ctl_count (ctl, TIM3CTL_OPTION_RATE, 1, 10000000)))
-        return false;
-    if (tim3ctl_has (ctl, TIM3CTL_OPTION_WARM_UP) &&
-        !(self->warm_up = tim3ctl_count (ctl, TIM3CTL_OPTION_WARM_UP, 1, 86400)))
-        return false;
-    return setting->clients && setting->outstanding && self->seconds && setting->accounts;
+    return setting->clients && setting->outstanding && self->seconds && setting->accounts &&
+           take_given (ctl, TIM3CTL_OPTION_COUNT, WARM_NUMBERS, &self->count) &&
+           take_given (ctl, TIM3CTL_OPTION_RATE, 10000000, &setting->rate) &&
+           take_given (ctl, TIM3CTL_OPTION_WARM_UP, 86400, &self->warm_up);
+}
+
+static bool few_enough (bench_t *self)
+{
+    if ((uint64_t) self->setting.clients * self->setting.outstanding <= OUTSTANDING_MOST)
+        return true;
+    self->ctl->exit = tim3ctl_misused (
+        "--clients times --outstanding is %llu; at most %u requests can be under way",
+        (unsigned long long) self->setting.clients * self->setting.outstanding, OUTSTANDING_MOST);
+    return false;
 }
 
 static bool take_options (bench_t *self, const char *workload)
 {
     tim3ctl_t *ctl = self->ctl;
-    if (!take_numbers (self))
+    if (!take_numbers (self) || !few_enough (self))
         return false;
     if (!tim3ctl_draw_theta (tim3ctl_text (ctl, TIM3CTL_OPTION_ZIPF, "0"), &self->setting.theta)) {
         ctl->exit = tim3ctl_misused ("--zipf takes a number from 0 to below 1, such as 0.99");
@@ -419,7 +508,11 @@ static bool connect_all (bench_t *self)
     if (!tim3ctl_client (self->ctl))
         return false;
     self->client = tim3_client_new (self->ctl->connected, self->setting.clients);
-    TIM3_ASSERT (self->client);
+    if (!self->client) {
+        self->ctl->exit = tim3ctl_misused ("there cannot be %u connections (%s)", self->setting.clients,
+                                           zmq_strerror (errno));
+        return false;
+    }
     tim3_client_set_timeout_ms (self->client, FUNDING_TIMEOUT_MS);
     return true;
 }
@@ -433,9 +526,12 @@ static int measure (bench_t *self, const char *workload)
     if (self->setting.rate) /* sending again would add to the load */
         tim3_client_set_retry_ms (self->client, 2 * timeout_ms);
     run_workloads (self, workload);
+    self->report.interrupted = tim3ctl_interrupted ();
     tim3ctl_bench_cpu_after (&self->report, self->ctl);
-    return tim3ctl_bench_print (&self->report, &self->setting, self->ctl->json) > 0 ? TIM3CTL_DONE
-                                                                                    : TIM3CTL_REFUSED;
+    uint64_t completed = tim3ctl_bench_print (&self->report, &self->setting, self->ctl->json);
+    if (self->report.interrupted)
+        return interrupted (self, "interrupted");
+    return completed > 0 ? TIM3CTL_DONE : TIM3CTL_REFUSED;
 }
 
 static int run (bench_t *self, const char *workload)
