@@ -77,7 +77,7 @@ static void answer_one (const tim3_envelope_t *request, unsigned connection, tim
 static void answer_frame (void *socket, const uint8_t *peer, int peer_size, const uint8_t *at, size_t size)
 {
     unsigned connection = number_of (peer, peer_size);
-    tim3_envelope_t request;
+    tim3_envelope_t request = {0};
     tim3_fault_t fault;
     tim3_buffer_t out = {0};
     const uint8_t *end = at + size;
