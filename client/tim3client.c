@@ -251,13 +251,14 @@ static void send_again (tim3_client_t *self, tim3_request_t *request, uint64_t n
         send_subscribe (self, request);
         return;
     }
-    if (!request->refused)
+    if (!request->refused) {
         request->connection = tim3_connections_move (&self->connections, request->connection);
-    send_request (self, request);
-    request->send_us = now + request->resend_wait_us;
-    request->resend_wait_us *= 2;
+        request->resend_wait_us *= 2;
+    }
     if (request->resend_wait_us > RESEND_MOST_US)
         request->resend_wait_us = RESEND_MOST_US;
+    send_request (self, request);
+    request->send_us = now + request->resend_wait_us;
     tim3_requests_set_due (&self->requests, request);
 }
 
