@@ -152,8 +152,7 @@ static bool take_request_id (tim3ctl_t *ctl)
     const char *given = wanted ? tim3ctl_text (ctl, TIM3CTL_OPTION_REQUEST_ID, NULL) : NULL;
     tim3_request_ids_next (&ctl->request_ids, ctl->request_id);
     if (given && !tim3_request_id_valid (given)) {
-        tim3ctl_misused ("--request-id takes 1 to 64 printable ASCII characters without spaces, not '%s'",
-                         given);
+        tim3ctl_misused ("--request-id '%s': %s", given, tim3_result_text (TIM3_INVALID_REQUEST_ID));
         return false;
     }
     if (given)

@@ -166,8 +166,7 @@ int tim3ctl_tx (tim3ctl_t *ctl)
     if (!by_id && !tim3ctl_account (ctl, ctl->arguments[0], body.account))
         return ctl->exit;
     if (!by_id && !tim3_request_id_valid (ctl->arguments[1]))
-        return tim3ctl_misused ("'%s' is no request id: 1 to 64 printable ASCII characters without spaces",
-                                ctl->arguments[1]);
+        return tim3ctl_misused ("'%s': %s", ctl->arguments[1], tim3_result_text (TIM3_INVALID_REQUEST_ID));
     if (!by_id)
         strcpy (body.request_id, ctl->arguments[1]);
     if (!tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))

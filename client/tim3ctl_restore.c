@@ -252,8 +252,7 @@ static bool check_config (restore_t *self)
         if (!has_ledgers (self, config, asset))
             good = fail (self,
                          "%s asks for the asset %s, whose ledgers are not in the backup (or not as so many "
-                         "shards); take it out, and add it "
-                         "after the restore",
+                         "shards); take it out, and add it after the restore",
                          path, asset);
     tim3_config_destroy (&config);
     return good;

@@ -379,8 +379,7 @@ static bool check_front (reader_t *self)
     return *text == '\0' || tim3_endpoint_stays_here (text) ||
            refuse (self, "router/front",
                    "\"%s\" is not ipc://PATH nor tcp://127.x.y.z:PORT; clients are not authenticated, so "
-                   "other hosts "
-                   "cannot be let in",
+                   "other hosts cannot be let in",
                    text);
 }
 

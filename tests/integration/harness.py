@@ -67,7 +67,7 @@ def home_of(address):
 
 
 class Cluster:
-    def __init__(self, assets=None, coordinators=2, settings=None, collateral_decimals=18,
+    def __init__(self, assets=None, coordinators=2, settings=None,
                  sections=None, asset_settings=None, collateral=None):
         self.assets = assets or {"TIM3": 6}
         self.dir = tempfile.mkdtemp(prefix="t3-")
@@ -84,7 +84,7 @@ class Cluster:
             out.write("agents\n" + "".join(f"    {k} = {v}\n" for k, v in agents.items()))
             for section, keys in (sections or {}).items():
                 out.write(section + "\n" + "".join(f"    {k} = {v}\n" for k, v in keys.items()))
-            collateral = dict(dict(name="USDA", decimals=collateral_decimals), **(collateral or {}))
+            collateral = dict(dict(name="USDA", decimals=18), **(collateral or {}))
             out.write("collateral\n" + "".join(f"    {k} = {v}\n" for k, v in collateral.items()) + "asset\n")
             for name, decimals in self.assets.items():
                 keys = dict(decimals=decimals, coordinators=coordinators, critical_path=CRITICAL_PATH)

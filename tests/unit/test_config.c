@@ -56,6 +56,15 @@ static void accepted (const char *text)
     tim3_config_destroy (&config);
 }
 
+static void value_refused (const char *section, const char *name, const char *value)
+{
+    char text[200];
+    char reason[100];
+    snprintf (text, sizeof text, "%s\n    %s = \"%s\"\nasset\n    TIM3\n", section, name, value);
+    snprintf (reason, sizeof reason, "%s/%s: \"", section, name);
+    refused (text, reason);
+}
+
 START_TEST (test_defaults)
 {
     tim3_config_t *config = load ("asset\n    TIM3\n");
@@ -195,12 +204,9 @@ START_TEST (test_listeners)
                                         "127.0.0.01:17300",
                                         "127.0.0.1.evil.example:100",
                                         ":17300"};
-    char text[200];
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        snprintf (text, sizeof text, "agents\n    listen = \"%s\"\nasset\n    TIM3\n", wrong[i]);
-        refused (text, "agents/listen: \"");
-        snprintf (text, sizeof text, "agents\n    advertise = \"%s\"\nasset\n    TIM3\n", wrong[i]);
-        refused (text, "agents/advertise: \"");
+        value_refused ("agents", "listen", wrong[i]);
+        value_refused ("agents", "advertise", wrong[i]);
     }
     refused ("agents\n    listen = 127.0.0.1:64000\nasset\n    TIM3\n",
              "agents/listen: port 64000 leaves too few");
@@ -218,11 +224,8 @@ START_TEST (test_front)
                                         "foo",
                                         "ipc://",
                                         "inproc://front"};
-    char text[200];
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        snprintf (text, sizeof text, "router\n    front = \"%s\"\nasset\n    TIM3\n", wrong[i]);
-        refused (text, "router/front: \"");
-    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        value_refused ("router", "front", wrong[i]);
     accepted ("router\n    front = \"tcp://127.0.0.1:5555\"\nasset\n    TIM3\n");
     accepted ("router\n    front = \"ipc:///tmp/front.sock\"\nasset\n    TIM3\n");
 }
