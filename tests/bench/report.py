@@ -140,13 +140,14 @@ def model_table(block):
 
 def rates_table(block):
     table = Table("Mints begun at a rate, whatever is answered meanwhile",
-                  ["system", "load", "+begun/s", "+completed/s", "+overloaded", "+not begun", "+p50 ms", "+p99 ms",
-                   "+p99.9 ms"])
+                  ["system", "load", "+begun/s", "+completed/s", "+of the peak", "+overloaded", "+not begun", "+p50 ms",
+                   "+p99 ms", "+p99.9 ms"])
     for row in block["rates"]:
         def total(read):
             return show(sum(read(one) for one in row["rounds"]))
         table.add(name(row), row["load"], show(middle(row, "rate")), show(middle(row, "per_second")),
-                  total(lambda one: one["errors"].get("overloaded", 0)), total(lambda one: one["not_begun"]),
+                  show_ratio(middle(row, "of_peak")), total(lambda one: one["errors"].get("overloaded", 0)),
+                  total(lambda one: one["not_begun"]),
                   show_ms(middle(row, "p50_ms")), show_ms(middle(row, "p99_ms")), show_ms(middle(row, "p999_ms")))
     return table
 

@@ -22,7 +22,7 @@ import time
 
 import report
 import systems
-from systems import Missing, Postgres, Redis, Tim3, run, tool
+from systems import RATE_WARM_UP_S, Missing, Postgres, Redis, Tim3, run, tool
 
 LIMITS_S = 0.4
 RATE_CLIENTS, RATE_OUTSTANDING = 4, 16000
@@ -180,20 +180,31 @@ class Bench:
         return [system for system in found if system]
 
     def rates(self, rows, block):
-        """Half the peak and twice of it, begun whatever is answered; the peak is the best that was measured before."""
-        for system in {system: None for row, system, _ in rows if system.name == "tim3"}:
-            peak = max(report.middle(row, "per_second") for row, other, _ in rows if other is system)
-            wanted = [dict(label=label, clients=RATE_CLIENTS, outstanding=RATE_OUTSTANDING,
-                           rate=max(1, int(peak * part)))
-                      for label, part in (("half the peak", 0.5), ("twice the peak", 2.0))]
-            loads = [(new_row(system, load), system, load) for load in wanted]
-            for number in range(2):
-                say(f"{block['accounts']:,} accounts, at a rate, round {number + 1} of 2")
-                self.turn(loads, self.options.seconds + 1, block["accounts"], block["zipf"])
-            for one, _, load in loads:
-                for found in one["rounds"]:
-                    found["rate"] = load["rate"]
-            block["rates"] += [one for one, _, _ in loads]
+        """Half the peak and twice of it, begun whatever is answered. The peak is that of the load which did best in the rounds
+        before, measured anew in each round, and warmed up as long as what is set against it."""
+        loads = []
+        for system in {system: None for _, system, _ in rows if system.name == "tim3"}:
+            best = max((row for row, other, _ in rows if other is system), key=lambda row: report.middle(row, "per_second"))
+            wanted = [dict(label="the peak", clients=best["clients"], outstanding=best["outstanding"])]
+            wanted += [dict(label=label, clients=RATE_CLIENTS, outstanding=RATE_OUTSTANDING, part=part)
+                       for label, part in (("half the peak", 0.5), ("twice the peak", 2.0))]
+            loads.append([(new_row(system, load), system, dict(load, warm_up=RATE_WARM_UP_S)) for load in wanted])
+        for number in range(self.options.rounds):
+            say(f"{block['accounts']:,} accounts, at a rate, round {number + 1} of {self.options.rounds}")
+            self.runs += 1
+            for (peak_row, system, peak_load), *others in loads:
+                peak = self.measure_at(peak_row, system, peak_load, block)["per_second"]
+                for row, _, load in others:
+                    rate = max(1, int(peak * load["part"]))
+                    found = self.measure_at(row, system, dict(load, rate=rate), block)
+                    found.update(rate=rate, of_peak=found["per_second"] / peak)
+            self.machine.look()
+        block["rates"] += [row for three in loads for row, _, _ in three]
+
+    def measure_at(self, row, system, load, block):
+        found = measure(system, load, self.options.seconds + 1, self.runs, block["accounts"], block["zipf"])
+        row["rounds"].append(found)
+        return found
 
     def mints_of(self, running, accounts, zipf):
         block = dict(accounts=accounts, zipf=zipf, seconds=self.options.seconds, rates=[], flushed_bytes={})

@@ -372,7 +372,8 @@ class Tim3(System):
         self.settle()
 
     def run(self, load, seconds, seed, accounts, zipf):
-        options = ["--rate", str(load["rate"]), "--warm-up", str(RATE_WARM_UP_S)] if load.get("rate") else []
+        options = [text for option, key in (("--rate", "rate"), ("--warm-up", "warm_up")) if key in load
+                   for text in (option, str(load[key]))]
         answer = self.cluster.ctl_json(
             "bench", "--funded", "--workload", "mint", "--clients", str(load["clients"]), "--outstanding",
             str(load["outstanding"]), "--seconds", str(seconds), "--seed", str(seed), "--accounts", str(accounts),
