@@ -203,6 +203,33 @@ def test_the_collateral_is_found():
         assert run(*ask, "--collateral", "EURC", cluster=cluster, timeout="60", env=other).returncode == DONE
 
 
+def start_other_collateral(cluster, name):
+    """A second collateral token beside the configured one, in the same registry."""
+    config = os.path.join(cluster.dir, name + ".cfg")
+    with open(cluster.config) as old, open(config, "w") as new:
+        new.write(old.read().replace("name = USDA", f"name = {name}"))
+    address = f"mock_usda.{name}.0"
+    cluster.add("tim3-mock-usda", address, name, 0)
+    cluster.commands[address][cluster.commands[address].index(cluster.config)] = config
+    cluster.start(address)
+    cluster.wait_ready()
+    return address
+
+
+def test_of_several_collaterals_one_must_be_named():
+    with Cluster(coordinators=1) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        other = start_other_collateral(cluster, "EURC")
+        error = told(run("--json", "usda", "balance", "alice", cluster=cluster), USAGE)
+        assert "EURC" in error["text"] and "USDA" in error["text"] and "--collateral" in error["text"], error
+        for name, holds in (("USDA", 100), ("EURC", 0)):
+            found = told(run("--json", "--collateral", name, "usda", "balance", "alice", cluster=cluster), DONE)
+            assert found["available"] == str(holds * 10**18), (name, found)
+        cluster.kill(other)
+        cluster.delete_store(other)
+        del cluster.commands[other]
+
+
 def test_workload_that_completes_nothing_fails():
     with Cluster(coordinators=1, collateral=dict(faucet="no")) as cluster:
         words = ["workload", "--operations", "10", "--accounts", "10"]
