@@ -479,12 +479,12 @@ static const tim3_answer_t *next_answer (tim3_client_t *self, uint64_t now)
 
 static const tim3_answer_t *wait_answer (tim3_client_t *self, int timeout_ms)
 {
+    self->interrupted = false;
     const tim3_answer_t *answer = next_in_frame (self);
     if (answer)
         return answer;
     uint64_t now = now_us ();
     uint64_t until = timeout_ms < 0 ? UINT64_MAX : now + (uint64_t) timeout_ms * 1000;
-    self->interrupted = false;
     while (!(answer = next_answer (self, now)) && now < until && wait_readable (self, until - now))
         now = now_us ();
     return answer;

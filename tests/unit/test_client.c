@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,7 @@ static pthread_t s_thread;
 static atomic_bool s_stop;
 static atomic_bool s_held;    /* nothing is to be taken in */
 static atomic_bool s_holding; /* and is not */
+static atomic_bool s_quiet;   /* no more signals are to be sent */
 static atomic_uint s_seconds;
 static atomic_uint s_frames;
 static unsigned s_deaf; /* the connection where "moving" was first heard of */
@@ -467,6 +469,61 @@ START_TEST (a_negative_timeout_waits_for_the_answer)
 }
 END_TEST
 
+static void take_signal (int number)
+{
+    (void) number;
+}
+
+/*  Again and again, as the first may come before the other waits.  */
+static void *keep_signalling (void *thread)
+{
+    while (!atomic_load (&s_quiet)) {
+        pthread_kill (*(pthread_t *) thread, SIGUSR1);
+        pause_ms (10);
+    }
+    return NULL;
+}
+
+static pthread_t begin_signals (pthread_t *self)
+{
+    struct sigaction action = {.sa_handler = take_signal};
+    pthread_t other;
+    *self = pthread_self ();
+    atomic_store (&s_quiet, false);
+    ck_assert_int_eq (sigaction (SIGUSR1, &action, NULL), 0);
+    ck_assert_int_eq (pthread_create (&other, NULL, keep_signalling, self), 0);
+    return other;
+}
+
+static void end_signals (pthread_t other)
+{
+    atomic_store (&s_quiet, true);
+    pthread_join (other, NULL);
+}
+
+START_TEST (a_signal_ends_a_call_and_its_request)
+{
+    pthread_t self;
+    pthread_t other = begin_signals (&self);
+    ck_assert_ptr_null (call ("silent"));
+    end_signals (other);
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 0);
+    ck_assert_ptr_null (call ("alice")->error);
+}
+END_TEST
+
+START_TEST (a_signal_ends_a_poll_alone)
+{
+    pthread_t self;
+    pthread_t other = begin_signals (&self);
+    submit ("silent");
+    ck_assert_ptr_null (tim3_client_poll (s_client, -1));
+    end_signals (other);
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 1);
+    ck_assert_ptr_null (call ("alice")->error);
+}
+END_TEST
+
 START_TEST (connections_are_made_again_when_the_router_is)
 {
     connect_client (3);
@@ -539,6 +596,8 @@ Suite *suite_client (void)
     tcase_add_test (tests, an_answer_that_lies_there_comes_before_its_deadline);
     tcase_add_test (tests, times_that_are_too_long_never_end);
     tcase_add_test (tests, a_negative_timeout_waits_for_the_answer);
+    tcase_add_test (tests, a_signal_ends_a_call_and_its_request);
+    tcase_add_test (tests, a_signal_ends_a_poll_alone);
     tcase_add_test (tests, connections_are_made_again_when_the_router_is);
     tcase_add_test (tests, refuses_a_bad_endpoint);
     tcase_add_test (tests, refuses_too_many_connections_and_none);
