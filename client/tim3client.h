@@ -2,25 +2,38 @@
 
     A client talks to the router's front endpoint. Requests are submitted, and answers taken, in any order:
 
-        tim3_client_t *client = tim3_client_new ("ipc://data/run/front.sock", 1);
-        if (!client)
-            return perror ("no client"), 1;
-        tim3_mint_t mint = {.account = "alice", .amount = 12500000, .request_id = "order-17"};
-        tim3_client_submit (client, "coordinator.TIM3", "alice", TIM3_MSG_MINT, &mint, NULL);
-        const tim3_answer_t *answer = tim3_client_poll (client, -1);
-        if (!answer) {
-            ... a signal came
-        } else if (answer->error) {
-            printf ("%s: %s\n", answer->error->name, answer->error->text);
-        } else {
-            const tim3_transaction_t *transaction = answer->body;
-            ...
+        #include <stdio.h>
+        #include <tim3client.h>
+
+        int main (int argc, char **argv)
+        {
+            tim3_client_t *client = tim3_client_new (argc > 1 ? argv[1] : "ipc://data/run/front.sock", 1);
+            if (!client)
+                return perror ("no client"), 1;
+            tim3_mint_t mint = {.account = "alice", .amount = 12500000, .request_id = "order-17"};
+            tim3_client_submit (client, "coordinator.TIM3", "alice", TIM3_MSG_MINT, &mint, NULL);
+            const tim3_answer_t *answer = tim3_client_poll (client, -1);
+            bool done = answer && !answer->error;
+            if (!answer) {
+                puts ("a signal came, and it may have happened or not: ask again with the same request id");
+            } else if (answer->error) {
+                printf ("%s: %s\n", answer->error->name, answer->error->text);
+            } else {
+                const tim3_transaction_t *transaction = (const tim3_transaction_t *) answer->body;
+                char balance[TIM3_AMOUNT_TEXT_MAX];
+                printf ("alice has %s\n", tim3_amount_format (transaction->balance, 6, balance));
+            }
+            tim3_client_destroy (&client);
+            return done ? 0 : 1;
         }
-        tim3_client_destroy (&client);
 
-    It is compiled and linked, in the folder of the sources and after make, with
+    It is C, and C++ as well. It is compiled and linked, where TIM3 is installed, with
 
-        cc -I common -I client program.c build/libtim3client.a build/libtim3.a -lzmq -lsodium -lpthread
+        cc program.c $(pkg-config --cflags --libs tim3client)
+
+    and in the folder of the sources, after make, with
+
+        cc -I common -I client program.c build/libtim3client.a -lzmq -lsodium -lpthread
 
     What it promises:
     - Every request is answered exactly once: by the agent's reply, by its refusal, or by an error that is
@@ -47,7 +60,10 @@
 #ifndef TIM3CLIENT_H
 #define TIM3CLIENT_H
 
-#include "wire/envelope.h"
+#include "base/linkage.h"
+#include "wire/messages.h"
+
+TIM3_C_BEGIN
 
 typedef struct tim3_client tim3_client_t;
 
@@ -112,5 +128,7 @@ uint64_t tim3_client_subscribe (tim3_client_t *self, uint64_t from, const char *
                                 void *tag);
 /*  A handle that is no subscription's is ignored.  */
 void tim3_client_unsubscribe (tim3_client_t *self, uint64_t handle);
+
+TIM3_C_END
 
 #endif

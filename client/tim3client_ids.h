@@ -8,6 +8,9 @@
 #define TIM3CLIENT_IDS_H
 
 #include "base/address.h"
+#include "base/linkage.h"
+
+TIM3_C_BEGIN
 
 #define TIM3_REQUEST_IDS_RANDOM 10
 /*  Random bytes are asked of the kernel for so many ids at once.  */
@@ -27,5 +30,7 @@ void tim3_request_ids_next (tim3_request_ids_t *self, char id[TIM3_REQUEST_ID_MA
 /*  The same with time and randomness given. A time that is not later than the last one's counts on from there.  */
 void tim3_request_ids_make (tim3_request_ids_t *self, uint64_t now_ms,
                             const uint8_t random[TIM3_REQUEST_IDS_RANDOM], char id[TIM3_REQUEST_ID_MAX + 1]);
+
+TIM3_C_END
 
 #endif

@@ -2,6 +2,7 @@
 #include "tim3ctl.h"
 #include "tim3ctl_print.h"
 #include "base/log.h"
+#include "wire/envelope.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -49,7 +50,7 @@ static bool somebody_listens (tim3ctl_t *ctl, const char *endpoint)
         return true;
     ctl->exit = tim3ctl_failed (TIM3CTL_NO_ANSWER, "no_answer",
                                 "nobody listens at %s (%s). Nothing was done. Is the set running "
-                                "(scripts/supervisor status)? Else say where it is by --data or --endpoint.",
+                                "(the supervisor's status)? Else say where it is by --data or --endpoint.",
                                 endpoint, strerror (errno));
     return false;
 }

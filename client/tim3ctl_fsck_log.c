@@ -35,7 +35,7 @@ static bool check_event (log_t *self, const tim3_fsck_place_t *at, const tim3_ev
 {
     const tim3_message_t *message = tim3_message (item->type);
     tim3_address_t source;
-    if (!message || message->class != TIM3_CLASS_EVENT || !tim3_address_parse (item->source, &source) ||
+    if (!message || message->of_class != TIM3_CLASS_EVENT || !tim3_address_parse (item->source, &source) ||
         !(message->from & 1u << source.role)) {
         tim3_fsck_problem (self->fsck, at, "%s emits no events of type %llu", item->source,
                            (unsigned long long) item->type);

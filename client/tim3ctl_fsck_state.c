@@ -158,7 +158,7 @@ static void take_item (state_t *self, const tim3_event_item_t *item, const tim3_
     *last = item->seq;
     metrics->changed_us = item->time_us;
     const tim3_message_t *message = tim3_message (item->type);
-    if (!message || message->class != TIM3_CLASS_EVENT)
+    if (!message || message->of_class != TIM3_CLASS_EVENT)
         return;
     if (!tim3_event_read (item->type, &item->body, &event))
         self->gaps++;

@@ -73,7 +73,7 @@ static json_t *event_body (const tim3_event_item_t *event)
 {
     const tim3_message_t *message = tim3_message (event->type);
     json_t *body = NULL;
-    if (!message || message->class != TIM3_CLASS_EVENT)
+    if (!message || message->of_class != TIM3_CLASS_EVENT)
         return json_null ();
     void *object = tim3_alloc (message->shape->size);
     if (tim3_event_read (event->type, &event->body, object))

@@ -2,6 +2,7 @@
     them.  */
 #include "tim3ctl_commands.h"
 #include "tim3ctl_print.h"
+#include "wire/envelope.h"
 
 #include <string.h>
 #include <time.h>

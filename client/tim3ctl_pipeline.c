@@ -5,6 +5,7 @@
     "pending", or with something that leaves the outcome unknown, are asked again a little later.  */
 #include "tim3ctl_pipeline.h"
 #include "base/log.h"
+#include "wire/envelope.h"
 
 #include <stdlib.h>
 #include <string.h>

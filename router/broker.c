@@ -420,7 +420,7 @@ static void follow_list (broker_t *self)
 static void take_answer (broker_t *self, unsigned link, tim3_envelope_t *envelope)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
-    if (!message || message->class != TIM3_CLASS_REPLY) {
+    if (!message || message->of_class != TIM3_CLASS_REPLY) {
         count (&self->counters.answers_stray);
         return;
     }
@@ -485,7 +485,7 @@ static const tim3_address_t *parse_recipient (broker_t *self, const char *recipi
 static bool admit (broker_t *self, const tim3_envelope_t *envelope, const tim3_address_t **to, tim3_error_t *error)
 {
     const tim3_message_t *message = tim3_message (envelope->type);
-    if (!message || message->class != TIM3_CLASS_REQUEST)
+    if (!message || message->of_class != TIM3_CLASS_REQUEST)
         tim3_error_fill (error, TIM3_UNKNOWN_MESSAGE,
                          "no request has the number %llu; see the table of messages",
                          (unsigned long long) envelope->type);

@@ -30,7 +30,7 @@ static tim3_result_t check_event (tim3_event_log_t *self, const tim3_event_t *ev
                                   const tim3_address_t *source)
 {
     const tim3_message_t *message = tim3_message (event->type);
-    if (!message || message->class != TIM3_CLASS_EVENT || !(message->from & 1u << source->role))
+    if (!message || message->of_class != TIM3_CLASS_EVENT || !(message->from & 1u << source->role))
         return TIM3_NOT_ALLOWED;
     return tim3_event_read (event->type, &event->body, self->scratch) ? TIM3_OK : TIM3_INVALID_FIELD;
 }

@@ -468,18 +468,18 @@ static void print_index (void)
     printf ("## Messages\n\n| number | name | class | from | to | reply |\n|---|---|---|---|---|---|\n");
     for (unsigned i = 0; (message = tim3_message_at (i)); i++) {
         printf ("| %u | [%s](#message-%u) | %s | ", message->type, message->name, message->type,
-                class_name (message->class));
+                class_name (message->of_class));
         print_mask (message->from);
         printf (" | ");
         print_mask (message->to);
-        printf (" | %s |\n", message->class == TIM3_CLASS_REQUEST ? tim3_message (message->reply)->name : "");
+        printf (" | %s |\n", message->of_class == TIM3_CLASS_REQUEST ? tim3_message (message->reply)->name : "");
     }
     printf ("\n");
 }
 
 static void print_route (const tim3_message_t *message)
 {
-    printf ("*%s*", class_name (message->class));
+    printf ("*%s*", class_name (message->of_class));
     if (message->from) {
         printf (", from ");
         print_mask (message->from);
@@ -488,7 +488,7 @@ static void print_route (const tim3_message_t *message)
         printf (", to ");
         print_mask (message->to);
     }
-    if (message->class == TIM3_CLASS_REQUEST)
+    if (message->of_class == TIM3_CLASS_REQUEST)
         printf (", reply [%s](#message-%u)", tim3_message (message->reply)->name, message->reply);
     printf ("\n\n");
 }

@@ -568,12 +568,12 @@ static bool admit (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
     const tim3_message_t *message = self->message;
     if (self->env.origin->answer) {
-        if (message && message->class == TIM3_CLASS_REPLY)
+        if (message && message->of_class == TIM3_CLASS_REPLY)
             return true;
         self->counters.stray_answers++;
         return false;
     }
-    if (message && message->class != TIM3_CLASS_REQUEST) {
+    if (message && message->of_class != TIM3_CLASS_REQUEST) {
         /* never answered: an answer to an answer could go round for ever */
         self->counters.stray_answers++;
         return false;
@@ -661,7 +661,7 @@ static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
 static void remember (tim3_host_t *self)
 {
     const tim3_message_t *message = self->message;
-    if (self->env.origin->answer || (message && message->class != TIM3_CLASS_REQUEST))
+    if (self->env.origin->answer || (message && message->of_class != TIM3_CLASS_REQUEST))
         return;
     if (is_local (self))
         return; /* forgotten together with who asked */

@@ -6,8 +6,12 @@
 #ifndef TIM3_ADDRESS_H
 #define TIM3_ADDRESS_H
 
+#include "base/linkage.h"
+
 #include <stdbool.h>
 #include <stdint.h>
+
+TIM3_C_BEGIN
 
 /*  X (NAME, "name", "what it does"). The position is the number in messages and in masks.  */
 #define TIM3_ROLES(X)                                                                                        \
@@ -67,5 +71,7 @@ bool tim3_request_id_seconds (const char *request_id, uint32_t *seconds);
     shards evenly, in order.  */
 unsigned tim3_account_slot (const char *account);
 unsigned tim3_account_shard (const char *account, unsigned shards);
+
+TIM3_C_END
 
 #endif

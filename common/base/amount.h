@@ -7,9 +7,13 @@
 #ifndef TIM3_AMOUNT_H
 #define TIM3_AMOUNT_H
 
+#include "base/linkage.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+TIM3_C_BEGIN
 
 __extension__ typedef unsigned __int128 tim3_amount_t;
 
@@ -39,5 +43,7 @@ char *tim3_amount_format (tim3_amount_t amount, unsigned decimals, char *text);
 /*  Big-endian, 16 bytes: the form on the wire and in the store.  */
 void tim3_amount_to_bytes (tim3_amount_t amount, uint8_t bytes[16]);
 tim3_amount_t tim3_amount_from_bytes (const uint8_t bytes[16]);
+
+TIM3_C_END
 
 #endif

@@ -2,10 +2,14 @@
 #ifndef TIM3_BYTES_H
 #define TIM3_BYTES_H
 
+#include "base/linkage.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+TIM3_C_BEGIN
 
 /*  A permanent 128-bit identifier: of a transaction, a store, a trace.  */
 typedef struct {
@@ -77,5 +81,7 @@ int tim3_hex_parse (const char *text, uint8_t *data, size_t capacity);
 
 /*  Memory or death: never NULL.  */
 void *tim3_alloc (size_t size);
+
+TIM3_C_END
 
 #endif

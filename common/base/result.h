@@ -10,6 +10,8 @@
 #ifndef TIM3_RESULT_H
 #define TIM3_RESULT_H
 
+#include "base/linkage.h"
+
 #define TIM3_ADVICE(A)                                                                                       \
     A (FINAL, "final")                                                                                       \
     A (RETRY_SAME_ID, "retry_same_id")                                                                       \
@@ -62,6 +64,8 @@ typedef enum {
 #undef A
 } tim3_advice_t;
 
+TIM3_C_BEGIN
+
 /*  Never NULL; a number that is not in the table gives "internal".  */
 const char *tim3_result_name (unsigned code);
 const char *tim3_result_text (unsigned code);
@@ -76,5 +80,7 @@ typedef struct {
     const char *text;
 } tim3_result_row_t;
 const tim3_result_row_t *tim3_result_row (unsigned position);
+
+TIM3_C_END
 
 #endif

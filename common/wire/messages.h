@@ -18,7 +18,10 @@
 #define TIM3_MESSAGES_H
 
 #include "base/address.h"
+#include "base/linkage.h"
 #include "wire/shape.h"
+
+TIM3_C_BEGIN
 
 #define TIM3_PROTOCOL_VERSION 1
 
@@ -1014,7 +1017,7 @@ typedef enum { TIM3_CLASS_REQUEST, TIM3_CLASS_REPLY, TIM3_CLASS_EVENT } tim3_cla
 
 typedef struct {
     uint16_t type;
-    tim3_class_t class;
+    tim3_class_t of_class;
     const char *name;
     const tim3_shape_t *shape;
     uint32_t from; /* mask of roles */
@@ -1031,5 +1034,7 @@ const tim3_message_t *tim3_message_at (unsigned position);
 
 /*  Size of the largest body struct, for a buffer that can take any.  */
 size_t tim3_body_size_max (void);
+
+TIM3_C_END
 
 #endif

@@ -6,10 +6,14 @@
 #ifndef TIM3_READER_H
 #define TIM3_READER_H
 
+#include "base/linkage.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+TIM3_C_BEGIN
 
 #define TIM3_READER_DEPTH_MAX 8
 
@@ -112,5 +116,7 @@ static inline const uint8_t *tim3_take_fixed (const uint8_t *at, const uint8_t *
 
 /*  Whether bytes are UTF-8 (RFC 3629) without NUL: what a text must be.  */
 bool tim3_is_text (const char *data, size_t size);
+
+TIM3_C_END
 
 #endif

@@ -104,7 +104,7 @@ bool tim3_event_read (uint64_t type, const tim3_raw_t *fields, void *body)
     const tim3_message_t *message = tim3_message (type);
     tim3_arena_t none = {0};
     tim3_fault_t fault;
-    return message && message->class == TIM3_CLASS_EVENT && fields->size <= TIM3_BODY_MAX &&
+    return message && message->of_class == TIM3_CLASS_EVENT && fields->size <= TIM3_BODY_MAX &&
            tim3_decode_array (fields->data, fields->size, message->shape, body, &none, &fault) == 0;
 }
 
@@ -170,6 +170,6 @@ void tim3_topic (uint64_t type, const char *asset, char topic[TIM3_TOPIC_MAX + 1
 {
     const tim3_message_t *message = tim3_message (type);
     topic[0] = '\0';
-    if (message && message->class == TIM3_CLASS_EVENT)
+    if (message && message->of_class == TIM3_CLASS_EVENT)
         snprintf (topic, TIM3_TOPIC_MAX + 1, "%s.%s", message->name, asset);
 }

@@ -8,8 +8,11 @@
 #ifndef TIM3_RUN_H
 #define TIM3_RUN_H
 
+#include "base/linkage.h"
 #include "wire/messages.h"
 #include "wire/reader.h"
+
+TIM3_C_BEGIN
 
 typedef struct {
     uint64_t type;
@@ -69,5 +72,7 @@ bool tim3_events_step (tim3_events_walk_t *self, tim3_event_item_t *item);
 /*  Name and asset; "" for what is no event.  */
 #define TIM3_TOPIC_MAX 64
 void tim3_topic (uint64_t type, const char *asset, char topic[TIM3_TOPIC_MAX + 1]);
+
+TIM3_C_END
 
 #endif

@@ -27,9 +27,12 @@
 
 #include "base/amount.h"
 #include "base/bytes.h"
+#include "base/linkage.h"
 #include "base/result.h"
 
 #include <string.h>
+
+TIM3_C_BEGIN
 
 typedef enum {
     TIM3_KIND_U64,
@@ -109,12 +112,12 @@ struct tim3_shape {
 
 static inline void tim3_encode_map (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object)
 {
-    shape->straight.encode_map (buffer, object);
+    shape->straight.encode_map (buffer, (const uint8_t *) object);
 }
 
 static inline void tim3_encode_array (tim3_buffer_t *buffer, const tim3_shape_t *shape, const void *object)
 {
-    shape->straight.encode_array (buffer, object);
+    shape->straight.encode_array (buffer, (const uint8_t *) object);
 }
 
 /*  For fields.h: the kinds of fields that are no single value.  */
@@ -131,7 +134,7 @@ static inline const uint8_t *tim3_take_map (const uint8_t *at, const uint8_t *en
                                             void *object, tim3_arena_t *arena)
 {
     memset (object, 0, shape->size);
-    return shape->straight.take_map (at, end, object, arena);
+    return shape->straight.take_map (at, end, (uint8_t *) object, arena);
 }
 
 /*  What is wrong with an input: the result, and the field it is about ("" when about the whole).  */
@@ -155,5 +158,7 @@ int tim3_decode_generally (const uint8_t *data, size_t size, const tim3_shape_t 
 /*  Name of an enumerated value, "?" when unknown; number of a name, 0 when unknown.  */
 const char *tim3_value_name (const tim3_value_t *values, unsigned number);
 unsigned tim3_value_parse (const tim3_value_t *values, const char *name);
+
+TIM3_C_END
 
 #endif

@@ -113,7 +113,7 @@ static void check_request (world_t *self, const tim3_envelope_t *envelope, const
                            const char *address)
 {
     tim3_address_t to;
-    FUZZ_CHECK (message->class == TIM3_CLASS_REQUEST && strlen (address) <= TIM3_ADDRESS_MAX);
+    FUZZ_CHECK (message->of_class == TIM3_CLASS_REQUEST && strlen (address) <= TIM3_ADDRESS_MAX);
     FUZZ_CHECK (tim3_address_parse (address, &to) && message->to & 1u << to.role);
     FUZZ_CHECK (message->from & 1u << self->core->role);
     keep_sent (self, envelope, message, address);
@@ -123,7 +123,7 @@ static void check_request (world_t *self, const tim3_envelope_t *envelope, const
 static void check_reply (const tim3_envelope_t *envelope, const tim3_message_t *message, bool full)
 {
     const tim3_error_t *error = (const tim3_error_t *) (const void *) s_object;
-    FUZZ_CHECK (message->class == TIM3_CLASS_REPLY);
+    FUZZ_CHECK (message->of_class == TIM3_CLASS_REPLY);
     FUZZ_CHECK (envelope->type != TIM3_MSG_ERROR || error->code != TIM3_INTERNAL);
     FUZZ_CHECK (!full || (envelope->type == TIM3_MSG_ERROR && error->code == TIM3_STORAGE_FULL));
 }
@@ -280,7 +280,7 @@ static void step_told (world_t *self)
 static void hand_in_alone (world_t *self, const tim3_envelope_t *envelope, const tim3_message_t *message,
                            const void *body)
 {
-    tim3_origin_t origin = {message->class == TIM3_CLASS_REPLY, (const uint8_t *) s_router,
+    tim3_origin_t origin = {message->of_class == TIM3_CLASS_REPLY, (const uint8_t *) s_router,
                             sizeof s_router - 1};
     tim3_buffer_t buffer = {0};
     self->told = self->told || origin.answer;
@@ -345,7 +345,7 @@ static void step_wrong (world_t *self)
 
 static bool is_permanent (const tim3_message_t *message)
 {
-    return message->class == TIM3_CLASS_REQUEST &&
+    return message->of_class == TIM3_CLASS_REQUEST &&
            (sample_field (message->shape, "tx") || sample_field (message->shape, "request_id"));
 }
 
@@ -540,7 +540,7 @@ static void put_frame (tim3_buffer_t *buffer, uint8_t step, uint8_t byte, const 
 
 static bool is_request_to (const tim3_message_t *message, tim3_role_t role)
 {
-    return message->class == TIM3_CLASS_REQUEST && message->to & 1u << role;
+    return message->of_class == TIM3_CLASS_REQUEST && message->to & 1u << role;
 }
 
 /*  A request that this role takes, drawn; of three, two move an amount, if it takes such.  */

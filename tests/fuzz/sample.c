@@ -160,7 +160,7 @@ static const tim3_message_t *draw_event (sample_t *self, const char *source)
     bool fitting = tim3_address_parse (source, &address) && below (self, 4) && tim3_role_is_asset_ledger (address.role);
     do
         message = tim3_message (TIM3_MSG_COLLATERAL_LOCKED + below (self, 7));
-    while (!message || message->class != TIM3_CLASS_EVENT ||
+    while (!message || message->of_class != TIM3_CLASS_EVENT ||
            (fitting && !(message->from & 1u << address.role)));
     return message;
 }

@@ -3,6 +3,7 @@
     connection where it was first heard of, else well: with the number of the connection that the request came on.
     Subscriptions it takes in silence.  */
 #include "tim3client.h"
+#include "wire/envelope.h"
 #include "suites.h"
 
 #include <errno.h>

@@ -840,18 +840,18 @@ static bool is_known_shape (const tim3_shape_t *shape)
 static void check_message (const tim3_message_t *message)
 {
     const tim3_message_t *reply = tim3_message (message->reply);
-    bool request = message->class == TIM3_CLASS_REQUEST;
+    bool request = message->of_class == TIM3_CLASS_REQUEST;
     ck_assert_ptr_eq (tim3_message (message->type), message);
     ck_assert_ptr_eq (tim3_message_by_name (message->name), message);
     ck_assert (is_known_shape (message->shape));
     ck_assert_uint_le (message->shape->size, tim3_body_size_max ());
     ck_assert_uint_gt (strlen (message->text), 0);
     ck_assert_ptr_nonnull (reply);
-    ck_assert (reply->class == TIM3_CLASS_REPLY);
+    ck_assert (reply->of_class == TIM3_CLASS_REPLY);
     ck_assert (!request || (message->from != 0 && message->to != 0));
     ck_assert (!request || message->reply != TIM3_MSG_ERROR);
-    ck_assert (message->class != TIM3_CLASS_REPLY || (message->from == 0 && message->to == 0));
-    ck_assert (message->class != TIM3_CLASS_EVENT || (message->from != 0 && strchr (message->name, '.')));
+    ck_assert (message->of_class != TIM3_CLASS_REPLY || (message->from == 0 && message->to == 0));
+    ck_assert (message->of_class != TIM3_CLASS_EVENT || (message->from != 0 && strchr (message->name, '.')));
     ck_assert_uint_eq (message->to >> TIM3_ROLE_COUNT, 0);
 }
 

@@ -314,7 +314,7 @@ START_TEST (test_matrix_is_the_table)
     const tim3_message_t *message;
     static const uint8_t empty_map[] = {0x80};
     for (unsigned i = 0; (message = tim3_message_at (i)); i++)
-        for (unsigned role = 0; message->class == TIM3_CLASS_REQUEST && role < TIM3_ROLE_COUNT; role++) {
+        for (unsigned role = 0; message->of_class == TIM3_CLASS_REQUEST && role < TIM3_ROLE_COUNT; role++) {
             tim3_envelope_t envelope = {.type = message->type, .id = 1, .recipient = "token_manager"};
             bool mine = (message->to & 1u << TIM3_ROLE_TOKEN_MANAGER) != 0;
             bool may = mine && (message->from & 1u << role) != 0;

@@ -48,7 +48,7 @@ START_TEST (test_the_largest_of_every_event)
 {
     const tim3_message_t *message;
     for (unsigned i = 0; (message = tim3_message_at (i)); i++) {
-        if (message->class != TIM3_CLASS_EVENT)
+        if (message->of_class != TIM3_CLASS_EVENT)
             continue;
         uint8_t *body = tim3_alloc (message->shape->size);
         uint8_t *read = tim3_alloc (message->shape->size);
