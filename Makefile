@@ -3,6 +3,7 @@
 #   CC=clang            another compiler
 #   SAN=address         or undefined, thread: build and test under a sanitizer, in a build folder of its own
 #   BUILD=folder        where everything made goes
+#   PREFIX=folder       where make install puts it, /usr/local; DESTDIR=folder goes before that, for packages
 
 SAN     ?=
 BUILD   ?= build$(if $(SAN),/san-$(SAN))$(if $(filter clang,$(CC)),/clang)
@@ -22,6 +23,9 @@ COMMON  = $(wildcard common/*/*.c)
 CLIENT  = $(filter-out client/tim3ctl%.c,$(wildcard client/*.c))
 CTL     = $(wildcard client/tim3ctl*.c)
 obj     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+# What of the common code a program with the client library needs.
+CLIENT_COMMON = $(patsubst %,common/base/%.c,address amount bytes log result) \
+                $(patsubst %,common/wire/%.c,envelope messages reader run shape writer)
 CORES   = router/core.c router/registry.c router/standings.c router/event_log.c router/subscribers.c router/routes.c router/in_flight.c \
           coordinator/core.c lock_manager/core.c token_manager/core.c state_manager/core.c mock_usda/core.c
 
@@ -37,7 +41,7 @@ $(BUILD)/libtim3.a: $(call obj,$(COMMON))
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(BUILD)/libtim3client.a: $(call obj,$(CLIENT))
+$(BUILD)/libtim3client.a: $(call obj,$(CLIENT) $(CLIENT_COMMON))
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
@@ -204,6 +208,21 @@ chaos: all chaos-tools ## real processes under every fault at once, for TIME sec
 	    --seed $(or $(SEED),1) --report $(BUILD)/chaos-report.json
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# What is installed, and where, is in scripts/install.
+PREFIX ?= /usr/local
+INSTALL = BUILD='$(BUILD)' PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' \
+          PROGRAMS='$(notdir $(AGENTS)) tim3ctl' scripts/install
+
+$(BUILD)/tim3ctl.1: $(BUILD)/bin/tim3ctl
+	@$< --man > $@
+
+.PHONY: install uninstall
+install: all $(BUILD)/tim3ctl.1 ## put the programs, the client library and the documents under PREFIX (/usr/local)
+	@$(INSTALL) install
+
+uninstall: ## take exactly that away again
+	@$(INSTALL) uninstall
 
 .PHONY: deps check matrix unit memcheck crash-tools crash-images demo docs format lint clean help
 

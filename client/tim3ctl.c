@@ -3,8 +3,7 @@
 
         tim3ctl [OPTIONS] COMMAND [ARGUMENTS]
 
-    Exit codes: 0 done; 1 refused, the reason is on stderr; 2 wrong usage; 3 no answer; it is said
-    whether the outcome is unknown.
+    The exit codes are in tim3ctl.h.
 */
 #include "tim3ctl.h"
 #include "base/log.h"
@@ -75,7 +74,7 @@ static void print_options (FILE *file, uint64_t mask)
 
 void tim3ctl_print_usage (FILE *file)
 {
-    fputs ("tim3ctl: mint, redeem, transfer and audit TIM3.\n\n"
+    fputs ("tim3ctl: " TIM3CTL_PURPOSE ".\n\n"
            "usage: tim3ctl [OPTIONS] COMMAND [ARGUMENTS]\n"
            "       tim3ctl                      a shell, with history and completion\n"
            "       tim3ctl help COMMAND         options and an example\n\ncommands:\n",
@@ -87,7 +86,10 @@ void tim3ctl_print_usage (FILE *file)
     }
     fputs ("\noptions of all commands:\n", file);
     print_options (file, TIM3CTL_COMMON);
-    fputs ("\nexit codes: 0 done, 1 refused, 2 wrong usage, 3 no answer (it is said whether the outcome is unknown)\n", file);
+    fputs ("\nexit codes:\n", file);
+#define X(number, NAME, text) fputs ("  " #number "  " text "\n", file);
+    TIM3CTL_EXITS (X)
+#undef X
 }
 
 void tim3ctl_print_help (const tim3ctl_command_t *command)
@@ -223,6 +225,10 @@ int main (int argc, char **argv)
         return TIM3CTL_USAGE;
     if (line.counts[TIM3CTL_OPTION_VERSION]) {
         puts ("tim3ctl " TIM3_VERSION);
+        return TIM3CTL_DONE;
+    }
+    if (line.counts[TIM3CTL_OPTION_MAN]) {
+        tim3ctl_print_man ();
         return TIM3CTL_DONE;
     }
     if (line.word_count == 0 && !line.counts[TIM3CTL_OPTION_HELP])

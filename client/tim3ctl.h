@@ -13,11 +13,20 @@
 
 #include <stdio.h>
 
-/*  Exit codes.  */
-#define TIM3CTL_DONE 0
-#define TIM3CTL_REFUSED 1
-#define TIM3CTL_USAGE 2
-#define TIM3CTL_NO_ANSWER 3
+#define TIM3CTL_PURPOSE "mint, redeem, transfer and audit TIM3"
+
+/*  Exit codes: X (number, NAME, "what it means").  */
+#define TIM3CTL_EXITS(X)                                                                                 \
+    X (0, DONE, "done")                                                                                  \
+    X (1, REFUSED, "refused, or found to be wrong")                                                      \
+    X (2, USAGE, "wrong usage")                                                                          \
+    X (3, NO_ANSWER, "no answer (it is said whether the outcome is unknown)")
+
+enum {
+#define X(number, NAME, text) TIM3CTL_##NAME = number,
+    TIM3CTL_EXITS (X)
+#undef X
+};
 
 /*  O (NAME, "name", KIND, "ARGUMENT", "help"). Kinds: FLAG takes no argument, TEXT any, NUMBER digits.  */
 #define TIM3CTL_OPTIONS(O)                                                                               \
@@ -29,6 +38,7 @@
     O (JSON, "json", FLAG, "", "print JSON; amounts are texts of minor units")                           \
     O (HELP, "help", FLAG, "", "explain the command")                                                    \
     O (VERSION, "version", FLAG, "", "print the version")                                                \
+    O (MAN, "man", FLAG, "", "print the man page")                                                       \
     O (WAIT, "wait", FLAG, "", "keep asking until the transaction is final")                             \
     O (LIMIT, "limit", NUMBER, "N", "most items; default all")                                           \
     O (ACCOUNT, "account", TEXT, "ACCOUNT", "only of this account")                                      \
@@ -147,6 +157,7 @@ int tim3ctl_run (tim3ctl_t *ctl, const tim3ctl_line_t *line);
 const tim3ctl_command_t *tim3ctl_find (const char *const *words, unsigned count, unsigned *used);
 void tim3ctl_print_usage (FILE *file);
 void tim3ctl_print_help (const tim3ctl_command_t *command);
+void tim3ctl_print_man (void);
 int tim3ctl_shell (tim3ctl_t *ctl, const tim3ctl_line_t *defaults);
 
 /*  Values of options of the line that runs.  */

@@ -452,7 +452,7 @@ static bool registered_assets (tim3ctl_t *ctl, asset_audit_t *audits, unsigned *
     if (*count > 0)
         return true;
     ctl->exit = tim3ctl_failed (TIM3CTL_REFUSED, "no_route",
-                                "no ledger is registered; give --asset, or check scripts/supervisor status");
+                                "no ledger is registered; give --asset, or check the supervisor's status");
     return false;
 }
 

@@ -156,7 +156,7 @@ static int no_answer (const tim3ctl_t *ctl, const char *route, const char *text)
         return TIM3CTL_NO_ANSWER;
     }
     fprintf (stderr,
-             "%sCheck that the agents run (scripts/supervisor status), and --endpoint or $TIM3_DATA.\n",
+             "%sCheck that the agents run (the supervisor's status), and --endpoint or $TIM3_DATA.\n",
              changes_something (ctl) ? "Nothing was done: this was only a look-up before it. " : "");
     if (changes_something (ctl))
         print_again (ctl);

@@ -68,7 +68,7 @@ static void print_body (const tim3_event_item_t *event, const asset_t *asset)
 {
     const tim3_message_t *message = tim3_message (event->type);
     char text[TIM3CTL_CELL_MAX];
-    if (!message || message->class != TIM3_CLASS_EVENT)
+    if (!message || message->of_class != TIM3_CLASS_EVENT)
         return;
     void *body = tim3_alloc (message->shape->size);
     bool readable = tim3_event_read (event->type, &event->body, body);
@@ -144,7 +144,7 @@ static int read_on (reading_t *reading)
         if (!answer && !reading->follow && tim3ctl_now_us () - reading->heard_us > patience_us)
             return tim3ctl_failed (TIM3CTL_NO_ANSWER, "no_answer",
                                    "the router at %s sends no events; check that it runs "
-                                   "(scripts/supervisor status)",
+                                   "(the supervisor's status)",
                                    reading->ctl->connected);
     }
     return TIM3CTL_DONE;

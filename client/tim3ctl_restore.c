@@ -273,7 +273,7 @@ static void tell_keys (const restore_t *self)
         for (unsigned j = 0; j < 2; j++) {
             tim3ctl_path (path, "%s/keys/%s.%s", self->data, address.asset, kinds[j]);
             if (access (path, F_OK))
-                fprintf (stderr, "missing: %s; put it back, or make a new one with scripts/keygen\n", path);
+                fprintf (stderr, "missing: %s; put it back, or make a new one with keygen\n", path);
         }
     }
 }

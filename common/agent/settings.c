@@ -23,7 +23,7 @@ static bool read_key (const source_t *source, const char *asset, const char *kin
     snprintf (path, sizeof path, "%s/keys/%s.%s", source->data, asset, kind);
     int file = open (path, O_RDONLY | O_CLOEXEC);
     if (file < 0 || fstat (file, &status) != 0) {
-        snprintf (source->why, source->why_size, "cannot read key %s: %s; make it with scripts/keygen", path,
+        snprintf (source->why, source->why_size, "cannot read key %s: %s; make it with keygen", path,
                   strerror (errno));
         if (file >= 0)
             close (file);

@@ -527,7 +527,7 @@ static void usage (const tim3_program_t *program, FILE *out)
         "  --version        print the version, and exit\n\n"
         "Runs in the foreground and logs to stderr. SIGTERM ends it cleanly (exit 0). Exit %d: starting it\n"
         "again may help; %d: somebody has to look.\n\n"
-        "Example: %s --config scripts/config/tim3.cfg --data data%s\n",
+        "Example: %s --config tim3.cfg --data data%s\n",
         program_invocation_short_name, tim3_role_name (program->core->role),
         tim3_role_text (program->core->role), TIM3_EXIT_PERMANENT, TIM3_EXIT_RETRY, TIM3_EXIT_PERMANENT,
         program_invocation_short_name, example_asset (program->core->role));
