@@ -16,10 +16,10 @@
 #define TIM3CTL_PURPOSE "mint, redeem, transfer and audit TIM3"
 
 /*  Exit codes: X (number, NAME, "what it means").  */
-#define TIM3CTL_EXITS(X)                                                                                 \
-    X (0, DONE, "done")                                                                                  \
-    X (1, REFUSED, "refused, or found to be wrong")                                                      \
-    X (2, USAGE, "wrong usage")                                                                          \
+#define TIM3CTL_EXITS(X)                            \
+    X (0, DONE, "done")                             \
+    X (1, REFUSED, "refused, or found to be wrong") \
+    X (2, USAGE, "wrong usage")                     \
     X (3, NO_ANSWER, "no answer (it is said whether the outcome is unknown)")
 
 enum {
