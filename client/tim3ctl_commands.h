@@ -12,6 +12,8 @@ int tim3ctl_mint (tim3ctl_t *ctl);
 int tim3ctl_redeem (tim3ctl_t *ctl);
 int tim3ctl_transfer (tim3ctl_t *ctl);
 int tim3ctl_tx (tim3ctl_t *ctl);
+
+/*  tim3ctl_control.c  */
 int tim3ctl_control (tim3ctl_t *ctl);
 
 /*  tim3ctl_query.c  */

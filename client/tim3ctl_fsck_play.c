@@ -217,6 +217,18 @@ static void apply_control (tim3_fsck_replay_t *self, const tim3_token_controlled
     }
 }
 
+/*  What a control has recorded and left as it was. Older versions did not record it.  */
+static void check_found (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const char *what, bool known,
+                         tim3_amount_t sum, tim3_amount_t recorded)
+{
+    char is[TIM3_AMOUNT_TEXT_MAX];
+    char should[TIM3_AMOUNT_TEXT_MAX];
+    if ((known || self->whole) && recorded && recorded != sum)
+        tim3_fsck_problem (self->fsck, at, "event %llu is of a control whose record tells %s %s, but \"%s\" by the events before",
+                           (unsigned long long) self->seq, what, tim3_amount_format_units (recorded, is),
+                           tim3_amount_format_units (sum, should));
+}
+
 static void play_controlled (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
 {
     const tim3_token_controlled_t *told = &event->controlled;
@@ -227,6 +239,11 @@ static void play_controlled (tim3_fsck_replay_t *self, const tim3_fsck_place_t *
     tim3_token_controlled_t derived = {.tx = told->tx, .control = record.control, .amount = record.amount};
     strcpy (derived.account, record.account);
     tim3_fsck_compare (self->fsck, at, &tim3_shape_token_controlled, told, &derived, "the ledger's record");
+    check_found (self, at, "supply", self->total_known, self->total, record.supply);
+    if (record.account[0]) {
+        const tim3_fsck_holder_t *holder = tim3_fsck_holder (self, record.account);
+        check_found (self, at, record.account, holder->known, holder->balance, record.balance);
+    }
 }
 
 static void play_failed (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)

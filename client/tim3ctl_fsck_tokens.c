@@ -190,7 +190,9 @@ static void check_fields (tokens_t *self, const tim3_fsck_place_t *at, const tim
                            tim3_value_name (tim3_tx_kind_values, record->kind));
     if (!control && (record->amount == 0 || !tim3_account_valid (record->account)))
         tim3_fsck_problem (self->fsck, at, "amount or account is not one that can have been asked for");
-    if ((record->balance && !from) || (record->supply && !from && !to) || (record->to_balance && !to))
+    /* what a control found there is told by the events before it */
+    if ((record->balance && !from && !(control && record->account[0])) || (record->supply && !from && !to && !control)
+        || (record->to_balance && !to))
         tim3_fsck_problem (self->fsck, at, "it tells balances that it cannot have changed");
     if ((!from && (record->entry || !tim3_id_is_zero (&record->previous)))
         || (!to && (record->to_entry || !tim3_id_is_zero (&record->to_previous))))

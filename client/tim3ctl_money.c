@@ -1,5 +1,4 @@
-/*  tim3ctl_money.c - commands that move money or control an asset, and the look-up of what became of
-    them.  */
+/*  tim3ctl_money.c - commands that move money, and the look-up of what became of them.  */
 #include "tim3ctl_commands.h"
 #include "tim3ctl_print.h"
 #include "wire/envelope.h"
@@ -179,38 +178,4 @@ int tim3ctl_tx (tim3ctl_t *ctl)
     show_result (ctl, &tim3_shape_transaction, transaction, decimals, by_id ? NULL : body.request_id);
     bool waited = tim3ctl_has (ctl, TIM3CTL_OPTION_WAIT) && transaction->status == TIM3_TX_STATUS_PENDING;
     return waited ? TIM3CTL_NO_ANSWER : TIM3CTL_DONE;
-}
-
-/*  What concerns the whole asset is done when every shard has done it. All record it under the same tx, and the last
-    tells for all.  */
-static int control_all (tim3ctl_t *ctl, const tim3_control_t *body, unsigned decimals)
-{
-    char route[TIM3_ADDRESS_MAX + 1];
-    unsigned shards = tim3ctl_shards (ctl, ctl->asset);
-    const tim3_transaction_t *transaction = NULL;
-    for (unsigned shard = 0; shard < shards; shard++) {
-        tim3_address_format (TIM3_ROLE_TOKEN_MANAGER, ctl->asset, (int) shard, route);
-        transaction = ask_until_final (ctl, route, "", TIM3_MSG_CONTROL, body);
-        if (!transaction)
-            break;
-    }
-    return transaction ? show_transaction (ctl, route, transaction, decimals) : ctl->exit;
-}
-
-int tim3ctl_control (tim3ctl_t *ctl)
-{
-    tim3_control_t body = {.control = (uint8_t) tim3_value_parse (tim3_control_values, ctl->command->name)};
-    unsigned decimals;
-    bool cap = body.control == TIM3_CONTROL_CAP;
-    strcpy (body.request_id, ctl->request_id);
-    if (!tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))
-        return ctl->exit;
-    if (cap && strcmp (ctl->arguments[0], "none") == 0)
-        body.amount = TIM3_AMOUNT_MAX;
-    else if (cap && !tim3ctl_amount (ctl, ctl->arguments[0], decimals, &body.amount))
-        return ctl->exit;
-    else if (!cap && ctl->argument_count == 1 && !tim3ctl_account (ctl, ctl->arguments[0], body.account))
-        return ctl->exit;
-    return body.account[0] ? transact (ctl, "token_manager", body.account, TIM3_MSG_CONTROL, &body, decimals)
-                           : control_all (ctl, &body, decimals);
 }

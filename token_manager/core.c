@@ -259,23 +259,11 @@ static bool check_fields (const self_t *self, tim3_env_t *env, const tim3_id_t *
 
 /*  ------------------------------------------------------------------------------------------------- mint  */
 
-/*  What a shard may still mint. Each has an equal share of the cap, the first also what is left over. Its tokens may be in other
-    shards by now, or theirs here, so what counts is what it has minted and burned: over all shards that makes up the supply.  */
-static tim3_amount_t mint_room (const self_t *self, const tim3_ledger_t *ledger)
-{
-    unsigned shards = self->settings->shards;
-    tim3_amount_t share = ledger->cap / shards + (self->settings->shard == 0 ? ledger->cap % shards : 0);
-    tim3_amount_t room;
-    if (ledger->minted >= ledger->burned)
-        return tim3_amount_sub (share, ledger->minted - ledger->burned, &room) ? room : 0;
-    return tim3_amount_add (share, ledger->burned - ledger->minted, &room) ? room : TIM3_AMOUNT_MAX;
-}
-
 static verdict_t judge_mint (const self_t *self, const tim3_ledger_t *ledger, const holder_t *holder,
                              const tim3_receipt_t *ask)
 {
     tim3_amount_t sum;
-    tim3_amount_t room = ledger->cap == TIM3_AMOUNT_MAX ? TIM3_AMOUNT_MAX - ledger->supply : mint_room (self, ledger);
+    tim3_amount_t room = tim3_rule_mint_room (ledger, self->settings->shards, self->settings->shard);
     verdict_t open = check_open (ledger, holder, NULL);
     if (open.code)
         return open;
@@ -923,15 +911,16 @@ static bool check_account (const self_t *self, tim3_env_t *env, const char *acco
     return tim3_rule_account (env, NULL, account) && tim3_rule_shard (env, self->settings, NULL, account);
 }
 
-static void set_frozen (tim3_env_t *env, tim3_ledger_t *ledger, const char *name, bool frozen)
+static void set_frozen (tim3_env_t *env, tim3_ledger_t *ledger, tim3_transaction_t *record)
 {
     holder_t holder;
-    read_holder (env, name, &holder);
-    take_account (&holder, ledger)->frozen = frozen;
+    read_holder (env, record->account, &holder);
+    take_account (&holder, ledger)->frozen = record->control == TIM3_CONTROL_FREEZE;
     write_account (env, &holder.account);
+    record->balance = holder.account.balance;
 }
 
-static void apply_control (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, const tim3_transaction_t *record)
+static void apply_control (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, tim3_transaction_t *record)
 {
     tim3_token_controlled_t event = {.tx = record->tx, .control = record->control, .amount = record->amount};
     switch (record->control) {
@@ -941,7 +930,7 @@ static void apply_control (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger,
         break;
     case TIM3_CONTROL_FREEZE:
     case TIM3_CONTROL_UNFREEZE:
-        set_frozen (env, ledger, record->account, record->control == TIM3_CONTROL_FREEZE);
+        set_frozen (env, ledger, record);
         break;
     case TIM3_CONTROL_CAP:
         ledger->cap = record->amount;
@@ -949,6 +938,7 @@ static void apply_control (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger,
     default:
         tim3_panic (__FILE__, __LINE__, "a control that is not in the table");
     }
+    record->supply = ledger->supply;
     write_record (env, record);
     write_ledger (self, ledger);
     strcpy (event.account, record->account);

@@ -34,6 +34,22 @@ bool tim3_rule_shard (tim3_env_t *env, const tim3_settings_t *settings, const ti
     return false;
 }
 
+tim3_amount_t tim3_rule_cap_part (tim3_amount_t cap, unsigned shards, unsigned shard)
+{
+    return cap == TIM3_AMOUNT_MAX ? cap : cap / shards + (shard == 0 ? cap % shards : 0);
+}
+
+tim3_amount_t tim3_rule_mint_room (const tim3_ledger_t *ledger, unsigned shards, unsigned shard)
+{
+    tim3_amount_t part = tim3_rule_cap_part (ledger->cap, shards, shard);
+    tim3_amount_t room;
+    if (ledger->cap == TIM3_AMOUNT_MAX)
+        return TIM3_AMOUNT_MAX - ledger->supply;
+    if (ledger->minted >= ledger->burned)
+        return tim3_amount_sub (part, ledger->minted - ledger->burned, &room) ? room : 0;
+    return tim3_amount_add (part, ledger->burned - ledger->minted, &room) ? room : TIM3_AMOUNT_MAX;
+}
+
 void tim3_rule_refuse (tim3_env_t *env, tim3_result_t code, const tim3_id_t *tx, tim3_amount_t available,
                        tim3_amount_t needed)
 {

@@ -230,6 +230,53 @@ def test_of_several_collaterals_one_must_be_named():
         del cluster.commands[other]
 
 
+def test_controls_tell_what_holds():
+    with Cluster(coordinators=1) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        cluster.ctl("mint", "alice", "12.5")
+        done = cluster.ctl_json("pause", "--request-id", "p1")
+        assert done["supply"] == "12500000" and done["now"]["supply"] == "12500000", done
+        assert done["now"]["in_force"] and done["now"]["shards"][0]["paused"] and not done["now"]["above_cap"], done
+        cluster.ctl("unpause")
+        # asked again it is the answer of then, and is said not to hold any more
+        cluster.ctl("redeem", "alice", "2.5")
+        again = cluster.ctl("pause", "--request-id", "p1")
+        assert "NOT in force" in again.stderr and "supply         12.5\n" in again.stdout, again
+        told = cluster.ctl_json("pause", "--request-id", "p1")
+        assert (told["time_us"], told["supply"]) == (done["time_us"], "12500000"), (done, told)
+        assert not told["now"]["in_force"] and not told["now"]["shards"][0]["paused"], told
+        assert told["now"]["supply"] == "10000000", told
+        # a cap below the supply is taken, and what it means is said
+        capped = cluster.ctl("cap", "5")
+        assert "The supply, 10, is above the cap, 5: mints are refused until redemptions bring it below." in capped.stderr
+        assert [line.split() for line in capped.stdout.splitlines()[-2:]] == [
+            ["shard", "supply", "cap", "room", "paused"], ["0", "10", "5", "0", "no"]], capped.stdout
+        now = cluster.ctl_json("cap", "5")["now"]
+        assert (now["above_cap"], now["supply"], now["cap"]) == (True, "10000000", "5000000"), now
+        assert "cap_exceeded" in cluster.ctl("mint", "alice", "1", check=False).stderr
+        cluster.ctl("redeem", "alice", "6")
+        assert "above the cap" not in cluster.ctl("cap", "5").stderr
+        cluster.ctl("mint", "alice", "1")
+        frozen = cluster.ctl_json("freeze", "alice", "--request-id", "f1")
+        assert (frozen["supply"], frozen["balance"], frozen["now"]["frozen"]) == ("5000000", "5000000", True), frozen
+        cluster.ctl("unfreeze", "alice")
+        frozen = cluster.ctl_json("freeze", "alice", "--request-id", "f1")
+        assert not frozen["now"]["frozen"] and not frozen["now"]["in_force"], frozen
+        cluster.ctl("cap", "none")
+
+
+@needs("split", "one process cannot be silent in part")
+def test_a_control_that_is_done_is_told_so_whatever_comes_of_the_look_behind_it():
+    with Cluster(coordinators=1, asset_settings=dict(shards=2)) as cluster:
+        client = cluster.client()
+        account = next(name for name in (f"a{i}" for i in range(99)) if client.outcome(
+            "token_manager.TIM3.0", "GetBalance", dict(account=name))[0] == "Balance")
+        stop(cluster, "token_manager.TIM3.1")
+        done = run("--json", "freeze", account, cluster=cluster, timeout="5")
+        go_on(cluster, "token_manager.TIM3.1")
+        assert told(done, DONE)["now"] is None and "It is done; what holds now cannot be told" in done.stderr, done
+
+
 def test_workload_that_completes_nothing_fails():
     with Cluster(coordinators=1, collateral=dict(faucet="no")) as cluster:
         words = ["workload", "--operations", "10", "--accounts", "10"]

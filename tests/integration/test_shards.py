@@ -64,12 +64,22 @@ def test_each_shard_has_its_share_of_the_cap():
             cluster.ctl("usda", "mint", account, "100")
             cluster.ctl("mint", account, "1")
         first = [accounts[0] for accounts in accounts_of(cluster)]
-        cluster.ctl("cap", "50")
+        now = cluster.ctl_json("cap", "50")["now"]
+        parts = [(shard["supply"], shard["cap"], shard["room"]) for shard in now["shards"]]
+        assert parts == [(f"{len(accounts)}000000", "25000000", f"{25 - len(accounts)}000000")
+                         for accounts in accounts_of(cluster)], now
+        assert (now["supply"], now["cap"], now["above_cap"]) == (f"{len(ACCOUNTS)}000000", "50000000", False), now
         for account, accounts in zip(first, accounts_of(cluster)):
             done = cluster.ctl("mint", account, str(26 - len(accounts)), check=False)
             assert done.returncode == 1 and "cap_exceeded" in done.stderr, done.stderr
             cluster.ctl("mint", account, str(25 - len(accounts)))
         assert cluster.ctl_json("supply")["supply"] == "50000000"
+        full = cluster.ctl("unpause")
+        assert "supply         50\n" in full.stdout and "above the cap" not in full.stderr, full
+        cluster.ctl("redeem", first[0], "1")
+        full = cluster.ctl("cap", "50")
+        assert "Shard 1 has no room in its part of the cap" in full.stderr and "Shard 0" not in full.stderr, full.stderr
+        assert "The supply, 49, is above the cap, 48" in cluster.ctl("cap", "48").stderr
         cluster.audit()
 
 

@@ -336,13 +336,17 @@ static void on_controlled (unsigned asset, const tim3_token_controlled_t *event)
     payload.control = event->control;
     payload.amount = event->amount;
     strcpy (payload.account, event->account);
-    decide (&payload, TIM3_OK);
+    sim_fate_t *fate = decide (&payload, TIM3_OK);
+    fate->supply = book->supply;
     if (event->control == TIM3_CONTROL_PAUSE || event->control == TIM3_CONTROL_UNPAUSE)
         book->paused = event->control == TIM3_CONTROL_PAUSE;
     else if (event->control == TIM3_CONTROL_CAP)
         book->cap = event->amount;
-    else
-        sim_model_holder (asset, event->account)->frozen = event->control == TIM3_CONTROL_FREEZE;
+    else {
+        sim_holder_t *holder = sim_model_holder (asset, event->account);
+        holder->frozen = event->control == TIM3_CONTROL_FREEZE;
+        fate->balance = holder->balance;
+    }
 }
 
 /*  A mint may also fail because its lock was refused, or because it was not done in time.  */

@@ -767,6 +767,22 @@ START_TEST (test_controls)
 }
 END_TEST
 
+START_TEST (test_controls_tell_what_they_found)
+{
+    mint (1, "alice", 60);
+    mint (2, "bob", 40);
+    tim3_control_t ask = control (TIM3_CONTROL_CAP, "", 10, "c1");
+    for (int i = 0; i < 2; i++) {
+        const tim3_transaction_t *answer = bench_ask (TIM3_MSG_CONTROL, &ask, TIM3_MSG_TRANSACTION);
+        ck_assert (answer->supply == 100 && answer->balance == 0);
+        burn ((uint8_t) (3 + i), "alice", 5); /* the answer of the first time stays */
+    }
+    ask = control (TIM3_CONTROL_FREEZE, "alice", 0, "c2");
+    const tim3_transaction_t *answer = bench_twice (TIM3_MSG_CONTROL, &ask);
+    ck_assert (answer->supply == 90 && answer->balance == 50);
+}
+END_TEST
+
 START_TEST (test_controls_refuse)
 {
     tim3_control_t ask = control (TIM3_CONTROL_FREEZE, "", 0, "");
@@ -1116,6 +1132,7 @@ Suite *suite_token_manager (void)
     tcase_add_test (tcase, test_not_received);
     tcase_add_test (tcase, test_store_full_between_shards);
     tcase_add_test (tcase, test_controls);
+    tcase_add_test (tcase, test_controls_tell_what_they_found);
     tcase_add_test (tcase, test_controls_refuse);
     tcase_add_test (tcase, test_first_cap_is_the_setting);
     tcase_add_test (tcase, test_sweep_backs_off);
