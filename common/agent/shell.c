@@ -60,6 +60,7 @@ typedef struct {
     int ready_fd;
     bool check_config;
     bool list_agents;
+    bool print_front;
     bool adopt;
 } arguments_t;
 
@@ -524,6 +525,7 @@ static void usage (const tim3_program_t *program, FILE *out)
         "  --check-config   check the configuration and exit: 0 good, %d not\n"
         "  --list-agents    print the processes that the configuration asks for, and exit\n"
         "  --list-keys      print the table of configuration keys, and exit\n"
+        "  --print-front    print where clients connect by the configuration, and exit: empty for the usual place\n"
         "  --version        print the version, and exit\n\n"
         "Runs in the foreground and logs to stderr. SIGTERM ends it cleanly (exit 0). Exit %d: starting it\n"
         "again may help; %d: somebody has to look.\n\n"
@@ -553,7 +555,8 @@ static void parse_arguments (shell_t *self, int argc, char **argv)
         {"ready-fd", required_argument, NULL, 'r'}, {"check-config", no_argument, NULL, 'k'},
         {"list-agents", no_argument, NULL, 'l'},    {"list-keys", no_argument, NULL, 't'},
         {"version", no_argument, NULL, 'v'},        {"help", no_argument, NULL, 'h'},
-        {"adopt", no_argument, NULL, 'o'},          {NULL, 0, NULL, 0}};
+        {"adopt", no_argument, NULL, 'o'},          {"print-front", no_argument, NULL, 'f'},
+        {NULL, 0, NULL, 0}};
     arguments_t *arguments = &self->arguments;
     int option;
 
@@ -581,6 +584,9 @@ static void parse_arguments (shell_t *self, int argc, char **argv)
         case 'l':
             arguments->list_agents = true;
             break;
+        case 'f':
+            arguments->print_front = true;
+            break;
         case 'o':
             arguments->adopt = true;
             break;
@@ -601,7 +607,7 @@ static void parse_arguments (shell_t *self, int argc, char **argv)
     /* the endpoint is told to other processes, which have other working directories */
     if (arguments->data && !(arguments->data = realpath (arguments->data, NULL)))
         tim3_fatal (TIM3_EXIT_PERMANENT, "cannot use the folder given by --data: %s", strerror (errno));
-    bool only_config = arguments->check_config || arguments->list_agents;
+    bool only_config = arguments->check_config || arguments->list_agents || arguments->print_front;
     bool lacks_data = !only_config && !arguments->data;
     if (optind < argc || !arguments->config_path || lacks_data) {
         if (optind < argc)
@@ -624,7 +630,9 @@ static void load_config (shell_t *self)
         tim3_settings_print_agents (self->config);
     if (self->arguments.check_config)
         printf ("%s: good\n", self->arguments.config_path);
-    if (self->arguments.list_agents || self->arguments.check_config)
+    if (self->arguments.print_front)
+        puts (tim3_config_text (self->config, "router", "front", NULL));
+    if (self->arguments.list_agents || self->arguments.check_config || self->arguments.print_front)
         exit (TIM3_EXIT_OK);
 }
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 
 import harness
@@ -183,6 +184,53 @@ def test_restart_with_a_mistake_in_the_configuration():
         cluster.supervisor("status")
         assert {a: agent["pid"] for a, agent in cluster.status().items()} == {a: agent["pid"] for a, agent in before.items()}
         cluster.supervisor("restart")  # with the configuration of the last start
+
+
+def is_silent(cluster, address):
+    """What status tells of it, while it is there and does not answer."""
+    done = cluster.call("status")
+    rows = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
+    assert rows["ADDRESS"] == ["ADDRESS", "STATE", "PID", "FOR", "RESTARTS"], done.stdout
+    return done.returncode == 1 and rows[address][1] == "silent" and done
+
+
+def test_status_tells_who_does_not_answer():
+    with Supervised(coordinators=2) as cluster:
+        pids = {address: agent["pid"] for address, agent in cluster.status().items()}
+        for address in (shard(1), "router.-.0"):
+            cluster.supervisor("status", "--wait")
+            os.kill(pids[address], signal.SIGSTOP)
+            try:
+                told = poll(lambda: is_silent(cluster, address), what=f"status to say that {address} is silent")
+                others = {other: agent["state"] for other, agent in cluster.status().items() if other != address}
+            finally:
+                os.kill(pids[address], signal.SIGCONT)
+            assert set(others.values()) == {"ready"}, others
+            assert ("the router does not answer" in told.stderr) == (address == "router.-.0"), told
+        cluster.supervisor("status", "--wait")
+        cluster.supervisor("status")
+
+
+def test_start_tells_where_clients_connect():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        front = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    with Supervised(coordinators=1, sections=dict(router=dict(front=front))) as cluster:
+        cluster.supervisor("status")
+        cluster.supervisor("stop")
+        said = cluster.supervisor("start")
+        exports = dict(line.split()[1].split("=") for line in said.splitlines() if "export" in line)
+        assert exports == dict(TIM3_DATA=f"'{cluster.dir}'", TIM3_ENDPOINT=f"'{front}'"), said
+        env = dict(os.environ, **{name: value.strip("'") for name, value in exports.items()})
+        done = subprocess.run([cluster.exe("tim3ctl"), "--timeout", str(int(PATIENT)), "agents"], capture_output=True, text=True,
+                              env=env, timeout=LONGEST)
+        assert done.returncode == 0, done
+        with open(cluster.config) as file:
+            text = file.read()
+        with open(cluster.config, "w") as out:
+            out.write(text.replace(f"    front = {front}\n", ""))
+        said = cluster.supervisor("restart")
+        assert "TIM3_DATA" in said and "TIM3_ENDPOINT" not in said, said
+        cluster.supervisor("status")
 
 
 if __name__ == "__main__":
