@@ -322,12 +322,20 @@ static const tim3_answer_t *expire (tim3_client_t *self, tim3_request_t *request
     return finish (self, request, TIM3_MSG_ERROR, now);
 }
 
-/*  Nothing was decided: the same request goes out again a little later.  */
+/*  Nothing was decided, or an agent gave up waiting and does not know what was.  */
+static bool is_worth_asking_again (const tim3_error_t *error)
+{
+    return tim3_result_advice ((unsigned) error->code) == TIM3_ADVICE_RETRY_SAME_ID || error->code == TIM3_NO_ANSWER;
+}
+
+/*  The same request goes out again a little later. A sending that an agent gave up counts as unanswered.  */
 static void postpone (tim3_client_t *self, tim3_request_t *request, const tim3_error_t *error)
 {
-    request->refusals++;
     request->refused = true;
-    tim3_requests_rest (request)->refusal = *error;
+    if (error->code != TIM3_NO_ANSWER) {
+        request->refusals++;
+        tim3_requests_rest (request)->refusal = *error;
+    }
     request->send_us = now_us () + request->refused_wait_us;
     request->refused_wait_us *= 2;
     if (request->refused_wait_us > REFUSED_WAIT_MOST_US)
@@ -384,8 +392,7 @@ static const tim3_answer_t *take_envelope (tim3_client_t *self, const tim3_envel
         return NULL;
     tim3_type_t type = decode_body (self, envelope, request);
     const tim3_error_t *error = self->body;
-    if (type == TIM3_MSG_ERROR && self->insist &&
-        tim3_result_advice ((unsigned) error->code) == TIM3_ADVICE_RETRY_SAME_ID) {
+    if (type == TIM3_MSG_ERROR && self->insist && is_worth_asking_again (error)) {
         postpone (self, request, error);
         return NULL;
     }

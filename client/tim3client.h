@@ -39,11 +39,11 @@
     - Every request is answered exactly once: by the agent's reply, by its refusal, or by an error that is
       made here. The library sends a request again, unchanged, until its deadline: when no answer came within
       the retry interval (which doubles up to 4 s), on another connection if there are several; and when the
-      answer was a result whose advice is retry_same_id (overloaded, no_route, not_ready, storage_full), after
-      50 ms, which double up to 1 s: so clients back off by themselves while there is too much to do. Since a
-      request carries a permanent id of its own (see messages.h), sending it again never does it twice.
-    - At the deadline the error is TIM3_NO_ANSWER when any sending went unanswered, for then the outcome is
-      unknown; and the last refusal itself when every sending was refused.
+      answer was a result whose advice is retry_same_id (overloaded, no_route, not_ready, storage_full), or no_answer
+      from an agent that has given up waiting (a coordinator does after two minutes), after 50 ms, which double up to
+      1 s: so clients back off by themselves while there is too much to do. Since a request carries a permanent id of its own (see messages.h), sending it again never does it twice.
+    - At the deadline the error is TIM3_NO_ANSWER when any sending went unanswered, or was given up, for then the outcome
+      is unknown; and the last refusal itself when every sending was refused.
     - A router that is restarted is found again; nothing needs to be done.
     - What is submitted between two polls leaves with the second as one ZeroMQ message of each connection, up to
       32 KiB. What is submitted and never polled is not sent. Polling is also what sends again and keeps
@@ -90,8 +90,8 @@ void tim3_client_destroy (tim3_client_t **self_p);
     too long to be counted never end.  */
 void tim3_client_set_timeout_ms (tim3_client_t *self, uint64_t timeout_ms);
 void tim3_client_set_retry_ms (tim3_client_t *self, uint64_t retry_ms);
-/*  Whether a refusal with the advice retry_same_id makes it send again (true, the default), or is handed out
-    as the answer: for whoever wants to see overload. Holds for all answers that come from now on.  */
+/*  Whether a refusal with the advice retry_same_id, or no_answer, makes it send again (true, the default), or is handed
+    out as the answer: for whoever wants to see overload. Holds for all answers that come from now on.  */
 void tim3_client_set_insist (tim3_client_t *self, bool insist);
 
 /*  Requests under way at once, subscriptions included; to submit one more is a mistake that ends the program.  */

@@ -1,5 +1,6 @@
 /*  test_client.c - the client library against a stand-in for the router, which answers by the account named:
-    "silent" never, "refused" overloaded each time, "second" overloaded once and then well, "moving" not on the
+    "silent" never, "refused" overloaded each time, "second" overloaded once and then well, "unsure" no_answer each time,
+    "late" no_answer once and then well, "mixed" no_answer once and then overloaded, "moving" not on the
     connection where it was first heard of, else well: with the number of the connection that the request came on.
     Subscriptions it takes in silence.  */
 #include "tim3client.h"
@@ -26,7 +27,7 @@ static atomic_bool s_stop;
 static atomic_bool s_held;    /* nothing is to be taken in */
 static atomic_bool s_holding; /* and is not */
 static atomic_bool s_quiet;   /* no more signals are to be sent */
-static atomic_uint s_seconds;
+static atomic_uint s_refusals;
 static atomic_uint s_frames;
 static unsigned s_deaf; /* the connection where "moving" was first heard of */
 static struct {
@@ -57,19 +58,34 @@ static bool unanswered (const tim3_envelope_t *request, unsigned connection)
            (moving && s_deaf == connection);
 }
 
+static tim3_result_t refusal (const char *account)
+{
+    static const struct {
+        const char *account;
+        tim3_result_t first;
+        tim3_result_t then;
+    } rows[] = {{"refused", TIM3_OVERLOADED, TIM3_OVERLOADED}, {"second", TIM3_OVERLOADED, TIM3_OK},
+                {"unsure", TIM3_NO_ANSWER, TIM3_NO_ANSWER},    {"late", TIM3_NO_ANSWER, TIM3_OK},
+                {"mixed", TIM3_NO_ANSWER, TIM3_OVERLOADED}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (strcmp (account, rows[i].account) == 0)
+            return atomic_fetch_add (&s_refusals, 1) == 0 ? rows[i].first : rows[i].then;
+    return TIM3_OK;
+}
+
 static void answer_one (const tim3_envelope_t *request, unsigned connection, tim3_buffer_t *out)
 {
     tim3_envelope_t reply = {.type = TIM3_MSG_BALANCE, .id = 1, .reply_to = request->id};
     tim3_account_t balance = {.balance = connection};
     tim3_error_t error;
-    bool second = strcmp (request->account, "second") == 0;
+    tim3_result_t code;
     strcpy (reply.sender, "token_manager.TIM3.0");
     strcpy (reply.recipient, "client");
     snprintf (balance.account, sizeof balance.account, "%s", request->account);
     if (unanswered (request, connection))
         return;
-    if (strcmp (request->account, "refused") == 0 || (second && atomic_fetch_add (&s_seconds, 1) == 0)) {
-        tim3_error_fill (&error, TIM3_OVERLOADED, NULL);
+    if ((code = refusal (request->account)) != TIM3_OK) {
+        tim3_error_fill (&error, code, NULL);
         reply.type = TIM3_MSG_ERROR;
         tim3_envelope_write (out, &reply, &error);
         return;
@@ -154,7 +170,7 @@ static void begin (void)
     snprintf (s_endpoint, sizeof s_endpoint, "ipc:///tmp/tim3-test-client-%d.sock", (int) getpid ());
     s_context = zmq_ctx_new ();
     memset (s_connections, 0, sizeof s_connections);
-    atomic_store (&s_seconds, 0);
+    atomic_store (&s_refusals, 0);
     atomic_store (&s_frames, 0);
     atomic_store (&s_held, false);
     s_deaf = CONNECTIONS_MOST;
@@ -210,6 +226,28 @@ START_TEST (asks_again_when_overloaded)
     const tim3_answer_t *answer = call ("second");
     ck_assert_ptr_null (answer->error);
     ck_assert_uint_eq (answer->sends, 2);
+}
+END_TEST
+
+START_TEST (asks_again_when_given_up)
+{
+    const tim3_answer_t *answer = call ("late");
+    ck_assert_ptr_null (answer->error);
+    ck_assert_uint_eq (answer->sends, 2);
+}
+END_TEST
+
+START_TEST (given_up_each_time_is_no_answer_at_the_deadline)
+{
+    call_until_sent_again ("unsure", TIM3_NO_ANSWER);
+    ck_assert_uint_eq (tim3_client_outstanding (s_client), 0);
+}
+END_TEST
+
+START_TEST (given_up_once_and_refused_then_is_unknown)
+{
+    tim3_client_set_timeout_ms (s_client, 1000);
+    ck_assert_uint_eq (call ("mixed")->error->code, TIM3_NO_ANSWER);
 }
 END_TEST
 
@@ -581,6 +619,9 @@ Suite *suite_client (void)
     tcase_add_checked_fixture (tests, begin, end);
     tcase_add_test (tests, answers);
     tcase_add_test (tests, asks_again_when_overloaded);
+    tcase_add_test (tests, asks_again_when_given_up);
+    tcase_add_test (tests, given_up_each_time_is_no_answer_at_the_deadline);
+    tcase_add_test (tests, given_up_once_and_refused_then_is_unknown);
     tcase_add_test (tests, reports_the_refusal_at_the_deadline);
     tcase_add_test (tests, hands_out_the_first_refusal_when_told_not_to_insist);
     tcase_add_test (tests, silence_is_no_answer);
