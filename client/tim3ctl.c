@@ -110,7 +110,7 @@ void tim3ctl_print_help (const tim3ctl_command_t *command)
 static int unknown_command (const tim3ctl_line_t *line)
 {
     if (strcmp (line->words[0], "usda") == 0)
-        return tim3ctl_misused ("usda mint, usda balance or usda transfer; see tim3ctl help");
+        return tim3ctl_misused ("usda mint, usda balance, usda transfer or usda tx; see tim3ctl help");
     return tim3ctl_misused ("there is no command '%s'; see tim3ctl help", line->words[0]);
 }
 

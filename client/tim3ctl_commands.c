@@ -14,6 +14,8 @@ const tim3ctl_command_t tim3ctl_commands[] = {
      "an account's collateral, or all", "tim3ctl usda balance alice"},
     {"usda transfer", "FROM TO AMOUNT", 3, 3, REQUEST | COLLATERAL, tim3ctl_usda_transfer,
      "move collateral between accounts", "tim3ctl usda transfer alice bob 5"},
+    {"usda tx", "TXID | ACCOUNT REQUEST_ID", 1, 2, COLLATERAL, tim3ctl_usda_tx,
+     "look a usda mint or transfer up", "tim3ctl usda tx alice salary-3"},
     {"mint", "ACCOUNT AMOUNT", 2, 2, REQUEST | B (WAIT), tim3ctl_mint, "lock collateral and mint tokens",
      "tim3ctl mint alice 12.50"},
     {"redeem", "ACCOUNT AMOUNT", 2, 2, REQUEST | B (WAIT), tim3ctl_redeem,

@@ -8,6 +8,7 @@
 /*  tim3ctl_money.c  */
 int tim3ctl_usda_mint (tim3ctl_t *ctl);
 int tim3ctl_usda_transfer (tim3ctl_t *ctl);
+int tim3ctl_usda_tx (tim3ctl_t *ctl);
 int tim3ctl_mint (tim3ctl_t *ctl);
 int tim3ctl_redeem (tim3ctl_t *ctl);
 int tim3ctl_transfer (tim3ctl_t *ctl);

@@ -77,6 +77,25 @@ static int transact (tim3ctl_t *ctl, const char *role, const char *account, tim3
     return transaction ? show_transaction (ctl, route, transaction, decimals) : ctl->exit;
 }
 
+/*  Takes TXID, or ACCOUNT REQUEST_ID. False after saying what is wrong, with ctl->exit set.  */
+static bool take_look_up (tim3ctl_t *ctl, tim3_get_transaction_t *body)
+{
+    bool by_id = ctl->argument_count == 1;
+    if (by_id && tim3_id_parse (ctl->arguments[0], &body->tx))
+        return true;
+    if (by_id)
+        ctl->exit = tim3ctl_misused ("'%s' is no transaction id: 32 digits of 0-9 a-f; or give ACCOUNT REQUEST_ID",
+                                     ctl->arguments[0]);
+    if (by_id || !tim3ctl_account (ctl, ctl->arguments[0], body->account))
+        return false;
+    if (!tim3_request_id_valid (ctl->arguments[1])) {
+        ctl->exit = tim3ctl_misused ("'%s': %s", ctl->arguments[1], tim3_result_text (TIM3_INVALID_REQUEST_ID));
+        return false;
+    }
+    strcpy (body->request_id, ctl->arguments[1]);
+    return true;
+}
+
 /*  ---------------------------------------------------------------------------------------- collateral  */
 
 static int move_collateral (tim3ctl_t *ctl, const char *account, tim3_type_t type, const void *body,
@@ -119,6 +138,20 @@ int tim3ctl_usda_transfer (tim3ctl_t *ctl)
     return move_collateral (ctl, body.account, TIM3_MSG_COLLATERAL_TRANSFER, &body, decimals);
 }
 
+int tim3ctl_usda_tx (tim3ctl_t *ctl)
+{
+    tim3_get_transaction_t body = {0};
+    unsigned decimals;
+    if (!take_look_up (ctl, &body) || !tim3ctl_decimals (ctl, tim3ctl_collateral_route (ctl), &decimals))
+        return ctl->exit;
+    const void *moved = tim3ctl_ask (ctl, tim3ctl_collateral_route (ctl), body.account,
+                                     TIM3_MSG_GET_COLLATERAL_TRANSACTION, &body);
+    if (!moved)
+        return ctl->exit;
+    show_result (ctl, &tim3_shape_collateral_transaction, moved, decimals, body.request_id[0] ? body.request_id : NULL);
+    return TIM3CTL_DONE;
+}
+
 /*  -------------------------------------------------------------------------------------------- tokens  */
 
 /*  Mint and Redeem have the same fields in the same places.  */
@@ -159,23 +192,15 @@ int tim3ctl_tx (tim3ctl_t *ctl)
 {
     tim3_get_transaction_t body = {0};
     unsigned decimals;
-    bool by_id = ctl->argument_count == 1;
-    if (by_id && !tim3_id_parse (ctl->arguments[0], &body.tx))
-        return tim3ctl_misused ("'%s' is no transaction id: 32 digits of 0-9 a-f; or give ACCOUNT REQUEST_ID",
-                                ctl->arguments[0]);
-    if (!by_id && !tim3ctl_account (ctl, ctl->arguments[0], body.account))
+    if (!take_look_up (ctl, &body))
         return ctl->exit;
-    if (!by_id && !tim3_request_id_valid (ctl->arguments[1]))
-        return tim3ctl_misused ("'%s': %s", ctl->arguments[1], tim3_result_text (TIM3_INVALID_REQUEST_ID));
-    if (!by_id)
-        strcpy (body.request_id, ctl->arguments[1]);
     if (!tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))
         return ctl->exit;
     const tim3_transaction_t *transaction = ask_until_final (ctl, tim3ctl_route (ctl, "coordinator"),
                                                              body.account, TIM3_MSG_GET_TRANSACTION, &body);
     if (!transaction)
         return ctl->exit;
-    show_result (ctl, &tim3_shape_transaction, transaction, decimals, by_id ? NULL : body.request_id);
+    show_result (ctl, &tim3_shape_transaction, transaction, decimals, body.request_id[0] ? body.request_id : NULL);
     bool waited = tim3ctl_has (ctl, TIM3CTL_OPTION_WAIT) && transaction->status == TIM3_TX_STATUS_PENDING;
     return waited ? TIM3CTL_NO_ANSWER : TIM3CTL_DONE;
 }

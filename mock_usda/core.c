@@ -401,6 +401,46 @@ static void on_vault_unlock (void *state, tim3_env_t *env, const void *body)
 
 /*  --------------------------------------------------------------------------------------------- queries  */
 
+/*  The faucet mint or transfer of a tx. With the account its key is known as a whole.  */
+static bool find_moved (tim3_env_t *env, const tim3_id_t *tx, const char *account, tim3_collateral_record_t *record)
+{
+    tim3_key_t key;
+    set_record_key (&key, TIM3_COLLATERAL_OP_FAUCET, tx, "", account);
+    if (account[0])
+        return tim3_store_read (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, &key, record);
+    key.size--; /* the end of the empty account */
+    tim3_key_t prefix = key;
+    return tim3_store_seek (tim3_env_store (env), TIM3_TABLE_COLLATERAL_RECORD, TIM3_SEEK_GE, &key, record)
+           && tim3_key_has_prefix (&key, &prefix);
+}
+
+static void on_get_transaction (void *state, tim3_env_t *env, const void *body)
+{
+    const self_t *self = state;
+    const tim3_get_transaction_t *ask = body;
+    tim3_collateral_transaction_t reply = {.tx = ask->tx};
+    tim3_collateral_record_t record;
+    if (tim3_id_is_zero (&reply.tx)) {
+        if (!tim3_rule_account (env, NULL, ask->account) || !tim3_rule_request_id (env, ask->request_id))
+            return;
+        reply.tx = tim3_tx_id (self->settings->asset, ask->account, ask->request_id);
+    }
+    if (!find_moved (env, &reply.tx, ask->account, &record)) {
+        tim3_env_refuse (env, TIM3_NOT_FOUND, &reply.tx, NULL);
+        return;
+    }
+    reply.op = record.op;
+    strcpy (reply.account, record.account);
+    strcpy (reply.to, record.to);
+    reply.amount = record.amount;
+    reply.code = record.code;
+    reply.available = record.available;
+    reply.needed = record.needed;
+    reply.balance = record.balance;
+    reply.time_us = record.time_us;
+    tim3_env_reply (env, TIM3_MSG_COLLATERAL_TRANSACTION, &reply);
+}
+
 static void on_get_holding (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_account_only_t *ask = body;
@@ -472,6 +512,7 @@ static const tim3_handler_t s_handlers[] = {
     {TIM3_MSG_LIST_HOLDINGS, on_list_holdings},
     {TIM3_MSG_LIST_VAULTS, on_list_vaults},
     {TIM3_MSG_GET_COLLATERAL_TOTALS, on_get_totals},
+    {TIM3_MSG_GET_COLLATERAL_TRANSACTION, on_get_transaction},
     {0, NULL}};
 
 const tim3_core_t tim3_mock_usda_core = {.role = TIM3_ROLE_MOCK_USDA,

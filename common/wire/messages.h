@@ -541,6 +541,17 @@ TIM3_C_BEGIN
     F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, AMOUNT, balance, REQUIRED, 0, none, "account's available collateral right after it")
+#define TIM3_FIELDS_collateral_transaction(F, S)                                                             \
+    F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
+    F (S, ENUM, op, REQUIRED, 0, collateral_op, "what was asked: faucet or transfer")                        \
+    F (S, STR, account, REQUIRED, 64, none, "account it was asked for")                                      \
+    F (S, STR, to, OPTIONAL, 64, none, "receiver of a transfer")                                             \
+    F (S, AMOUNT, amount, REQUIRED, 0, none, "amount, in the collateral's unit")                             \
+    F (S, U64, code, REQUIRED, 65535, none, "result; ok when it has happened, else it never will")           \
+    F (S, AMOUNT, available, OPTIONAL, 0, none, "operand of a refusal")                                      \
+    F (S, AMOUNT, needed, OPTIONAL, 0, none, "operand of a refusal")                                         \
+    F (S, AMOUNT, balance, OPTIONAL, 0, none, "account's available collateral right after it")               \
+    F (S, U64, time_us, REQUIRED, 0, none, "when it was decided")
 #define TIM3_FIELDS_vault_move(F, S)                                                                         \
     F (S, STR, vault, REQUIRED, 16, none, "asset the vault backs")                                           \
     F (S, ENUM, reason, OPTIONAL, 0, release_reason, "of an unlock; none for a lock")                        \
@@ -815,6 +826,10 @@ TIM3_C_BEGIN
        COLLATERAL_TOTALS, "totals of the collateral token")                                                  \
     M (115, COLLATERAL_TOTALS, collateral_totals, "CollateralTotals", REPLY, NONE, NONE, ERROR,              \
        "totals of the collateral token")                                                                     \
+    M (116, GET_COLLATERAL_TRANSACTION, get_transaction, "GetCollateralTransaction", REQUEST, CLIENT, MOCK_USDA,\
+       COLLATERAL_TRANSACTION, "look a faucet mint or transfer up, by tx or by account and request id")      \
+    M (117, COLLATERAL_TRANSACTION, collateral_transaction, "CollateralTransaction", REPLY, NONE, NONE, ERROR,\
+       "what was decided")                                                                                   \
     /* state manager */                                                                                      \
     M (120, GET_POSITION, get_position, "GetPosition", REQUEST, CLIENT, STATE_MANAGER, POSITION,             \
        "an account's position")                                                                              \
@@ -930,6 +945,7 @@ typedef enum {
     X (control)                                                                                              \
     X (faucet)                                                                                               \
     X (collateral_moved)                                                                                     \
+    X (collateral_transaction)                                                                               \
     X (vault_move)                                                                                           \
     X (vault_refused)                                                                                        \
     X (holdings)                                                                                             \

@@ -112,7 +112,7 @@ def test_a_socket_that_does_not_exist_is_told_at_once():
 
 def test_misuse_is_one_object():
     for words in (["mint"], ["mint", "alice", "1", "--frob"], ["frob"], ["usda"], ["balance", "--timeout", "soon"],
-                  ["mint", "alice", "1", "--request-id", "a b"], ["tx", "zz"], ["locks", "--state", "odd"],
+                  ["mint", "alice", "1", "--request-id", "a b"], ["tx", "zz"], ["usda", "tx", "zz"], ["locks", "--state", "odd"],
                   ["help", "frob"], ["balance", "a/b"], ["restore", "/nowhere"], ["replay", "/nowhere", "odd"],
                   ["supply", "--asset", "a/b"], ["import-transfers", "/nowhere"], ["supply", "--endpoint", "odd"]):
         done = run("--json", *words)
@@ -275,6 +275,22 @@ def test_a_control_that_is_done_is_told_so_whatever_comes_of_the_look_behind_it(
         done = run("--json", "freeze", account, cluster=cluster, timeout="5")
         go_on(cluster, "token_manager.TIM3.1")
         assert told(done, DONE)["now"] is None and "It is done; what holds now cannot be told" in done.stderr, done
+
+
+def test_collateral_is_looked_up():
+    with Cluster(coordinators=1) as cluster:
+        minted = cluster.ctl_json("usda", "mint", "alice", "100", "--request-id", "m1")
+        moved = cluster.ctl_json("usda", "transfer", "alice", "bob", "30", "--request-id", "t1")
+        refused = cluster.ctl("usda", "transfer", "alice", "bob", "71", "--request-id", "t2", check=False)
+        assert refused.returncode == REFUSED, refused
+        found = cluster.ctl_json("usda", "tx", "alice", "m1")
+        assert (found["tx"], found["op"], found["request_id"]) == (minted["tx"], "faucet", "m1"), found
+        found = cluster.ctl_json("usda", "tx", moved["tx"])
+        assert (found["op"], found["account"], found["to"], found["balance"], found["code"]) == (
+            "transfer", "alice", "bob", str(70 * 10**18), 0), found
+        text = cluster.ctl("usda", "tx", "alice", "t2").stdout
+        assert "insufficient_funds" in text and "available      70\n" in text, text
+        assert told(run("--json", "usda", "tx", "bob", "m1", cluster=cluster, timeout="60"), REFUSED)["name"] == "not_found"
 
 
 def test_workload_that_completes_nothing_fails():

@@ -31,7 +31,8 @@ TYPES = dict(
     NotReceived=84, SettleSent=85, ReturnSent=86, Faucet=100, CollateralTransfer=101,
     CollateralMoved=102, VaultLock=103, VaultLocked=104, VaultRefused=105, VaultUnlock=106, VaultUnlocked=107,
     GetHolding=108, Holding=109, ListHoldings=110, Holdings=111, ListVaults=112, Vaults=113,
-    GetCollateralTotals=114, CollateralTotals=115, GetPosition=120, Position=121, ListPositions=122,
+    GetCollateralTotals=114, CollateralTotals=115, GetCollateralTransaction=116, CollateralTransaction=117,
+    GetPosition=120, Position=121, ListPositions=122,
     Positions=123, GetMetrics=124, Metrics=125, GetSystemHealth=126, Register=140, Registered=141,
     Heartbeat=142, Update=143, Deregister=144, Discover=145, Agents=146, List=147, Publish=160, Published=161,
     Subscribe=162, Events=163)

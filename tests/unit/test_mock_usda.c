@@ -150,6 +150,58 @@ START_TEST (test_transfer)
 }
 END_TEST
 
+static const tim3_collateral_transaction_t *looked_up (const tim3_id_t *tx, const char *account, const char *id)
+{
+    tim3_get_transaction_t ask = {0};
+    if (tx)
+        ask.tx = *tx;
+    strcpy (ask.account, account);
+    strcpy (ask.request_id, id);
+    return bench_ask (TIM3_MSG_GET_COLLATERAL_TRANSACTION, &ask, TIM3_MSG_COLLATERAL_TRANSACTION);
+}
+
+START_TEST (test_look_up)
+{
+    give ("alice", 100, "r1");
+    tim3_transfer_t move = transfer ("alice", "bob", 30, "r2");
+    tim3_id_t tx = ((const tim3_collateral_moved_t *) bench_ask (TIM3_MSG_COLLATERAL_TRANSFER, &move,
+                                                                  TIM3_MSG_COLLATERAL_MOVED))->tx;
+    move = transfer ("alice", "bob", 71, "r3");
+    bench_refused (TIM3_MSG_COLLATERAL_TRANSFER, &move, TIM3_INSUFFICIENT_FUNDS);
+    const tim3_collateral_transaction_t *found = looked_up (NULL, "alice", "r1");
+    ck_assert (found->op == TIM3_COLLATERAL_OP_FAUCET && found->amount == 100 && found->balance == 100);
+    found = looked_up (NULL, "alice", "r3");
+    ck_assert (found->code == TIM3_INSUFFICIENT_FUNDS && found->available == 70 && found->needed == 71);
+    for (int i = 0; i < 2; i++) { /* with and without the account */
+        found = looked_up (&tx, i ? "alice" : "", "");
+        ck_assert (tim3_id_equal (&found->tx, &tx) && found->op == TIM3_COLLATERAL_OP_TRANSFER && found->code == TIM3_OK);
+        ck_assert (found->amount == 30 && found->balance == 70 && found->time_us > 0);
+        ck_assert_str_eq (found->account, "alice");
+        ck_assert_str_eq (found->to, "bob");
+    }
+}
+END_TEST
+
+START_TEST (test_look_up_refuses)
+{
+    tim3_get_transaction_t ask = {.account = "alice", .request_id = "r1"};
+    give ("bob", 100, "r1");
+    bench_refused (TIM3_MSG_GET_COLLATERAL_TRANSACTION, &ask, TIM3_NOT_FOUND);
+    strcpy (ask.account, "");
+    bench_refused (TIM3_MSG_GET_COLLATERAL_TRANSACTION, &ask, TIM3_INVALID_ACCOUNT);
+    strcpy (ask.account, "bob");
+    strcpy (ask.request_id, "");
+    bench_refused (TIM3_MSG_GET_COLLATERAL_TRANSACTION, &ask, TIM3_INVALID_REQUEST_ID);
+    /* moves of a vault are not what a client has asked for; and the row behind is another's */
+    tim3_vault_move_t lock = lock_move (1, "bob", 10);
+    bench_ask (TIM3_MSG_VAULT_LOCK, &lock, TIM3_MSG_VAULT_LOCKED);
+    ask = (tim3_get_transaction_t){.tx = lock.tx};
+    bench_refused (TIM3_MSG_GET_COLLATERAL_TRANSACTION, &ask, TIM3_NOT_FOUND);
+    ask.tx = (tim3_id_t){{1}};
+    bench_refused (TIM3_MSG_GET_COLLATERAL_TRANSACTION, &ask, TIM3_NOT_FOUND);
+}
+END_TEST
+
 START_TEST (test_transfer_refuses)
 {
     tim3_transfer_t ask = transfer ("", "", 0, "");
@@ -482,6 +534,8 @@ Suite *suite_mock_usda (void)
     tcase_add_test (tcase, test_faucet_refuses);
     tcase_add_test (tcase, test_transfer);
     tcase_add_test (tcase, test_transfer_refuses);
+    tcase_add_test (tcase, test_look_up);
+    tcase_add_test (tcase, test_look_up_refuses);
     tcase_add_test (tcase, test_lock_and_unlock);
     tcase_add_test (tcase, test_one_tx_three_ways);
     tcase_add_test (tcase, test_one_tx_two_vaults);
