@@ -325,7 +325,8 @@ static const tim3_answer_t *expire (tim3_client_t *self, tim3_request_t *request
 /*  Nothing was decided, or an agent gave up waiting and does not know what was.  */
 static bool is_worth_asking_again (const tim3_error_t *error)
 {
-    return tim3_result_advice ((unsigned) error->code) == TIM3_ADVICE_RETRY_SAME_ID || error->code == TIM3_NO_ANSWER;
+    return tim3_result_advice ((unsigned) error->code) == TIM3_ADVICE_RETRY_SAME_ID ||
+           error->code == TIM3_NO_ANSWER;
 }
 
 /*  The same request goes out again a little later. A sending that an agent gave up counts as unanswered.  */

@@ -28,7 +28,8 @@ static bool concerns_account (const tim3_control_t *body)
 
 /*  What concerns the whole asset is done when every shard has done it. All record it under the same tx: the last tells for
     all, and the supply is added up. False after saying what went wrong.  */
-static bool control_all (tim3ctl_t *ctl, const tim3_control_t *body, unsigned shards, tim3_transaction_t *record)
+static bool control_all (tim3ctl_t *ctl, const tim3_control_t *body, unsigned shards,
+                         tim3_transaction_t *record)
 {
     char route[TIM3_ADDRESS_MAX + 1];
     tim3_amount_t supply = 0;
@@ -67,13 +68,15 @@ static bool is_so (const tim3_ledger_t *ledger, const tim3_transaction_t *record
 }
 
 /*  False with error filled, and who was asked in route.  */
-static bool look (tim3ctl_t *ctl, const tim3_transaction_t *record, standing_t *now, char *route, tim3_error_t *error)
+static bool look (tim3ctl_t *ctl, const tim3_transaction_t *record, standing_t *now, char *route,
+                  tim3_error_t *error)
 {
     if (record->account[0]) {
         tim3_account_only_t body = {{0}};
         strcpy (body.account, record->account);
         strcpy (route, tim3ctl_route (ctl, "token_manager"));
-        const tim3_account_t *account = tim3ctl_try (ctl, route, body.account, TIM3_MSG_GET_BALANCE, &body, error);
+        const tim3_account_t *account =
+            tim3ctl_try (ctl, route, body.account, TIM3_MSG_GET_BALANCE, &body, error);
         if (!account)
             return false;
         now->frozen = account->frozen;
@@ -107,13 +110,15 @@ static json_t *standing_json (const standing_t *now, const tim3_transaction_t *r
 {
     json_t *shards = json_array ();
     for (unsigned i = 0; i < now->shards; i++)
-        json_array_append_new (
-            shards, json_pack ("{s:i, s:o, s:o, s:o, s:b}", "shard", (int) i, "supply",
-                               tim3ctl_json_amount (now->ledgers[i].supply), "cap", tim3ctl_json_amount (part_of (now, i)),
-                               "room", tim3ctl_json_amount (room_of (now, i)), "paused", now->ledgers[i].paused));
-    json_t *json = json_pack ("{s:b, s:o, s:o, s:b, s:o}", "in_force", now->in_force, "supply",
-                              tim3ctl_json_amount (now->supply), "cap", tim3ctl_json_amount (now->ledgers[0].cap),
-                              "above_cap", now->supply > now->ledgers[0].cap, "shards", shards);
+        json_array_append_new (shards, json_pack ("{s:i, s:o, s:o, s:o, s:b}", "shard", (int) i, "supply",
+                                                  tim3ctl_json_amount (now->ledgers[i].supply), "cap",
+                                                  tim3ctl_json_amount (part_of (now, i)), "room",
+                                                  tim3ctl_json_amount (room_of (now, i)), "paused",
+                                                  now->ledgers[i].paused));
+    json_t *json =
+        json_pack ("{s:b, s:o, s:o, s:b, s:o}", "in_force", now->in_force, "supply",
+                   tim3ctl_json_amount (now->supply), "cap", tim3ctl_json_amount (now->ledgers[0].cap),
+                   "above_cap", now->supply > now->ledgers[0].cap, "shards", shards);
     if (record->account[0])
         json_object_set_new (json, "frozen", json_boolean (now->frozen));
     return json;
@@ -130,8 +135,10 @@ static void print_standing (const standing_t *now, const tim3_transaction_t *rec
         bool capped = now->ledgers[i].cap != TIM3_AMOUNT_MAX;
         tim3ctl_table_cell (table, "%u", i);
         tim3ctl_table_cell (table, "%s", tim3_amount_format (now->ledgers[i].supply, now->decimals, text));
-        tim3ctl_table_cell (table, "%s", capped ? tim3_amount_format (part_of (now, i), now->decimals, text) : "none");
-        tim3ctl_table_cell (table, "%s", capped ? tim3_amount_format (room_of (now, i), now->decimals, text) : "-");
+        tim3ctl_table_cell (table, "%s",
+                            capped ? tim3_amount_format (part_of (now, i), now->decimals, text) : "none");
+        tim3ctl_table_cell (table, "%s",
+                            capped ? tim3_amount_format (room_of (now, i), now->decimals, text) : "-");
         tim3ctl_table_cell (table, "%s", now->ledgers[i].paused ? "yes" : "no");
     }
     tim3ctl_table_print (table);
@@ -146,21 +153,27 @@ static void warn (const standing_t *now, const tim3_transaction_t *record)
     char cap[TIM3_AMOUNT_TEXT_MAX];
     if (!now->in_force)
         fprintf (stderr,
-                 "This was done at %s under this request id, and has been changed since: it is NOT in force. To do it again, "
+                 "This was done at %s under this request id, and has been changed since: it is NOT in force. "
+                 "To do it again, "
                  "ask under a new id.\n",
                  tim3ctl_time_text (record->time_us, time));
     if (now->supply > now->ledgers[0].cap)
-        fprintf (stderr, "The supply, %s, is above the cap, %s: mints are refused until redemptions bring it below.\n",
-                 tim3_amount_format (now->supply, now->decimals, supply),
-                 tim3_amount_format (now->ledgers[0].cap, now->decimals, cap));
+        fprintf (
+            stderr,
+            "The supply, %s, is above the cap, %s: mints are refused until redemptions bring it below.\n",
+            tim3_amount_format (now->supply, now->decimals, supply),
+            tim3_amount_format (now->ledgers[0].cap, now->decimals, cap));
     else if (record->control == TIM3_CONTROL_CAP && now->shards > 1)
         for (unsigned i = 0; i < now->shards; i++)
             if (room_of (now, i) == 0)
-                fprintf (stderr, "Shard %u has no room in its part of the cap: mints there are refused until redemptions make some.\n",
+                fprintf (stderr,
+                         "Shard %u has no room in its part of the cap: mints there are refused until "
+                         "redemptions make some.\n",
                          i);
 }
 
-static void tell (const tim3ctl_t *ctl, const tim3_transaction_t *record, const standing_t *now, unsigned decimals)
+static void tell (const tim3ctl_t *ctl, const tim3_transaction_t *record, const standing_t *now,
+                  unsigned decimals)
 {
     if (ctl->json) {
         json_t *json = tim3ctl_json (&tim3_shape_transaction, record);
@@ -186,7 +199,8 @@ static int show (tim3ctl_t *ctl, const tim3_transaction_t *record, standing_t *n
     if (known)
         warn (now, record);
     else
-        fprintf (stderr, "It is done; what holds now cannot be told: %s: %s: %s\n", route, error.name, error.text);
+        fprintf (stderr, "It is done; what holds now cannot be told: %s: %s: %s\n", route, error.name,
+                 error.text);
     return TIM3CTL_DONE;
 }
 
@@ -205,7 +219,8 @@ int tim3ctl_control (tim3ctl_t *ctl)
         return ctl->exit;
     else if (concerns_account (&body) && !tim3ctl_account (ctl, ctl->arguments[0], body.account))
         return ctl->exit;
-    now.shards = tim3ctl_shards (ctl, ctl->asset);
+    if ((now.shards = tim3ctl_shards (ctl, ctl->asset)) == 0)
+        return ctl->exit;
     bool done = concerns_account (&body) ? control_account (ctl, &body, &record)
                                          : control_all (ctl, &body, now.shards, &record);
     return done ? show (ctl, &record, &now) : ctl->exit;

@@ -84,12 +84,13 @@ static bool take_look_up (tim3ctl_t *ctl, tim3_get_transaction_t *body)
     if (by_id && tim3_id_parse (ctl->arguments[0], &body->tx))
         return true;
     if (by_id)
-        ctl->exit = tim3ctl_misused ("'%s' is no transaction id: 32 digits of 0-9 a-f; or give ACCOUNT REQUEST_ID",
-                                     ctl->arguments[0]);
+        ctl->exit = tim3ctl_misused (
+            "'%s' is no transaction id: 32 digits of 0-9 a-f; or give ACCOUNT REQUEST_ID", ctl->arguments[0]);
     if (by_id || !tim3ctl_account (ctl, ctl->arguments[0], body->account))
         return false;
     if (!tim3_request_id_valid (ctl->arguments[1])) {
-        ctl->exit = tim3ctl_misused ("'%s': %s", ctl->arguments[1], tim3_result_text (TIM3_INVALID_REQUEST_ID));
+        ctl->exit =
+            tim3ctl_misused ("'%s': %s", ctl->arguments[1], tim3_result_text (TIM3_INVALID_REQUEST_ID));
         return false;
     }
     strcpy (body->request_id, ctl->arguments[1]);
@@ -148,7 +149,8 @@ int tim3ctl_usda_tx (tim3ctl_t *ctl)
                                      TIM3_MSG_GET_COLLATERAL_TRANSACTION, &body);
     if (!moved)
         return ctl->exit;
-    show_result (ctl, &tim3_shape_collateral_transaction, moved, decimals, body.request_id[0] ? body.request_id : NULL);
+    show_result (ctl, &tim3_shape_collateral_transaction, moved, decimals,
+                 body.request_id[0] ? body.request_id : NULL);
     return TIM3CTL_DONE;
 }
 
@@ -200,7 +202,8 @@ int tim3ctl_tx (tim3ctl_t *ctl)
                                                              body.account, TIM3_MSG_GET_TRANSACTION, &body);
     if (!transaction)
         return ctl->exit;
-    show_result (ctl, &tim3_shape_transaction, transaction, decimals, body.request_id[0] ? body.request_id : NULL);
+    show_result (ctl, &tim3_shape_transaction, transaction, decimals,
+                 body.request_id[0] ? body.request_id : NULL);
     bool waited = tim3ctl_has (ctl, TIM3CTL_OPTION_WAIT) && transaction->status == TIM3_TX_STATUS_PENDING;
     return waited ? TIM3CTL_NO_ANSWER : TIM3CTL_DONE;
 }

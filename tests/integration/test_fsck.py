@@ -270,6 +270,8 @@ def test_every_field_of_the_token_manager():
     every_field(TOKENS, "record", lambda r: r["kind"] == "mint" and r["status"] == "completed")
     every_field(TOKENS, "record", lambda r: r["status"] == "pending")
     every_field(TOKENS, "record", lambda r: r["kind"] == "transfer" and r["status"] == "completed")
+    for control in ("freeze", "cap"):
+        every_field(TOKENS, "record", lambda r, control=control: r["control"] == control and r["account"] in ("", "acc1"))
 
 
 def test_every_field_of_the_lock_manager():
