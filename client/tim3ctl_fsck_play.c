@@ -217,13 +217,13 @@ static void apply_control (tim3_fsck_replay_t *self, const tim3_token_controlled
     }
 }
 
-/*  What a control has recorded and left as it was. Older versions did not record it.  */
+/*  What a control has recorded, and left as it was.  */
 static void check_found (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const char *what, bool known,
                          tim3_amount_t sum, tim3_amount_t recorded)
 {
     char is[TIM3_AMOUNT_TEXT_MAX];
     char should[TIM3_AMOUNT_TEXT_MAX];
-    if ((known || self->whole) && recorded && recorded != sum)
+    if ((known || self->whole) && recorded != sum)
         tim3_fsck_problem (self->fsck, at, "event %llu is of a control whose record tells %s %s, but \"%s\" by the events before",
                            (unsigned long long) self->seq, what, tim3_amount_format_units (recorded, is),
                            tim3_amount_format_units (sum, should));
