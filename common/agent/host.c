@@ -185,8 +185,8 @@ typedef struct {
     bool answer;
 } local_t;
 
-/*  The peer of such an envelope is a zero and the number of the core: no routing id is like that, neither of those
-    that ZeroMQ makes (five bytes) nor of those that peers choose (no zero in front).  */
+/*  The peer of such an envelope is a zero and the number of the core. ZeroMQ makes no such routing id (five bytes), but lets
+    a peer choose one: tim3_host_take refuses it.  */
 #define LOCAL_PEER_SIZE 2
 
 static bool is_local_peer (const tim3_host_t *self, const uint8_t *peer, size_t size)
@@ -816,6 +816,14 @@ static void deliver (tim3_host_t *self)
     }
 }
 
+/*  The answer to a peer under a core's name would go to that core, as if it had asked. What is run again has frames of cores
+    among it.  */
+static bool can_be_answered (const tim3_host_t *self, const tim3_origin_t *origin)
+{
+    return origin->peer_size <= TIM3_PEER_MAX &&
+           (origin->answer || self->options.runs_again || !is_local_peer (self, origin->peer, origin->peer_size));
+}
+
 void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8_t *data, size_t size)
 {
     const uint8_t *at = data;
@@ -823,7 +831,7 @@ void tim3_host_take (tim3_host_t *self, const tim3_origin_t *origin, const uint8
     tim3_fault_t fault;
 
     self->counters.frames_in++;
-    if (origin->peer_size > TIM3_PEER_MAX) {
+    if (!can_be_answered (self, origin)) {
         self->counters.malformed++;
         return;
     }

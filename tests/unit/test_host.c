@@ -346,6 +346,22 @@ START_TEST (test_the_wrong_way)
 }
 END_TEST
 
+/*  A zero and its number are the name that a core has inside.  */
+START_TEST (test_a_peer_under_the_name_of_a_core)
+{
+    static const uint8_t names[][2] = {{0, 0}, {0, 1}};
+    for (unsigned i = 0; i < 2; i++) {
+        tim3_origin_t origin = {false, names[i], sizeof names[i]};
+        put (TIM3_MSG_GET_SUPPLY, "client", "token_manager.TIM3.0", "");
+        tim3_host_take (s_host, &origin, s_frame.data, s_frame.size);
+        tim3_buffer_clear (&s_frame);
+        commit ();
+        ck_assert_uint_eq (s_total, i); /* there is one core */
+        ck_assert_uint_eq (tim3_host_counters (s_host)->malformed, 1);
+    }
+}
+END_TEST
+
 /*  ------------------------------------------------------------------------------------------------ frames  */
 
 START_TEST (test_bad_frames)
@@ -511,6 +527,7 @@ Suite *suite_host (void)
     tcase_add_test (tcase, test_who_may_send_what);
     tcase_add_test (tcase, test_matrix_is_the_table);
     tcase_add_test (tcase, test_the_wrong_way);
+    tcase_add_test (tcase, test_a_peer_under_the_name_of_a_core);
     tcase_add_test (tcase, test_bad_frames);
     tcase_add_test (tcase, test_bad_bodies);
     tcase_add_test (tcase, test_bodies_in_a_frame);
