@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool needs_journal (tim3_store_t *lmdb)
@@ -49,15 +50,16 @@ static bool clear_journal (int directory)
     return tim3_journal_clear (directory);
 }
 
-/*  Nobody can tell what was in a data file that is gone. To make a new one would throw the journal away, which somebody
-    may still want to look at.  */
+/*  Nobody can tell what was in a data file that is gone, or empty, as a disk may leave it when the power fails: LMDB would begin
+    a new one. That would throw the journal away, which somebody may still want to look at.  */
 static bool lacks_data (const char *path)
 {
     size_t count = 0;
+    struct stat stat;
     int directory = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
         return false;
-    if (faccessat (directory, "data.mdb", F_OK, 0) && errno == ENOENT)
+    if (fstatat (directory, "data.mdb", &stat, 0) ? errno == ENOENT : stat.st_size == 0)
         free (tim3_journal_segments (directory, &count));
     close (directory);
     return count > 0;
@@ -86,7 +88,8 @@ tim3_store_t *tim3_store_open (const tim3_store_options_t *options, tim3_store_m
 {
     if (lacks_data (options->path)) {
         snprintf (why, why_size,
-                  "the store %s has a journal and lacks its file data.mdb; restore the set from a backup",
+                  "the store %s has a journal, and its file data.mdb is missing or empty; restore the set "
+                  "from a backup",
                   options->path);
         return NULL;
     }

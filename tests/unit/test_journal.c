@@ -490,10 +490,14 @@ END_TEST
 
 START_TEST (test_lost_data)
 {
+    char file[320];
     commits (1, 5, 20);
     finish ();
+    snprintf (file, sizeof file, "%s/data.mdb", s_copy);
+    ck_assert_int_eq (truncate (file, 0), 0);
+    refused_with ("data.mdb is missing or empty");
     folder_delete (s_copy, "data.mdb");
-    refused_with ("lacks its file data.mdb");
+    refused_with ("data.mdb is missing or empty");
 }
 END_TEST
 
