@@ -57,7 +57,7 @@ static const char *why_not (tim3_result_t code)
 {
     switch (code) {
     case TIM3_SUPERSEDED:
-        return "a newer incarnation has registered under this name; this one must stop";
+        return "a newer incarnation has registered under this name and is alive; this one must stop";
     case TIM3_OVERLOADED:
         return "the registry is full; deregister agents that are no longer used";
     case TIM3_NOT_FOUND:
@@ -84,11 +84,12 @@ static void answer_registered (router_t *router, tim3_env_t *env, tim3_result_t 
                             (message)->acked, (life)})
 
 /*  False when the agent's store does not fit what is known of it: that has been answered then.  */
-static bool standing_fits (router_t *router, tim3_env_t *env, const char *name,
+static bool standing_fits (router_t *router, tim3_env_t *env, const char *name, bool begins,
                            const tim3_standing_item_t *given)
 {
     char why[240];
-    tim3_result_t code = tim3_standings_check (&router->standings, tim3_env_store (env), name, given, why);
+    tim3_result_t code =
+        tim3_standings_check (&router->standings, tim3_env_store (env), name, begins, given, why);
     if (code == TIM3_OK)
         return true;
     /* what it was refused for must outlast this process */
@@ -102,7 +103,7 @@ static bool all_fit (router_t *router, tim3_env_t *env, const tim3_register_t *g
     const tim3_agent_t *agent = given->agents.items;
     for (uint32_t i = 0; i < given->agents.count; i++) {
         tim3_standing_item_t standing = STANDING (given, agent[i].incarnation);
-        if (!standing_fits (router, env, agent[i].name, &standing))
+        if (!standing_fits (router, env, agent[i].name, true, &standing))
             return false;
     }
     return true;
@@ -123,6 +124,10 @@ static void on_register (void *self, tim3_env_t *env, const void *body)
     const tim3_register_t *given = body;
     router_t *router = started (self, env);
     const char *culprit = "";
+    if (tim3_registry_superseded (&router->registry, &given->agents, &culprit)) {
+        answer_registered (router, env, TIM3_SUPERSEDED, culprit);
+        return;
+    }
     if (!all_fit (router, env, given))
         return;
     tim3_result_t code = tim3_registry_put (&router->registry, tim3_env_store (env), tim3_env_now (env),
@@ -137,7 +142,7 @@ static void on_heartbeat (void *self, tim3_env_t *env, const void *body)
     const tim3_heartbeat_t *given = body;
     const tim3_standing_item_t standing = STANDING (given, given->incarnation);
     router_t *router = started (self, env);
-    if (!standing_fits (router, env, given->name, &standing))
+    if (!standing_fits (router, env, given->name, false, &standing))
         return;
     tim3_result_t code = tim3_registry_touch (&router->registry, tim3_env_now (env), given);
     if (code == TIM3_OK)
@@ -152,7 +157,7 @@ static void on_deregister (void *self, tim3_env_t *env, const void *body)
     const tim3_deregister_t *given = body;
     const tim3_standing_item_t standing = STANDING (given, given->incarnation);
     router_t *router = started (self, env);
-    if (!standing_fits (router, env, given->name, &standing))
+    if (!standing_fits (router, env, given->name, false, &standing))
         return;
     tim3_result_t code =
         tim3_registry_remove (&router->registry, tim3_env_store (env), given->name, given->incarnation);

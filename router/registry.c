@@ -54,7 +54,7 @@ void tim3_registry_start (tim3_registry_t *self, tim3_store_t *store, uint64_t n
     tim3_agent_t stored;
 
     memset (self, 0, sizeof *self);
-    self->generation = now_us;
+    self->generation = self->started_us = now_us;
     self->dead_us = heartbeat_us * 7 / 2; /* three heartbeats may get lost */
     bool more = tim3_store_seek (store, TIM3_TABLE_REGISTRY, TIM3_SEEK_GE, &key, &stored);
     while (more && self->count < TIM3_REGISTRY_MAX) {
@@ -93,10 +93,7 @@ static tim3_result_t check (const tim3_registry_t *self, const tim3_agent_t *age
 {
     if (!entry_valid (agent))
         return TIM3_INVALID_FIELD;
-    const tim3_agent_t *entry = entry_of (self, agent->name);
-    if (entry && entry->incarnation > agent->incarnation)
-        return TIM3_SUPERSEDED;
-    if (!entry && self->count + ++*newcomers > TIM3_REGISTRY_MAX)
+    if (!entry_of (self, agent->name) && self->count + ++*newcomers > TIM3_REGISTRY_MAX)
         return TIM3_OVERLOADED;
     return TIM3_OK;
 }
@@ -129,6 +126,19 @@ static void write (tim3_registry_t *self, tim3_store_t *store, uint64_t now_us, 
     entry->alive = true;
     tim3_store_write (store, TIM3_TABLE_REGISTRY, &key, entry);
     self->generation++;
+}
+
+bool tim3_registry_superseded (const tim3_registry_t *self, const tim3_list_t *agents, const char **culprit)
+{
+    const tim3_agent_t *given = agents->items;
+    for (uint32_t i = 0; i < agents->count; i++) {
+        const tim3_agent_t *entry = entry_of (self, given[i].name);
+        *culprit = given[i].name;
+        if (entry && entry->incarnation > given[i].incarnation && entry->alive &&
+            entry->seen_us > self->started_us)
+            return true;
+    }
+    return false;
 }
 
 tim3_result_t tim3_registry_put (tim3_registry_t *self, tim3_store_t *store, uint64_t now_us,

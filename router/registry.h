@@ -2,7 +2,7 @@
 
     Entries are in the store and in memory; signs of life are in memory alone, so a heartbeat costs no write.
     After a restart every entry counts as seen just now, which gives its agent one dead-time to report.
-    Of two incarnations of one agent the larger wins; the smaller is told so and must stop.
+    Of two incarnations of one agent the larger wins as long as it is heard of; the smaller is told so and must stop.
 */
 #ifndef TIM3_REGISTRY_H
 #define TIM3_REGISTRY_H
@@ -16,6 +16,7 @@
 typedef struct {
     tim3_agent_t *entries[TIM3_REGISTRY_MAX]; /* in the order of their names */
     unsigned count;
+    uint64_t started_us; /* when the entries were read */
     uint64_t dead_us;    /* silence after which an agent counts as dead */
     uint64_t generation; /* rises with every change of who is there, where, and alive */
 } tim3_registry_t;
@@ -24,7 +25,9 @@ typedef struct {
 void tim3_registry_start (tim3_registry_t *self, tim3_store_t *store, uint64_t now_us, uint64_t heartbeat_us);
 void tim3_registry_clear (tim3_registry_t *self);
 
-/*  All of the agents, or none: INVALID_FIELD, SUPERSEDED or OVERLOADED with the culprit's name.  */
+/*  Whether a newer incarnation of one of them is alive, and was heard of since the start; its name is the culprit's then.  */
+bool tim3_registry_superseded (const tim3_registry_t *self, const tim3_list_t *agents, const char **culprit);
+/*  All of the agents, or none: INVALID_FIELD or OVERLOADED with the culprit's name. Of none may a newer incarnation be alive.  */
 tim3_result_t tim3_registry_put (tim3_registry_t *self, tim3_store_t *store, uint64_t now_us,
                                  const tim3_list_t *agents, const char **culprit);
 /*  NOT_FOUND when the agent has to register again; SUPERSEDED.  */

@@ -74,7 +74,8 @@ static tim3_result_t refuse_store (const char *name, const char *what, uint64_t 
     return TIM3_STORE_ROLLED_BACK;
 }
 
-/*  What the agent has, against what it had.  */
+/*  What the agent has, against what it had. A store counts its lives on from the last one in it, whatever the clock says: one that
+    begins an earlier life lacks what came since.  */
 static tim3_result_t check_store (const tim3_standing_entry_t *entry, tim3_store_t *store, const char *name,
                                   const tim3_standing_item_t *given, char why[240])
 {
@@ -86,6 +87,11 @@ static tim3_result_t check_store (const tim3_standing_entry_t *entry, tim3_store
     }
     if (entry && given->commits < entry->most.commits)
         return refuse_store (name, "commits", given->commits, entry->most.commits, why);
+    if (entry && given->incarnation < entry->most.incarnation) {
+        snprintf (why, 240, "the store of %s is an older copy: it does not know of its last start; %s", name,
+                  s_advice);
+        return TIM3_STORE_ROLLED_BACK;
+    }
     if (entry && logged (store, name, &entry->most.store, &seq) && given->event_seq < seq)
         return refuse_store (name, "events", given->event_seq, seq, why);
     if (logged (store, name, &given->store, &seq) && given->event_seq < seq)
@@ -120,13 +126,15 @@ static bool is_ledger (const char *name)
 }
 
 tim3_result_t tim3_standings_check (tim3_standings_t *self, tim3_store_t *store, const char *name,
-                                    const tim3_standing_item_t *given, char why[240])
+                                    bool begins, const tim3_standing_item_t *given, char why[240])
 {
     if (!is_ledger (name))
         return TIM3_OK;
     tim3_standing_entry_t *entry = entry_of (self, name);
     tim3_result_t code = TIM3_OK;
-    if (!entry || given->incarnation > entry->most.incarnation)
+    bool other_life = !entry || (begins ? given->incarnation != entry->most.incarnation
+                                        : given->incarnation > entry->most.incarnation);
+    if (other_life)
         code = check_store (entry, store, name, given, why);
     if (code == TIM3_OK)
         code = check_log (entry, store, name, given, why);

@@ -1,9 +1,9 @@
 /*  standings.h - how far each ledger's store had come when it last told, kept so that an older copy of it is found out.
 
     A ledger tells its standing when it registers, with every heartbeat and when it leaves: which store it has, how many
-    commits it counts, and the number of its last event. All of them only ever grow. A process that
-    begins with less than the one before it had told was given an older copy, and its peers rely on what that no
-    longer knows. Event numbers are also those of the log, which are exact; the count of commits is written every
+    commits it counts, the number of its last event, and which life of it this is. All of them only ever grow, whatever the
+    clock says. A process that registers with less than was told before was given an older copy, and its peers rely on what that
+    no longer knows. Event numbers are also those of the log, which are exact; the count of commits is written every
     few seconds. Within one life a lower number is only a late message.
 
     The other way round, a ledger tells up to where its events were said to be durable. A log that lacks some of them
@@ -33,10 +33,10 @@ typedef struct {
 void tim3_standings_start (tim3_standings_t *self, tim3_store_t *store);
 void tim3_standings_clear (tim3_standings_t *self);
 
-/*  TIM3_OK for agents that are no ledgers; else TIM3_STORE_ROLLED_BACK, TIM3_LOG_ROLLED_BACK, or TIM3_OVERLOADED, with
-    why filled: what to do about it.  */
+/*  What an agent tells that registers (begins), or later. TIM3_OK for agents that are no ledgers; else TIM3_STORE_ROLLED_BACK,
+    TIM3_LOG_ROLLED_BACK, or TIM3_OVERLOADED, with why filled: what to do about it.  */
 tim3_result_t tim3_standings_check (tim3_standings_t *self, tim3_store_t *store, const char *name,
-                                    const tim3_standing_item_t *given, char why[240]);
+                                    bool begins, const tim3_standing_item_t *given, char why[240]);
 /*  The log lacks events that were durable, by what some ledger told last: nothing must be appended behind the hole.  */
 bool tim3_standings_log_behind (const tim3_standings_t *self);
 /*  Takes note of what was found good.  */

@@ -26,6 +26,7 @@
 #define MAP_WARN_PERCENT 70
 #define BACKLOG_WARN 10000
 #define ROWS_PER_BATCH 100000
+#define LIFE_CHANCE 1000000 /* as many microseconds */
 #define ROUNDS_MOST 64
 
 struct tim3_report {
@@ -1113,6 +1114,21 @@ static void add_unit (tim3_host_t *self, const tim3_core_t *core, const tim3_set
     unit->publisher.run_most = self->options.run_most;
     tim3_registrar_init (&unit->registrar, core, settings, name, &self->options);
     make_core (unit);
+}
+
+uint64_t tim3_host_next_life (tim3_store_t *store, uint64_t now_us, uint32_t chance)
+{
+    tim3_key_t key = tim3_key_text ("incarnation");
+    tim3_counter_t last;
+    tim3_store_read (store, TIM3_TABLE_COUNTER, &key, &last);
+    tim3_counter_t next = {now_us > last.value ? now_us : last.value + 1 + chance % LIFE_CHANCE};
+    tim3_store_write (store, TIM3_TABLE_COUNTER, &key, &next);
+    if (tim3_store_commit (store) != 0) {
+        if (tim3_store_error (store) != TIM3_STORE_FULL)
+            return 0;
+        tim3_store_abort (store); /* a full store can still be read from */
+    }
+    return next.value;
 }
 
 tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *settings, tim3_store_t *store,

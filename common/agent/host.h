@@ -79,6 +79,10 @@ typedef struct tim3_host tim3_host_t;
 /*  Most cores in one host.  */
 #define TIM3_HOST_CORES_MAX 4
 
+/*  The incarnation of a life that begins, durable in the store: when it began, but always more than that of the life before,
+    whatever the clock says. How much more is by chance, so that lives of two copies of a store differ. 0 when the store is broken.  */
+uint64_t tim3_host_next_life (tim3_store_t *store, uint64_t now_us, uint32_t chance);
+
 /*  Neither store, core nor settings are owned; all must outlive the host.  */
 tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *settings, tim3_store_t *store,
                             const tim3_host_options_t *options);

@@ -749,31 +749,15 @@ static void open_store (shell_t *self)
         tim3_fatal (full ? TIM3_EXIT_RETRY : TIM3_EXIT_PERMANENT, "%s", why);
 }
 
-/*  Start time, but always more than that of the life before: a clock that was set back in between must not make
-    this process look like an older one.  */
-static uint64_t next_incarnation (shell_t *self)
-{
-    tim3_key_t key = tim3_key_text ("incarnation");
-    tim3_counter_t last;
-    tim3_store_read (self->store, TIM3_TABLE_COUNTER, &key, &last);
-    uint64_t time = now (self);
-    tim3_counter_t next = {time > last.value ? time : last.value + 1};
-    tim3_store_write (self->store, TIM3_TABLE_COUNTER, &key, &next);
-    if (tim3_store_commit (self->store) != 0) {
-        if (tim3_store_error (self->store) != TIM3_STORE_FULL)
-            tim3_fatal (TIM3_EXIT_RETRY, "the store failed to commit at start");
-        tim3_store_abort (self->store); /* a full store can still be read from */
-    }
-    return next.value;
-}
-
 static void make_host (shell_t *self)
 {
     tim3_host_options_t *options = &self->options;
     strcpy (options->name, self->settings.name);
     TIM3_ASSERT (tim3_endpoint_told (self->config, self->arguments.data, options->name, options->endpoint));
     options->commits = tim3_store_commits (self->store);
-    options->incarnation = next_incarnation (self);
+    options->incarnation = tim3_host_next_life (self->store, now (self), randombytes_random ());
+    if (options->incarnation == 0)
+        tim3_fatal (TIM3_EXIT_RETRY, "the store failed to commit at start");
     snprintf (self->backup, sizeof self->backup, "%s/backup", self->arguments.data);
     options->backup = self->backup;
     options->wait_accepted = tim3_role_is_ledger (self->program->core->role) || self->hosted_count > 0;

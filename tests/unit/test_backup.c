@@ -764,8 +764,46 @@ START_TEST (test_late_messages_of_one_life_are_not_refused)
     ck_assert_int_eq (come (LEDGER, 1, standing_at (10)), TIM3_OK);
     ck_assert_int_eq (beat (1, standing_at (12)), TIM3_OK);
     ck_assert_int_eq (beat (1, standing_at (11)), TIM3_OK);
-    ck_assert_int_eq (come (LEDGER, 1, standing_at (10)), TIM3_OK);
-    ck_assert_int_eq (come (LEDGER, 2, standing_at (11)), TIM3_STORE_ROLLED_BACK);
+    ck_assert_int_eq (come (LEDGER, 1, standing_at (12)), TIM3_OK);
+    ck_assert_int_eq (come (LEDGER, 2, standing_at (12)), TIM3_OK);
+    ck_assert_int_eq (beat (1, standing_at (12)), TIM3_SUPERSEDED);
+    ck_assert_int_eq (leave (2, standing_at (13)), TIM3_OK);
+    ck_assert_int_eq (beat (2, standing_at (12)), TIM3_NOT_FOUND);
+    ck_assert_int_eq (leave (1, standing_at (12)), TIM3_OK);
+    ck_assert_int_eq (come (LEDGER, 3, standing_at (12)), TIM3_STORE_ROLLED_BACK);
+}
+END_TEST
+
+static uint64_t next_life (uint64_t now_us, uint32_t chance)
+{
+    return tim3_host_next_life (s_store, now_us, chance);
+}
+
+START_TEST (test_lives_are_counted_on_whatever_the_clock_says)
+{
+    ck_assert_uint_eq (next_life (1000, 7), 1000);
+    ck_assert_uint_eq (next_life (5000, 7), 5000);
+    ck_assert_uint_eq (next_life (2000, 7), 5008);
+    ck_assert_uint_eq (next_life (5008, 0), 5009);
+    ck_assert_uint_eq (next_life (6000, 7), 6000);
+}
+END_TEST
+
+/*  A life is told from others by when it began, and a clock that was ahead, or is behind, makes an older copy look like a life
+    before.  */
+START_TEST (test_older_copies_are_refused_whatever_the_clock_says)
+{
+    tim3_standing_t other = {.store = {{1}}, .lineage = {{2}}, .commits = 99};
+    ck_assert_int_eq (come (LEDGER, 7, standing_at (10)), TIM3_OK);
+    ck_assert_int_eq (leave (7, standing_at (12)), TIM3_OK);
+    ck_assert_int_eq (come (LEDGER, 5, standing_at (11)), TIM3_STORE_ROLLED_BACK);
+    ck_assert_int_eq (come (LEDGER, 5, standing_at (12)), TIM3_STORE_ROLLED_BACK);
+    ck_assert_ptr_nonnull (strstr (s_error.text, "does not know of its last start"));
+    ck_assert_int_eq (come (LEDGER, 5, other), TIM3_STORE_ROLLED_BACK);
+    ck_assert_ptr_nonnull (strstr (s_error.text, "made anew"));
+    restart_router ();
+    ck_assert_int_eq (come (LEDGER, 6, standing_at (12)), TIM3_STORE_ROLLED_BACK);
+    ck_assert_int_eq (come (LEDGER, 8, standing_at (12)), TIM3_OK);
 }
 END_TEST
 
@@ -921,10 +959,10 @@ Suite *suite_backup (void)
           test_held_agent_sends_nothing, test_accepted_once_is_enough, test_commits_are_told_soon,
           test_refusals_are_told);
     CASE ("standings", setup_router, teardown_host, test_fewer_commits_are_refused,
-          test_late_messages_of_one_life_are_not_refused, test_counts_are_written_in_time,
+          test_late_messages_of_one_life_are_not_refused, test_lives_are_counted_on_whatever_the_clock_says,
+          test_older_copies_are_refused_whatever_the_clock_says, test_counts_are_written_in_time,
           test_fewer_events_than_the_log_has_are_refused, test_another_store_is_refused,
           test_stores_that_hold_no_money_may_go_back, test_log_that_lacks_durable_events_is_found_out,
-          test_less_may_be_acknowledged_after_a_restart,
-          test_a_new_log_begins_behind_what_another_had);
+          test_less_may_be_acknowledged_after_a_restart, test_a_new_log_begins_behind_what_another_had);
     return suite;
 }

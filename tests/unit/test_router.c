@@ -233,12 +233,31 @@ END_TEST
 START_TEST (test_larger_incarnation_supersedes)
 {
     registered ("lock_manager.TIM3.0", 5);
+    s_now += 1;
     registered ("lock_manager.TIM3.0", 6);
     tim3_agent_t old = agent_named ("lock_manager.TIM3.0", 5);
     check_error (register_agent (&old), TIM3_SUPERSEDED);
     check_error (heartbeat ("lock_manager.TIM3.0", 5), TIM3_SUPERSEDED);
     tim3_deregister_t body = {.name = "lock_manager.TIM3.0", .incarnation = 5};
     check_error (ask ("lock_manager.TIM3.0", TIM3_MSG_DEREGISTER, &body), TIM3_SUPERSEDED);
+    ck_assert_uint_eq (listed (0)->incarnation, 6);
+}
+END_TEST
+
+/*  A store that was deleted begins with the clock again, which may be behind what it was once: who is gone must not be in the way.  */
+START_TEST (test_smaller_incarnation_comes_after_one_that_is_gone)
+{
+    s_now += 1;
+    registered ("coordinator.TIM3.0", 9);
+    stop_router ();
+    start_router ();
+    registered ("coordinator.TIM3.0", 5);
+    ck_assert_uint_eq (listed (0)->incarnation, 5);
+    s_now += 1;
+    registered ("coordinator.TIM3.0", 9);
+    s_now += 4 * SECOND;
+    tick ();
+    registered ("coordinator.TIM3.0", 6);
     ck_assert_uint_eq (listed (0)->incarnation, 6);
 }
 END_TEST
@@ -927,6 +946,7 @@ static void add_registry (TCase *tests)
     tcase_add_test (tests, test_silence_is_noticed);
     tcase_add_test (tests, test_the_long_dead_are_forgotten);
     tcase_add_test (tests, test_restart_gives_grace);
+    tcase_add_test (tests, test_smaller_incarnation_comes_after_one_that_is_gone);
     tcase_add_test (tests, test_deregister_removes_at_once);
     tcase_add_test (tests, test_registry_is_bounded);
     tcase_add_test (tests, test_discover_filters);
