@@ -211,7 +211,8 @@ static bool settled (asset_audit_t *audit)
     const figures_t *figures = &audit->figures;
     if (figures->locks.unsettled || figures->ledger.unsettled)
         return say (audit->why, sizeof audit->why,
-                    "still on their way: %llu locks and releases, %llu burns and transfers between shards",
+                    "still on their way: %llu locks and releases, %llu burns and transfers between shards; if some stay, "
+                    "tim3ctl health tells why",
                     (unsigned long long) figures->locks.unsettled,
                     (unsigned long long) figures->ledger.unsettled);
     if (figures->metrics.token_seq != figures->ledger.event_seq ||

@@ -25,6 +25,7 @@ typedef struct {
     tim3_vault_t vault; /* the latest one; others wait in the store. No name: none */
     bool vault_changed;
     uint64_t bad_receipts;
+    uint64_t conflicts;
 } self_t;
 
 /*  ---------------------------------------------------------------------------------------------- the store  */
@@ -358,12 +359,14 @@ static void on_vault_lock (void *state, tim3_env_t *env, const void *body)
         answer_vault (env, key, &ask, TIM3_MSG_VAULT_LOCKED, TIM3_RECEIPT_KIND_VAULT_LOCKED);
 }
 
-/*  False when the vault does not hold as much: refused, and not recorded, for no right key-holder asks this.  */
+/*  False when the vault does not hold as much: refused, and not recorded, for no right key-holder asks this. One that does has
+    another past than this ledger.  */
 static bool apply_vault_unlock (self_t *self, tim3_env_t *env, const tim3_id_t *tx,
                                 tim3_collateral_record_t *record)
 {
     tim3_amount_t total = read_vault (self, env, record->vault)->total;
     if (total < record->amount) {
+        self->conflicts++;
         tim3_rule_refuse (env, TIM3_INSUFFICIENT_FUNDS, tx, total, record->amount);
         return false;
     }
@@ -488,6 +491,18 @@ static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
     tim3_report_metric (report, "accounts", totals->accounts);
     tim3_report_metric (report, "operations", totals->operations);
     tim3_report_metric (report, "bad_receipts", self->bad_receipts);
+    tim3_report_metric (report, "conflicts", self->conflicts);
+}
+
+static void health (void *state, tim3_env_t *env, tim3_report_t *report)
+{
+    const self_t *self = state;
+    (void) env;
+    if (self->conflicts > 0)
+        tim3_report_reason (report, "conflicts", 100,
+                            "%llu times a lock manager asked, by right, for more than its vault holds: tokens were "
+                            "burned that nothing backs; was a store restored alone?",
+                            (unsigned long long) self->conflicts);
 }
 
 static void *new (const tim3_settings_t *settings)
@@ -522,4 +537,5 @@ const tim3_core_t tim3_mock_usda_core = {.role = TIM3_ROLE_MOCK_USDA,
                                          .destroy = destroy,
                                          .handlers = s_handlers,
                                          .end_batch = end_batch,
+                                         .health = health,
                                          .stats = stats};

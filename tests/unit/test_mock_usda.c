@@ -406,9 +406,11 @@ START_TEST (test_vault_never_below_nothing)
     give ("alice", 100, "f1");
     tim3_vault_move_t move = lock_move (1, "alice", 60);
     bench_ask (TIM3_MSG_VAULT_LOCK, &move, TIM3_MSG_VAULT_LOCKED);
+    ck_assert (!bench_has_reason ("conflicts"));
     move = unlock_move (2, "alice", 61, TIM3_RELEASE_REASON_BURN);
     const tim3_error_t *error = bench_refused (TIM3_MSG_VAULT_UNLOCK, &move, TIM3_INSUFFICIENT_FUNDS);
     ck_assert (error->available == 60 && error->needed == 61);
+    ck_assert (bench_has_reason ("conflicts"));
     /* not decided: it may be asked again when the vault holds as much */
     give ("bob", 1, "f2");
     tim3_vault_move_t more = lock_move (3, "bob", 1);
