@@ -463,17 +463,35 @@ static void on_list_holdings (void *state, tim3_env_t *env, const void *body)
         tim3_env_reply (env, TIM3_MSG_HOLDINGS, &reply);
 }
 
-/*  One row for every asset, moved yet or not.  */
+static bool is_configured (const self_t *self, const char *name)
+{
+    unsigned i = 0;
+    while (i < self->settings->asset_count && strcmp (self->settings->assets[i].name, name) != 0)
+        i++;
+    return i < self->settings->asset_count;
+}
+
+/*  One row for every asset, moved yet or not, and for those that are configured no more: what they hold was issued, too.  */
 static void on_list_vaults (void *state, tim3_env_t *env, const void *body)
 {
     self_t *self = state;
-    tim3_vault_t vaults[TIM3_ASSETS_MAX];
-    unsigned count = self->settings->asset_count;
+    tim3_store_t *store = tim3_env_store (env);
+    tim3_vault_t vaults[TIM3_VAULTS_MAX + 1];
+    uint32_t count = self->settings->asset_count;
     (void) body;
-    for (unsigned i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++)
         vaults[i] = *read_vault (self, env, self->settings->assets[i].name);
+    tim3_key_t key = tim3_key_empty ();
+    bool more = tim3_store_seek (store, TIM3_TABLE_VAULT, TIM3_SEEK_GE, &key, &vaults[count]);
+    while (more && count < TIM3_VAULTS_MAX) {
+        count += !is_configured (self, vaults[count].vault);
+        more = tim3_store_seek (store, TIM3_TABLE_VAULT, TIM3_SEEK_GT, &key, &vaults[count]);
+    }
     tim3_vaults_t reply = {.items = {vaults, count}};
-    tim3_env_reply (env, TIM3_MSG_VAULTS, &reply);
+    if (more)
+        tim3_env_refuse (env, TIM3_OVERLOADED, NULL, "there are more than %d vaults", TIM3_VAULTS_MAX);
+    else
+        tim3_env_reply (env, TIM3_MSG_VAULTS, &reply);
 }
 
 static void on_get_totals (void *state, tim3_env_t *env, const void *body)

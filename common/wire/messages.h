@@ -26,6 +26,7 @@ TIM3_C_BEGIN
 #define TIM3_PROTOCOL_VERSION 1
 
 #define TIM3_PAGE_MAX 1000
+#define TIM3_VAULTS_MAX 64 /* of a collateral token */
 #define TIM3_CURSOR_MAX 400
 #define TIM3_EVENTS_MAX 1024
 #define TIM3_RUNS_MAX 1024
@@ -571,7 +572,7 @@ TIM3_C_BEGIN
 #define TIM3_FIELDS_holdings(F, S)                                                                           \
     F (S, LIST, items, REQUIRED, TIM3_PAGE_MAX, holding, "accounts in the order of their names")             \
     F (S, STR, cursor, REQUIRED, TIM3_CURSOR_MAX, none, "where to go on; empty at the end")
-#define TIM3_FIELDS_vaults(F, S) F (S, LIST, items, REQUIRED, 64, vault, "vaults")
+#define TIM3_FIELDS_vaults(F, S) F (S, LIST, items, REQUIRED, TIM3_VAULTS_MAX, vault, "vaults")
 
 #define TIM3_FIELDS_get_position(F, S)                                                                       \
     F (S, STR, asset, REQUIRED, 16, none, "asset")                                                           \

@@ -401,6 +401,19 @@ START_TEST (test_receipts_are_for_one_move)
 }
 END_TEST
 
+/*  An asset that is taken out of the configuration leaves its vault behind, and what is in it.  */
+START_TEST (test_vaults_of_assets_that_are_configured_no_more)
+{
+    give ("alice", 100, "f1");
+    tim3_vault_move_t move = lock_move (1, "alice", 60);
+    bench_ask (TIM3_MSG_VAULT_LOCK, &move, TIM3_MSG_VAULT_LOCKED);
+    bench_settings.assets[0] = bench_settings.assets[1];
+    bench_settings.asset_count = 1;
+    ck_assert (vault (0).total == 0 && vault (1).total == 60);
+    ck_assert_str_eq (vault (1).vault, move.vault);
+}
+END_TEST
+
 START_TEST (test_vault_never_below_nothing)
 {
     give ("alice", 100, "f1");
@@ -547,6 +560,7 @@ Suite *suite_mock_usda (void)
     tcase_add_test (tcase, test_lock_without_funds);
     tcase_add_test (tcase, test_vault_order_of_checks);
     tcase_add_test (tcase, test_receipts_are_for_one_move);
+    tcase_add_test (tcase, test_vaults_of_assets_that_are_configured_no_more);
     tcase_add_test (tcase, test_vault_never_below_nothing);
     tcase_add_test (tcase, test_pages);
     tcase_add_test (tcase, test_store_full);
