@@ -289,7 +289,9 @@ static void print_result (const restore_t *self)
     printf ("%u store%s of %s restored to %s\n", self->count, self->count == 1 ? "" : "s", time ? time : "?",
             self->data);
     if (self->agent)
-        puts ("If its peers have seen more of it than this, the router will refuse it: see its log.");
+        puts ("If its peers have seen more of it than this, the router will refuse it: see its log. Where "
+              "the router's own store "
+              "is older, too, nobody may notice: run tim3ctl fsck on the folder before you start.");
 }
 
 /*  ------------------------------------------------------------------------------------------------ the whole  */
