@@ -15,6 +15,7 @@
 #include "in_flight.h"
 #include "routes.h"
 #include "sockets.h"
+#include "agent/door.h"
 #include "base/log.h"
 #include "base/loopback.h"
 #include "base/watch.h"
@@ -42,6 +43,10 @@
 /*  How often is looked at what has no answer yet, and how fast answers come.  */
 #define LOOK_EVERY_US 200000
 
+/*  Clients were refused of late: in so much time.  */
+#define REFUSING_US 5000000
+#define MANY_CLIENTS "find out who connects so often, or raise router/clients and the hard limit of open files"
+
 #define OWN_LINK 0 /* the link to the core in this process */
 
 static const char s_name[] = "router.-.0";
@@ -65,6 +70,12 @@ typedef struct {
     int watch;
     tim3_watched_t stop; /* eventfd */
     tim3_watched_t front;
+    int listener;              /* of the front */
+    unsigned clients_most;     /* connections of clients */
+    uint64_t clients_refused;  /* how many had been when it was last looked */
+    uint64_t refused_us;       /* when it was last seen that more had been */
+    atomic_bool refusing;      /* some were, of late */
+    uint64_t warned_us;        /* when that was last told */
     int queue_messages;
     void *context;
     link_t *links[LINKS_MAX];
@@ -111,7 +122,8 @@ static void count (atomic_ullong *counter)
 static void log_drops (broker_t *self, uint64_t now_us)
 {
     const tim3_broker_counters_t *at = &self->counters;
-    unsigned long long drops = at->malformed + at->not_allowed + at->no_route + at->overloaded +
+    tim3_door_count_t clients = tim3_door_count (self->listener);
+    unsigned long long drops = clients.refused + at->malformed + at->not_allowed + at->no_route + at->overloaded +
                                at->answers_stray + at->answers_dropped;
     if (now_us < self->logged_us + LOG_EVERY_US)
         return;
@@ -120,9 +132,9 @@ static void log_drops (broker_t *self, uint64_t now_us)
         return;
     self->logged_drops = drops;
     tim3_log (TIM3_INFO, "front counters",
-              "requests=%llu answers=%llu malformed=%llu not_allowed=%llu no_route=%llu overloaded=%llu "
+              "clients=%u clients_refused=%llu requests=%llu answers=%llu malformed=%llu not_allowed=%llu no_route=%llu overloaded=%llu "
               "answers_stray=%llu answers_dropped=%llu",
-              at->requests, at->answers, at->malformed, at->not_allowed, at->no_route, at->overloaded,
+              clients.connected, (unsigned long long) clients.refused, at->requests, at->answers, at->malformed, at->not_allowed, at->no_route, at->overloaded,
               at->answers_stray, at->answers_dropped);
 }
 
@@ -137,10 +149,21 @@ static void bind_front (broker_t *self, const char *endpoint)
     /* a client that comes back under its routing id is heard at once */
     tim3_socket_set (self->clients.front, ZMQ_ROUTER_HANDOVER, 1);
     tim3_watch_socket (self->watch, &self->front, self->clients.front);
-    if (zmq_bind (self->clients.front, endpoint) != 0)
+    self->listener = tim3_socket_bind (self->context, self->clients.front, endpoint);
+    if (self->listener < 0)
         tim3_fatal (TIM3_EXIT_RETRY,
                     "cannot bind the front %s: %s; is the address free and the folder there?", endpoint,
                     zmq_strerror (errno));
+}
+
+static void limit_clients (broker_t *self, unsigned wanted)
+{
+    self->clients_most = tim3_door_limit (self->listener, wanted);
+    if (self->clients_most < wanted)
+        tim3_log (TIM3_WARN, "fewer clients",
+                  "clients=%u wanted=%u what=\"the router may open %u files, half of which are for clients; raise the "
+                  "hard limit of open files\"",
+                  self->clients_most, wanted, tim3_door_files ());
 }
 
 /*  With IMMEDIATE, a peer that is not there takes nothing, rather than swallowing it.  */
@@ -664,6 +687,20 @@ static bool something_waits (const broker_t *self)
     return waits;
 }
 
+static void count_clients (broker_t *self)
+{
+    tim3_door_count_t clients = tim3_door_count (self->listener);
+    if (clients.refused > self->clients_refused)
+        self->refused_us = self->round_us;
+    self->clients_refused = clients.refused;
+    self->refusing = self->refused_us > 0 && self->round_us < self->refused_us + REFUSING_US;
+    if (!self->refusing || (self->warned_us > 0 && self->round_us < self->warned_us + LOG_EVERY_US))
+        return;
+    self->warned_us = self->round_us;
+    tim3_log (TIM3_WARN, "clients refused", "clients=%u clients_most=%u clients_refused=%llu what=\"" MANY_CLIENTS "\"",
+              clients.connected, self->clients_most, (unsigned long long) clients.refused);
+}
+
 static void begin_round (broker_t *self)
 {
     self->round_us = microseconds (CLOCK_MONOTONIC);
@@ -675,6 +712,7 @@ static void begin_round (broker_t *self)
     tim3_in_flight_expire (&self->in_flight, self->round_us, self->give_up_us);
     tim3_in_flight_adapt (&self->in_flight, self->round_us - self->looked_us, self->within_us);
     self->looked_us = self->round_us;
+    count_clients (self);
 }
 
 static void *run (void *argument)
@@ -734,6 +772,7 @@ void *tim3_broker_new (const tim3_place_t *place)
     tim3_watch_file (self->watch, &self->stop, stop);
     learn_shards (self, place->config);
     bind_front (self, place->front);
+    limit_clients (self, (unsigned) tim3_config_u64 (place->config, "router", "clients", NULL));
     tim3_routes_add (&self->routes, s_name, true, link_to (self, place->endpoint));
     start_thread (self);
     tim3_log (TIM3_INFO, "front open", "endpoint=%s", place->front);
@@ -762,7 +801,23 @@ void tim3_broker_destroy (void **self)
     *self = NULL;
 }
 
-const tim3_broker_counters_t *tim3_broker_counters (const void *self)
+void tim3_broker_stats (const void *self, tim3_report_t *report)
 {
-    return &((const broker_t *) self)->counters;
+    const broker_t *broker = self;
+    const tim3_broker_counters_t *at = &broker->counters;
+    tim3_door_count_t clients = tim3_door_count (broker->listener);
+    tim3_report_metric (report, "front_clients", clients.connected);
+    tim3_report_metric (report, "front_clients_most", broker->clients_most);
+    tim3_report_metric (report, "front_clients_refused", clients.refused);
+#define C(name, text) tim3_report_metric (report, "front_" #name, at->name);
+    TIM3_BROKER_COUNTERS (C)
+#undef C
+}
+
+void tim3_broker_health (const void *self, tim3_report_t *report)
+{
+    const broker_t *broker = self;
+    if (broker->refusing)
+        tim3_report_reason (report, "clients_refused", 20, "%u clients are connected, and others are refused; " MANY_CLIENTS,
+                            tim3_door_count (broker->listener).connected);
 }

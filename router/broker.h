@@ -33,7 +33,8 @@ void *tim3_broker_new (const tim3_place_t *place);
 /*  Ends the thread; messages under way are given a moment to leave.  */
 void tim3_broker_destroy (void **self);
 
-/*  May be read from any thread.  */
-const tim3_broker_counters_t *tim3_broker_counters (const void *self);
+/*  What it adds to the router's Stats, and to its Health; from any thread.  */
+void tim3_broker_stats (const void *self, tim3_report_t *report);
+void tim3_broker_health (const void *self, tim3_report_t *report);
 
 #endif

@@ -13,6 +13,8 @@ int main (int argc, char **argv)
         .pace_us = PACE_US,
         .companion_new = tim3_broker_new,
         .companion_destroy = tim3_broker_destroy,
+        .companion_stats = tim3_broker_stats,
+        .companion_health = tim3_broker_health,
     };
     return tim3_agent_main (argc, argv, &program);
 }

@@ -35,6 +35,31 @@ void *tim3_socket_new (void *context, int type, int queue, int64_t frame_max)
     return socket;
 }
 
+/*  ZeroMQ tells which descriptor listens only as an event, in zmq_bind itself: its number, and then its value.  */
+static int take_listener (void *events)
+{
+    uint8_t event[sizeof (uint16_t) + sizeof (uint32_t)];
+    uint32_t listener;
+    TIM3_ASSERT (zmq_recv (events, event, sizeof event, 0) == sizeof event);
+    memcpy (&listener, event + sizeof (uint16_t), sizeof listener);
+    return (int) listener;
+}
+
+int tim3_socket_bind (void *context, void *socket, const char *endpoint)
+{
+    static const char told[] = "inproc://bound";
+    void *events = zmq_socket (context, ZMQ_PAIR);
+    TIM3_ASSERT (events && zmq_socket_monitor (socket, told, ZMQ_EVENT_LISTENING) == 0);
+    TIM3_ASSERT (zmq_connect (events, told) == 0);
+    bool bound = zmq_bind (socket, endpoint) == 0;
+    int why = errno;
+    int listener = bound ? take_listener (events) : -1;
+    zmq_socket_monitor (socket, NULL, 0);
+    zmq_close (events);
+    errno = why;
+    return listener;
+}
+
 int tim3_socket_send (void *socket, const tim3_buffer_t *buffer)
 {
     zmq_msg_t message;

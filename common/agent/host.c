@@ -415,6 +415,8 @@ static unsigned judge (tim3_host_t *self, tim3_report_t *report, tim3_health_rep
         tim3_report_reason (report, "not_registered", 10, "%s",
                             unit->registrar.refusal[0] ? unit->registrar.refusal
                                                        : "the registry does not answer");
+    if (self->options.process_health)
+        self->options.process_health (report);
     if (unit->core->health)
         unit->core->health (unit->state, &self->env, report);
     for (uint32_t i = 0; i < report->reason_count; i++)

@@ -55,6 +55,8 @@ typedef struct {
     uint32_t run_most; /* most events in a row of the outbox and in a publication; 0: as usual. Tests make it small */
     /* adds CPU time and memory to Stats; may be NULL */
     void (*process_stats) (tim3_report_t *report);
+    /* adds reasons of the process to Health; may be NULL */
+    void (*process_health) (tim3_report_t *report);
 } tim3_host_options_t;
 
 /*  Where a frame came from: answer says that it came over a connection that this agent made, so that answers

@@ -5,6 +5,7 @@
     of it has been sent.
 */
 #include "agent/shell.h"
+#include "agent/door.h"
 #include "agent/endpoint.h"
 #include "agent/host.h"
 #include "agent/kept.h"
@@ -135,6 +136,14 @@ static void process_stats (tim3_report_t *report)
     tim3_report_metric (report, "sends_dropped", s_shell.sends_dropped);
     tim3_report_metric (report, "unrouted", s_shell.unrouted);
     tim3_report_metric (report, "kept_dropped", s_shell.kept.dropped);
+    if (s_shell.companion)
+        s_shell.program->companion_stats (s_shell.companion, report);
+}
+
+static void process_health (tim3_report_t *report)
+{
+    if (s_shell.companion)
+        s_shell.program->companion_health (s_shell.companion, report);
 }
 
 /*  ---------------------------------------------------------------------------------------------- sockets  */
@@ -766,6 +775,7 @@ static void make_host (shell_t *self)
     options->list = self->list;
     options->pid = (uint64_t) getpid ();
     options->process_stats = process_stats;
+    options->process_health = process_health;
     options->shared = self->hosted_count > 0;
     self->host = tim3_host_new (self->program->core, &self->settings, self->store, options);
     for (unsigned i = 0; i < self->hosted_count; i++)
@@ -823,15 +833,17 @@ static void stop (shell_t *self)
     tim3_log (TIM3_INFO, "stopped", "clean=yes");
 }
 
-/*  Each connection takes a descriptor, and libzmq aborts the process when there is none left for one that comes in.  */
+/*  Each connection takes a descriptor: as many as there may be, and no connection where there is none left.  */
 static void allow_files (void)
 {
     struct rlimit limit;
-    if (getrlimit (RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit (RLIMIT_NOFILE, &limit) != 0)
+    TIM3_ASSERT (getrlimit (RLIMIT_NOFILE, &limit) == 0);
+    struct rlimit most = {limit.rlim_max, limit.rlim_max};
+    if (setrlimit (RLIMIT_NOFILE, &most) == 0)
+        limit = most;
+    else
         tim3_log (TIM3_WARN, "limits", "what=\"cannot raise the number of open files\" why=\"%s\"", strerror (errno));
+    tim3_door_open (limit.rlim_cur);
 }
 
 int tim3_agent_main (int argc, char **argv, const tim3_program_t *program)

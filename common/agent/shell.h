@@ -30,9 +30,12 @@ typedef struct {
     /* least time from the beginning of a batch that changed the store to the next batch: for one that nobody waits for,
        so that it gathers more and syncs less; 0 for all others */
     uint64_t pace_us;
-    /* both NULL, or a companion that runs its own thread from new to destroy; new may tim3_fatal */
+    /* all NULL, or a companion that runs its own thread from new to destroy; new may tim3_fatal */
     void *(*companion_new) (const tim3_place_t *place);
     void (*companion_destroy) (void **self);
+    /* called by the agent's thread: what the companion adds to Stats and Health */
+    void (*companion_stats) (const void *self, tim3_report_t *report);
+    void (*companion_health) (const void *self, tim3_report_t *report);
 } tim3_program_t;
 
 /*  The whole main of an agent: parses --config, --data, --asset, --shard, --check-config, --ready-fd, --version,

@@ -37,6 +37,8 @@
     K ("agents", "advertise", TEXT, 0, 64, "",                                                               \
        "with tcp: what others are told instead of agents/listen, when a forwarder is in between")            \
     K ("router", "front", TEXT, 0, 200, "", "endpoint for clients; empty for DATA/run/front.sock")          \
+    K ("router", "clients", U64, 1, 100000, "10000",                                                        \
+       "most connections of clients; never more than half of the files that the router may open")            \
     K ("router", "queue_messages", U64, 16, 1000000, "2000",                                                \
        "most messages waiting for one agent or client; more are told overloaded")                           \
     K ("router", "in_flight", U64, 1, 1000000, "8192",                                                      \

@@ -29,6 +29,7 @@
     X (draw)           \
     X (ids)            \
     X (watch)          \
+    X (door)           \
     X (world)
 
 #define X(name) Suite *suite_##name (void);

@@ -141,7 +141,7 @@ START_TEST (test_unknown)
     refused ("assets\n    TIM3\n", "assets: unknown section; did you mean asset?");
     refused ("zebra = 1\n",
              "zebra: unknown section; allowed here: agents router coordinator collateral asset");
-    refused ("router\n    q = 1\n", "router/q: unknown key; allowed here: front queue_messages");
+    refused ("router\n    q = 1\n", "router/q: unknown key; allowed here: front clients queue_messages");
     refused ("asset/TIM3\n    decimals = 6\n", "asset/TIM3: unknown section");
 }
 END_TEST

@@ -1,0 +1,173 @@
+#!/usr/bin/python3
+"""More connections than an agent can have: it lives, those that are connected are served, and others when there is room."""
+import socket
+import struct
+
+import zmq
+
+from harness import Cluster, main, poll
+from tim3_wire import PATIENT, Client, NoAnswer, number
+
+ROUTER = "router.-.0"
+FILES = 128  # that a process may open, where that is to be too few
+EXCESS = 300
+
+
+def with_files(address, files=FILES, **more):
+    """A cluster one of whose processes may open no more files than that, and cannot raise it."""
+    cluster = Cluster(**more)
+    address = cluster.process_of(address)
+    cluster.commands[address] = ["prlimit", f"--nofile={files}:{files}", *cluster.commands[address]]
+    return cluster
+
+
+def front_path(cluster):
+    return cluster.front()[len("ipc://"):]
+
+
+def strangers(path, count=EXCESS):
+    """Connections that say nothing."""
+    connected = []
+    for _ in range(count):
+        connected.append(socket.socket(socket.AF_UNIX))
+        connected[-1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(PATIENT), 0))
+        connected[-1].connect(path)
+    return connected
+
+
+def is_ended(stranger):
+    """Whether the other end has hung up; what ZeroMQ sends first is passed over."""
+    stranger.settimeout(0)
+    try:
+        while stranger.recv(4096):
+            pass
+        return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def hang_up(connections):
+    for connection in connections:
+        connection.close()
+
+
+def stats(client):
+    return {metric["name"]: number(metric["value"]) for metric in client.ask(ROUTER, "Stats", {})["metrics"]}
+
+
+def reasons(client):
+    return {reason["name"] for reason in client.ask(ROUTER, "Health", {})["reasons"]}
+
+
+def refused(client):
+    return stats(client)["front_clients_refused"]
+
+
+def logged(cluster, event):
+    return f'event="{event}"' in cluster.log_of(ROUTER)
+
+
+def test_more_silent_connections_than_files():
+    with with_files(ROUTER) as cluster:
+        pid = cluster.process(ROUTER).pid
+        client = cluster.client()
+        assert client.ask(ROUTER, "Info", {})["pid"] == pid
+        assert logged(cluster, "fewer clients")
+        connected = strangers(front_path(cluster))
+        poll(lambda: refused(client) >= EXCESS - FILES // 2, what="refusals")
+        assert sum(map(is_ended, connected)) >= EXCESS - FILES // 2
+        found = stats(client)
+        assert found["front_clients_most"] == FILES // 2 and found["front_clients"] <= FILES // 2, found
+        client.ask("mock_usda.USDA", "GetHolding", dict(account="alice"), "alice")
+        poll(lambda: logged(cluster, "clients refused"), what="the log to tell")
+        hang_up(connected)
+        assert cluster.client().ask(ROUTER, "Info", {})["pid"] == pid
+        poll(lambda: stats(client)["front_clients"] == 2, what="those that went to be counted out")
+        assert cluster.running(ROUTER)
+
+
+def test_who_never_speaks_makes_room():
+    """Nobody hangs up here but the router itself."""
+    with with_files(ROUTER) as cluster:
+        client = cluster.client()
+        pid = client.ask(ROUTER, "Info", {})["pid"]
+        connected = strangers(front_path(cluster))
+        poll(lambda: refused(client) > 0, what="refusals")
+        assert cluster.client().ask(ROUTER, "Info", {})["pid"] == pid
+        assert any(map(is_ended, connected))
+        hang_up(connected)
+
+
+def test_more_clients_than_files():
+    """All are served in the end, each when another has gone."""
+    count = FILES
+    with with_files(ROUTER) as cluster:
+        witness = cluster.client()
+        pid = witness.ask(ROUTER, "Info", {})["pid"]
+        context = zmq.Context()
+        waiting = []
+        for _ in range(count):
+            waiting.append(context.socket(zmq.DEALER))
+            waiting[-1].setsockopt(zmq.LINGER, 0)
+            waiting[-1].setsockopt(zmq.RECONNECT_IVL, 20)
+            waiting[-1].connect(cluster.front())
+            waiting[-1].send(witness.envelope(ROUTER, "Info", {})[1])
+        poll(lambda: refused(witness) > 0, what="refusals")
+        poll(lambda: "clients_refused" in reasons(witness), what="health to tell")
+
+        def serve():
+            for one in [one for one in waiting if one.poll(0)]:
+                one.close()
+                waiting.remove(one)
+            return not waiting
+        poll(serve, what="all to be served")
+        context.term()
+        assert witness.ask(ROUTER, "Info", {})["pid"] == pid
+        poll(lambda: not reasons(witness), what="health to be well again")
+
+
+def test_a_low_limit():
+    with Cluster(sections={"router": dict(clients=3)}) as cluster:
+        assert not logged(cluster, "fewer clients")
+        first, second, third = [cluster.client() for _ in range(3)]
+        for client in (first, second, third):
+            client.ask(ROUTER, "Info", {})
+        found = stats(first)
+        assert (found["front_clients"], found["front_clients_most"]) == (3, 3), found
+        assert not reasons(first)
+        before = refused(first)
+        late = cluster.client()
+        asked = late.send(ROUTER, "Info", {})
+        poll(lambda: refused(first) > before + 2, what="a client that knocks again and again")
+        try:
+            late.answer(asked, timeout=0)
+            raise AssertionError("one too many was served")
+        except NoAnswer:
+            pass
+        poll(lambda: reasons(first) == {"clients_refused"}, what="health to tell")
+        assert logged(cluster, "clients refused")
+        cluster.close(third)
+        late.answer(asked)
+        assert stats(first)["front_clients"] == 3
+        poll(lambda: not reasons(first), what="health to be well again")
+
+
+def test_another_agent_has_too_few_files():
+    """The others' connections go on; who is new to it waits until there is room."""
+    agent = "token_manager.TIM3.0"
+    with with_files(agent) as cluster:
+        client = cluster.client()
+        pid = client.ask(agent, "Info", {})["pid"]
+        connected = strangers(cluster.endpoint(agent)[len("ipc://"):])
+        assert poll(lambda: sum(map(is_ended, connected)) >= EXCESS - FILES, what="refusals")
+        assert client.ask(agent, "Info", {})["pid"] == pid
+        hang_up(connected)
+        direct = Client(cluster.endpoint(agent))
+        assert direct.ask(agent, "Info", {})["pid"] == pid
+        direct.close()
+
+
+if __name__ == "__main__":
+    main()
