@@ -8,7 +8,8 @@
     when there is least to spare.
 
     Known limits: a client's routing id may have at most TIM3_VIA_MAX bytes, and its messages must have one
-    part (a DEALER's; a REQ adds an empty one).
+    part (a DEALER's; a REQ adds an empty one). Connections beyond the limit are refused whoever they are of, as nobody
+    is known here: one program that takes all keeps others out, though not those that are connected.
 */
 #include "broker.h"
 #include "clients.h"
@@ -43,9 +44,9 @@
 /*  How often is looked at what has no answer yet, and how fast answers come.  */
 #define LOOK_EVERY_US 200000
 
-/*  Clients were refused of late: in so much time.  */
-#define REFUSING_US 5000000
-#define MANY_CLIENTS "find out who connects so often, or raise router/clients and the hard limit of open files"
+#define REFUSING_US 5000000 /* clients were refused of late: in so much time */
+#define MANY_CLIENTS \
+    "find out who connects so often, or raise router/clients and the hard limit of open files"
 
 #define OWN_LINK 0 /* the link to the core in this process */
 
@@ -70,12 +71,12 @@ typedef struct {
     int watch;
     tim3_watched_t stop; /* eventfd */
     tim3_watched_t front;
-    int listener;              /* of the front */
-    unsigned clients_most;     /* connections of clients */
-    uint64_t clients_refused;  /* how many had been when it was last looked */
-    uint64_t refused_us;       /* when it was last seen that more had been */
-    atomic_bool refusing;      /* some were, of late */
-    uint64_t warned_us;        /* when that was last told */
+    int listener;             /* of the front */
+    unsigned clients_most;    /* connections of clients */
+    uint64_t clients_refused; /* how many had been when it was last looked */
+    uint64_t refused_us;      /* when it was last seen that more had been */
+    atomic_bool refusing;     /* some were, of late */
+    uint64_t warned_us;       /* when that was last told */
     int queue_messages;
     void *context;
     link_t *links[LINKS_MAX];
@@ -123,8 +124,8 @@ static void log_drops (broker_t *self, uint64_t now_us)
 {
     const tim3_broker_counters_t *at = &self->counters;
     tim3_door_count_t clients = tim3_door_count (self->listener);
-    unsigned long long drops = clients.refused + at->malformed + at->not_allowed + at->no_route + at->overloaded +
-                               at->answers_stray + at->answers_dropped;
+    unsigned long long drops = clients.refused + at->malformed + at->not_allowed + at->no_route +
+                               at->overloaded + at->answers_stray + at->answers_dropped;
     if (now_us < self->logged_us + LOG_EVERY_US)
         return;
     self->logged_us = now_us;
@@ -132,10 +133,11 @@ static void log_drops (broker_t *self, uint64_t now_us)
         return;
     self->logged_drops = drops;
     tim3_log (TIM3_INFO, "front counters",
-              "clients=%u clients_refused=%llu requests=%llu answers=%llu malformed=%llu not_allowed=%llu no_route=%llu overloaded=%llu "
-              "answers_stray=%llu answers_dropped=%llu",
-              clients.connected, (unsigned long long) clients.refused, at->requests, at->answers, at->malformed, at->not_allowed, at->no_route, at->overloaded,
-              at->answers_stray, at->answers_dropped);
+              "clients=%u clients_refused=%llu requests=%llu answers=%llu malformed=%llu not_allowed=%llu "
+              "no_route=%llu overloaded=%llu answers_stray=%llu answers_dropped=%llu",
+              clients.connected, (unsigned long long) clients.refused, at->requests, at->answers,
+              at->malformed, at->not_allowed, at->no_route, at->overloaded, at->answers_stray,
+              at->answers_dropped);
 }
 
 /*  -------------------------------------------------------------------------------------------- sockets  */
@@ -156,13 +158,14 @@ static void bind_front (broker_t *self, const char *endpoint)
                     zmq_strerror (errno));
 }
 
+/*  Later than bound: those that are let in meanwhile count as well.  */
 static void limit_clients (broker_t *self, unsigned wanted)
 {
     self->clients_most = tim3_door_limit (self->listener, wanted);
     if (self->clients_most < wanted)
         tim3_log (TIM3_WARN, "fewer clients",
-                  "clients=%u wanted=%u what=\"the router may open %u files, half of which are for clients; raise the "
-                  "hard limit of open files\"",
+                  "clients=%u wanted=%u what=\"the router may open %u files, half of which are for clients; "
+                  "raise the hard limit of open files\"",
                   self->clients_most, wanted, tim3_door_files ());
 }
 
@@ -687,7 +690,8 @@ static bool something_waits (const broker_t *self)
     return waits;
 }
 
-static void count_clients (broker_t *self)
+/*  Looks whether clients were refused since the last time, and says so.  */
+static void look_at_clients (broker_t *self)
 {
     tim3_door_count_t clients = tim3_door_count (self->listener);
     if (clients.refused > self->clients_refused)
@@ -697,8 +701,9 @@ static void count_clients (broker_t *self)
     if (!self->refusing || (self->warned_us > 0 && self->round_us < self->warned_us + LOG_EVERY_US))
         return;
     self->warned_us = self->round_us;
-    tim3_log (TIM3_WARN, "clients refused", "clients=%u clients_most=%u clients_refused=%llu what=\"" MANY_CLIENTS "\"",
-              clients.connected, self->clients_most, (unsigned long long) clients.refused);
+    tim3_log (TIM3_WARN, "clients refused",
+              "clients=%u clients_most=%u clients_refused=%llu what=\"" MANY_CLIENTS "\"", clients.connected,
+              self->clients_most, (unsigned long long) clients.refused);
 }
 
 static void begin_round (broker_t *self)
@@ -712,7 +717,7 @@ static void begin_round (broker_t *self)
     tim3_in_flight_expire (&self->in_flight, self->round_us, self->give_up_us);
     tim3_in_flight_adapt (&self->in_flight, self->round_us - self->looked_us, self->within_us);
     self->looked_us = self->round_us;
-    count_clients (self);
+    look_at_clients (self);
 }
 
 static void *run (void *argument)
@@ -818,6 +823,7 @@ void tim3_broker_health (const void *self, tim3_report_t *report)
 {
     const broker_t *broker = self;
     if (broker->refusing)
-        tim3_report_reason (report, "clients_refused", 20, "%u clients are connected, and others are refused; " MANY_CLIENTS,
+        tim3_report_reason (report, "clients_refused", 20,
+                            "%u clients are connected, and others are refused; " MANY_CLIENTS,
                             tim3_door_count (broker->listener).connected);
 }

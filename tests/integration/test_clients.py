@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""More connections than an agent can have: it lives, those that are connected are served, and others when there is room."""
+"""More connections than an agent can have: it lives, those that are connected are served, others when there is room."""
 import socket
 import struct
 
