@@ -58,10 +58,11 @@ tim3_door_count_t tim3_door_count (int listener)
 /*  ------------------------------------------------------------------------------------- coming and going  */
 
 /*  A descriptor is the lowest that is free, so as many as its number are in use.  */
-static bool files_suffice (int file)
+static bool files_suffice (unsigned limit, int file)
 {
     unsigned files = s_files;
-    return files == 0 || (unsigned) file < files - files / 4;
+    unsigned left = files / 4 + (limit > 0 ? files / 8 : 0);
+    return files == 0 || (unsigned) file < files - left;
 }
 
 /*  False when it may not come in.  */
@@ -72,7 +73,7 @@ static bool come_in (int listener, int file)
     place_t *place = &s_places[listener];
     unsigned limit = place->limit;
     unsigned connected = atomic_fetch_add (&place->connected, 1);
-    if (files_suffice (file) && (limit == 0 || connected < limit)) {
+    if (files_suffice (limit, file) && (limit == 0 || connected < limit)) {
         s_places[file].came_in = listener + 1;
         return true;
     }
@@ -83,8 +84,9 @@ static bool come_in (int listener, int file)
 
 static void go (int file)
 {
-    if (!known (file) || s_places[file].came_in == 0)
+    if (!known (file))
         return;
+    s_places[file].limit = 0; /* whoever has the number next has none */
     int listener = atomic_exchange (&s_places[file].came_in, 0) - 1;
     if (listener >= 0)
         atomic_fetch_sub (&s_places[listener].connected, 1);

@@ -8,8 +8,8 @@
     The client connects again by itself after a while, as after any loss.
 
     - Of the files that the process may open, a quarter is left for all else: no connection that comes in gets one.
-    - At a listener that has a limit there are no more than that at once, and no more than half of the files: agents
-      find the door open when clients have all of theirs.
+    - At a listener that has a limit there are no more than that at once, and no more than half of the files; and what
+      comes in there leaves an eighth more, so that agents find the door open when clients have all of theirs.
 
     Costs something for each connection, nothing for a message.
 */
