@@ -153,9 +153,10 @@ static void bind_front (broker_t *self, const char *endpoint)
     tim3_watch_socket (self->watch, &self->front, self->clients.front);
     self->listener = tim3_socket_bind (self->context, self->clients.front, endpoint);
     if (self->listener < 0)
-        tim3_fatal (TIM3_EXIT_RETRY,
-                    "cannot bind the front %s: %s; is the address free and the folder there?", endpoint,
-                    zmq_strerror (errno));
+        tim3_fatal (
+            TIM3_EXIT_RETRY,
+            "cannot bind the front %s: %s; is the folder there, and no other set of agents at this address?",
+            endpoint, zmq_strerror (errno));
 }
 
 /*  Later than bound: those that are let in meanwhile count as well.  */

@@ -4,7 +4,12 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include <zmq.h>
+
+#define IPC "ipc://"
 
 #define BUFFER_KEPT (64 * 1024)
 #define LINGER_MS 200
@@ -45,8 +50,29 @@ static int take_listener (void *events)
     return (int) listener;
 }
 
+/*  Whether somebody listens there. ZeroMQ deletes the file of an ipc endpoint before it binds, so that whoever had it
+    would hear of nobody any more.  */
+static bool is_served (const char *endpoint)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *path = endpoint + strlen (IPC);
+    if (strncmp (endpoint, IPC, strlen (IPC)) != 0 || strlen (path) >= sizeof address.sun_path)
+        return false;
+    strcpy (address.sun_path, path);
+    int probe = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool served = probe >= 0 && (connect (probe, (struct sockaddr *) &address, sizeof address) == 0 ||
+                                 errno == EAGAIN); /* as many wait there as may */
+    if (probe >= 0)
+        close (probe);
+    return served;
+}
+
 int tim3_socket_bind (void *context, void *socket, const char *endpoint)
 {
+    if (is_served (endpoint)) {
+        errno = EADDRINUSE;
+        return -1;
+    }
     static const char told[] = "inproc://bound";
     void *events = zmq_socket (context, ZMQ_PAIR);
     TIM3_ASSERT (events && zmq_socket_monitor (socket, told, ZMQ_EVENT_LISTENING) == 0);

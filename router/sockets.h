@@ -6,7 +6,8 @@
 
 /*  Fatal when it cannot be made. queue: frames that may wait in each direction of each connection.  */
 void *tim3_socket_new (void *context, int type, int queue, int64_t frame_max);
-/*  Binds, and returns the descriptor that listens; -1 with errno.  */
+/*  Binds, and returns the descriptor that listens; -1 with errno, EADDRINUSE also where another process listens on an ipc
+    endpoint.  */
 int tim3_socket_bind (void *context, void *socket, const char *endpoint);
 void tim3_socket_set (void *socket, int option, int value);
 

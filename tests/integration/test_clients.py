@@ -12,6 +12,7 @@ ROUTER = "router.-.0"
 AGENT = "token_manager.TIM3.0"
 FILES = 128  # that a process may open, where that is to be too few
 EXCESS = 300
+RETRY = 75  # exit code
 
 
 def with_files(address, files=FILES, **more):
@@ -138,6 +139,23 @@ def test_more_clients_than_files():
         context.term()
         assert witness.ask(ROUTER, "Info", {})["pid"] == pid
         poll(lambda: not reasons(witness), what="health to be well again")
+
+
+def test_another_set_at_the_same_front():
+    """It does not come up, and the first keeps its clients."""
+    with Cluster(coordinators=1) as cluster:
+        other = Cluster(coordinators=1, sections=dict(router=dict(front=cluster.front())))
+        other.sound = False
+        try:
+            other.start(ROUTER)
+            poll(lambda: not other.running(ROUTER), what="the second router to end")
+            assert other.process(ROUTER).returncode == RETRY and "no other set of agents" in other.log_of(ROUTER)
+        finally:
+            other.__exit__(None, None, None)
+        cluster.ctl("usda", "mint", "alice", "100")
+        cluster.restart(ROUTER)
+        cluster.wait_ready()
+        assert cluster.ctl_json("usda", "balance", "alice")["available"] == str(100 * 10**18)
 
 
 def test_a_low_limit():
