@@ -1123,14 +1123,15 @@ uint64_t tim3_host_next_life (tim3_store_t *store, uint64_t now_us, uint32_t cha
     tim3_key_t key = tim3_key_text ("incarnation");
     tim3_counter_t last;
     tim3_store_read (store, TIM3_TABLE_COUNTER, &key, &last);
-    tim3_counter_t next = {now_us > last.value ? now_us : last.value + 1 + chance % LIFE_CHANCE};
+    tim3_counter_t next = {now_us > last.value + 1 ? now_us : last.value + 2 + chance % LIFE_CHANCE};
     tim3_store_write (store, TIM3_TABLE_COUNTER, &key, &next);
-    if (tim3_store_commit (store) != 0) {
-        if (tim3_store_error (store) != TIM3_STORE_FULL)
-            return 0;
-        tim3_store_abort (store); /* a full store can still be read from */
-    }
-    return next.value;
+    if (tim3_store_commit (store) == 0)
+        return next.value;
+    if (tim3_store_error (store) != TIM3_STORE_FULL)
+        return 0;
+    tim3_store_abort (
+        store); /* a full store can still be read from; the life after this one will not know of it */
+    return last.value + 1;
 }
 
 tim3_host_t *tim3_host_new (const tim3_core_t *core, const tim3_settings_t *settings, tim3_store_t *store,

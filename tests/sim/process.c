@@ -71,6 +71,7 @@ void sim_process_start (unsigned node)
     self->options.commits = tim3_store_commits (self->disk);
     self->options.incarnation = tim3_host_next_life (
         self->disk, read_clock (&self->clock), (uint32_t) sim_random_below (&sim.process_random, UINT32_MAX));
+    sim_disk_settle (self->disk);
     self->options.wait_accepted = tim3_role_is_ledger (self->core->role) || self->hosted_count > 0;
     self->options.backup = "backup";
     self->host = tim3_host_new (self->core, &self->settings, self->disk, &self->options);

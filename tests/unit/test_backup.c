@@ -783,9 +783,12 @@ START_TEST (test_lives_are_counted_on_whatever_the_clock_says)
 {
     ck_assert_uint_eq (next_life (1000, 7), 1000);
     ck_assert_uint_eq (next_life (5000, 7), 5000);
-    ck_assert_uint_eq (next_life (2000, 7), 5008);
-    ck_assert_uint_eq (next_life (5008, 0), 5009);
+    ck_assert_uint_eq (next_life (2000, 7), 5009);
+    ck_assert_uint_eq (next_life (5010, 0), 5011);
     ck_assert_uint_eq (next_life (6000, 7), 6000);
+    memory_store_fail_change (s_store, 1); /* one that cannot be noted is less than any that comes after it */
+    ck_assert_uint_eq (next_life (9000, 7), 6001);
+    ck_assert_uint_eq (next_life (100, 0), 6002);
 }
 END_TEST
 
