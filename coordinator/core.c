@@ -954,7 +954,7 @@ static void *new (const tim3_settings_t *settings)
 {
     self_t *self = tim3_alloc (sizeof *self);
     self->settings = settings;
-    self->waiters = tim3_waiters_new (WAITERS_MOST);
+    self->waiters = tim3_waiters_new (WAITERS_MOST, false);
     return self;
 }
 

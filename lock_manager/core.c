@@ -861,7 +861,7 @@ static void *new (const tim3_settings_t *settings)
 {
     self_t *self = tim3_alloc (sizeof *self);
     self->settings = settings;
-    self->waiters = tim3_waiters_new (WAITERS_MOST);
+    self->waiters = tim3_waiters_new (WAITERS_MOST, true);
     self->due = tim3_due_new (settings, TIM3_TABLE_LOCK_DUE, TIM3_TABLE_LOCK_DUE_LIST, TAIL_SIZE);
     return self;
 }

@@ -5,6 +5,7 @@
     Whatever is in a table comes from it, and the example is the real encoder's; so the document cannot say
     anything that the code does not do. Its output is the same on every run.
 */
+#include "agent/waiters.h"
 #include "base/log.h"
 #include "wire/envelope.h"
 #include "wire/reader.h"
@@ -133,6 +134,10 @@ static const char s_answers[] =
     "2. Send; wait, say, a second; when nothing has come, send the same body again under a new envelope\n"
     "   id; double the wait each time up to a minute.\n"
     "3. On an `Error`, do what its advice says.\n"
+    "\n"
+    "What was asked again while it was under way is answered under each envelope id, on one connection\n"
+    "and on several. So many can wait for one transaction (see [Limits](#limits)); further ones are told\n"
+    "`overloaded`. The same envelope id twice is answered once, if both are there before the outcome is.\n"
     "\n"
     "| advice | what to do |\n"
     "|---|---|\n"
@@ -331,6 +336,7 @@ static const limit_t s_limits[] = {{"bytes in a frame", TIM3_FRAME_MAX},
                                    {"bytes of an account's name", TIM3_ACCOUNT_MAX},
                                    {"bytes of an asset's name", TIM3_ASSET_MAX},
                                    {"bytes of a request id", TIM3_REQUEST_ID_MAX},
+                                   {"requests that wait for one transaction", TIM3_WAITERS_PER_TX},
                                    {"items of a page", TIM3_PAGE_MAX},
                                    {"bytes of a cursor", TIM3_CURSOR_MAX},
                                    {"events in a run", TIM3_EVENTS_MAX},

@@ -31,6 +31,7 @@ struct tim3_waiters {
     size_t spare_count;
     size_t count;
     size_t most;
+    bool latest_alone;
 };
 
 static group_t **new_buckets (size_t count)
@@ -38,10 +39,11 @@ static group_t **new_buckets (size_t count)
     return tim3_alloc (count * sizeof (group_t *));
 }
 
-tim3_waiters_t *tim3_waiters_new (size_t most)
+tim3_waiters_t *tim3_waiters_new (size_t most, bool latest_alone)
 {
     tim3_waiters_t *self = tim3_alloc (sizeof *self);
     self->most = most;
+    self->latest_alone = latest_alone;
     self->bucket_count = BUCKETS_LEAST;
     self->buckets = new_buckets (BUCKETS_LEAST);
     return self;
@@ -115,10 +117,10 @@ static bool same_asker (const tim3_return_t *a, const tim3_return_t *b)
            memcmp (a->peer, b->peer, a->peer_size) == 0 && memcmp (a->via, b->via, a->via_size) == 0;
 }
 
-static bool replace (group_t *group, const tim3_return_t *to)
+static bool replace (const tim3_waiters_t *self, group_t *group, const tim3_return_t *to)
 {
     for (uint32_t i = 0; i < group->count; i++)
-        if (same_asker (at (group, i), to)) {
+        if (same_asker (at (group, i), to) && (self->latest_alone || at (group, i)->id == to->id)) {
             *at (group, i) = *to;
             return true;
         }
@@ -178,7 +180,7 @@ static void add_return (group_t *group, const tim3_return_t *to)
 bool tim3_waiters_add (tim3_waiters_t *self, const tim3_id_t *tx, const tim3_return_t *to, uint64_t now_us)
 {
     group_t *group = *find (self, tx);
-    if (group && replace (group, to))
+    if (group && replace (self, group, to))
         return true;
     if (self->count >= self->most || (group && group->count == TIM3_WAITERS_PER_TX))
         return false;

@@ -122,21 +122,32 @@ static void hand_in (const tim3_origin_t *origin, tim3_envelope_t *envelope, con
 {
     tim3_buffer_t buffer = {0};
     strcpy (envelope->recipient, bench_settings.name);
-    envelope->id = s_next_id++;
+    if (envelope->id == 0)
+        envelope->id = s_next_id++;
     envelope->trace = bench_tx ((uint8_t) (1 + envelope->id % 200));
     tim3_envelope_write (&buffer, envelope, body);
     tim3_host_take (s_host, origin, buffer.data, buffer.size);
     tim3_buffer_free (&buffer);
 }
 
-uint64_t bench_take (const char *peer, uint64_t type, const void *body)
+static uint64_t take (const char *peer, uint64_t type, const void *body, uint64_t id)
 {
     tim3_origin_t origin = {false, (const uint8_t *) peer, strlen (peer)};
-    tim3_envelope_t envelope = {.type = type};
+    tim3_envelope_t envelope = {.type = type, .id = id};
     choose_sender (tim3_message (type), envelope.sender);
     s_taken++;
     hand_in (&origin, &envelope, body);
     return envelope.id;
+}
+
+uint64_t bench_take (const char *peer, uint64_t type, const void *body)
+{
+    return take (peer, type, body, 0);
+}
+
+void bench_take_again (const char *peer, uint64_t type, const void *body, uint64_t id)
+{
+    take (peer, type, body, id);
 }
 
 void bench_answer (uint64_t reply_to, uint64_t type, const void *body)

@@ -38,9 +38,10 @@ void bench_restart (void);
 tim3_store_t *bench_store (void);
 
 /*  A batch, step by step. take sends a request as the first role that may, from the peer of that name;
-    answer answers the message that was sent with that id.  */
+    take_again the same message once more; answer answers the message that was sent with that id.  */
 void bench_begin (void);
 uint64_t bench_take (const char *peer, uint64_t type, const void *body);
+void bench_take_again (const char *peer, uint64_t type, const void *body, uint64_t id);
 void bench_answer (uint64_t reply_to, uint64_t type, const void *body);
 void bench_tick (void);
 int bench_commit (void);

@@ -1,5 +1,6 @@
 /*  test_coordinator.c - the coordinator's core, with the test as the ledgers: stages, retries, late answers, look-ups.  */
 #include "../../coordinator/core.h"
+#include "agent/waiters.h"
 #include "bench.h"
 #include "suites.h"
 
@@ -595,23 +596,44 @@ START_TEST (test_everyone_who_waits_is_answered)
     tim3_mint_t ask = asking (5, "r1");
     char peer[20];
     bench_begin ();
-    for (unsigned i = 0; i < 16; i++) {
+    for (unsigned i = 0; i < TIM3_WAITERS_PER_TX; i++) {
         snprintf (peer, sizeof peer, "p%u", i);
         bench_take (peer, TIM3_MSG_MINT, &ask);
     }
-    uint64_t newest = bench_take ("p0", TIM3_MSG_MINT, &ask);
     ck_assert_int_eq (bench_commit (), 0);
     ck_assert_uint_eq (bench_count (), 1);
     locked ("r1");
     minted (TIM3_MSG_MINTED, "r1");
-    ck_assert_uint_eq (bench_count_of (TIM3_MSG_TRANSACTION), 16);
-    for (unsigned i = 0; i < 16; i++)
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_TRANSACTION), TIM3_WAITERS_PER_TX);
+    for (unsigned i = 0; i < TIM3_WAITERS_PER_TX; i++)
         for (unsigned j = 0; j < i; j++)
             ck_assert_str_ne (bench_nth (TIM3_MSG_TRANSACTION, i)->to,
                               bench_nth (TIM3_MSG_TRANSACTION, j)->to);
-    for (unsigned i = 0; i < 16; i++)
-        if (strcmp (bench_nth (TIM3_MSG_TRANSACTION, i)->to, "p0") == 0)
-            ck_assert_uint_eq (bench_nth (TIM3_MSG_TRANSACTION, i)->reply_to, newest);
+}
+END_TEST
+
+/*  Under other envelope ids; a message that comes twice is answered once.  */
+START_TEST (test_each_message_of_one_peer_is_answered)
+{
+    tim3_mint_t ask = asking (5, "r1");
+    uint64_t ids[TIM3_WAITERS_PER_TX];
+    unsigned found = 0;
+    bench_begin ();
+    for (unsigned i = 0; i < TIM3_WAITERS_PER_TX; i++)
+        ids[i] = bench_take ("p", TIM3_MSG_MINT, &ask);
+    bench_take_again ("p", TIM3_MSG_MINT, &ask, ids[0]);
+    uint64_t more = bench_take ("p", TIM3_MSG_MINT, &ask);
+    ck_assert_int_eq (bench_commit (), 0);
+    ck_assert_uint_eq (bench_count (), 2);
+    ck_assert_uint_eq (bench_nth (TIM3_MSG_ERROR, 0)->reply_to, more);
+    ck_assert_uint_eq (((const tim3_error_t *) bench_sent (TIM3_MSG_ERROR))->code, TIM3_OVERLOADED);
+    locked ("r1");
+    minted (TIM3_MSG_MINTED, "r1");
+    ck_assert_uint_eq (bench_count_of (TIM3_MSG_TRANSACTION), TIM3_WAITERS_PER_TX);
+    for (unsigned i = 0; i < TIM3_WAITERS_PER_TX; i++)
+        for (unsigned j = 0; j < TIM3_WAITERS_PER_TX; j++)
+            found += bench_nth (TIM3_MSG_TRANSACTION, i)->reply_to == ids[j];
+    ck_assert_uint_eq (found, TIM3_WAITERS_PER_TX);
 }
 END_TEST
 
@@ -948,6 +970,7 @@ Suite *suite_coordinator (void)
     tcase_add_test (tcase, test_answers_to_older_flights_are_ignored);
     tcase_add_test (tcase, test_duplicates_move_once);
     tcase_add_test (tcase, test_everyone_who_waits_is_answered);
+    tcase_add_test (tcase, test_each_message_of_one_peer_is_answered);
     tcase_add_test (tcase, test_each_stage_asks_again);
     tcase_add_test (tcase, test_no_answer);
     tcase_add_test (tcase, test_a_crash_forgets_flights);

@@ -710,6 +710,20 @@ START_TEST (test_sweep_when_the_clock_goes_back)
 }
 END_TEST
 
+START_TEST (test_who_asks_again_is_answered_once)
+{
+    tim3_lock_t ask = locking (1, "alice", 7);
+    bench_send (TIM3_MSG_LOCK, &ask);
+    bench_begin ();
+    uint64_t latest = bench_take ("asker", TIM3_MSG_LOCK, &ask);
+    ck_assert_int_eq (bench_commit (), 0);
+    ck_assert_uint_eq (bench_metric ("waiting"), 1);
+    vault_locked (1, "alice", 70);
+    ck_assert_uint_eq (bench_count (), 1);
+    ck_assert_uint_eq (bench_nth (TIM3_MSG_LOCKED, 0)->reply_to, latest);
+}
+END_TEST
+
 START_TEST (test_waiters_are_forgotten)
 {
     tim3_lock_t ask = locking (1, "alice", 7);
@@ -900,6 +914,7 @@ Suite *suite_lock_manager (void)
     tcase_add_test (tcase, test_sweep_list_by_list);
     tcase_add_test (tcase, test_sweep_is_bounded);
     tcase_add_test (tcase, test_sweep_when_the_clock_goes_back);
+    tcase_add_test (tcase, test_who_asks_again_is_answered_once);
     tcase_add_test (tcase, test_waiters_are_forgotten);
     tcase_add_test (tcase, test_store_full);
     tcase_add_test (tcase, test_commit_fails);
