@@ -199,8 +199,8 @@ class Cluster:
     def endpoint(self, address):
         return f"ipc://{self.dir}/run/{self.process_of(address)}.sock"
 
-    def client(self, endpoint=None, sender="client"):
-        client = Client(endpoint or self.front(), sender)
+    def client(self, endpoint=None, sender="client", routing_id=None):
+        client = Client(endpoint or self.front(), sender, routing_id)
         self.clients.append(client)
         return client
 

@@ -9,6 +9,7 @@ import itertools
 import os
 import random
 import resource
+import signal
 import time
 
 import msgpack
@@ -535,6 +536,43 @@ def test_forged_answers_to_coordinators():
         attacker.cluster.start("lock_manager.TIM3.0")
         answers = [client.answer(identity) for identity in asked]
         assert answers[0] == answers[-1] and answers[0][0] == TYPES["Transaction"], answers
+
+
+@needs("merged", "a split ledger's process runs one core alone")
+def test_a_peer_under_the_name_of_a_core():
+    """The cores of one process know each other by names that a connection can choose, too. Under that of a coordinator, what the
+    ledgers answer to it would be taken for the outcome of a client's request, which here waits for another shard."""
+    here, there = "TIM3.0", "TIM3.1"
+    with Cluster(asset_settings=dict(shards=2), coordinators=2) as cluster:
+        client, coordinator = cluster.client(), "coordinator." + here
+        client.faucet("dave", ISSUED, "f1")
+        client.mint_anew("dave", 1000, "m")
+        other = cluster.process("coordinator." + there)
+        attacker = cluster.client(cluster.endpoint(coordinator), "coordinator.TIM3.9", routing_id=bytes(2))
+        attacker.ids = itertools.count(2 ** 62)  # later than any question of the coordinator's
+
+        def attack_on(kind, body, forged_kind, forged):
+            other.send_signal(signal.SIGSTOP)
+            asked = client.send(coordinator, kind, body, "dave")
+            client.ask(coordinator, "GetTransaction", dict(account="dave", request_id=body["request_id"]))
+            attacker.send("token_manager." + here, forged_kind, dict(forged, tx=tx_id("TIM3", "dave", body["request_id"])))
+            client.receive(0.5)
+            assert not client.inbox, client.inbox
+            other.send_signal(signal.SIGCONT)
+            return client.answer(asked)
+
+        # what a shard refuses that has no say in it: the client would be told that it failed for ever
+        redeem = dict(account="dave", amount=amount(10), request_id="r1")
+        told = attack_on("Redeem", redeem, "TokenBurn", dict(account="dave", amount=amount(10)))
+        assert told[0] == TYPES["Transaction"], told
+        # another transfer, which does happen: the client would be told that its own has
+        client.faucet("alice", ISSUED, "f1")
+        client.mint_anew("alice", 1000, "m")
+        client.ask("token_manager." + there, "Control", dict(control=3, account="dave", request_id="freeze"))
+        transfer = dict(account="dave", to="bob", amount=amount(500), request_id="t1")
+        told = attack_on("Transfer", transfer, "TokenTransfer", dict(account="alice", to="bob", amount=amount(1)))
+        assert told[1].get("name") == "account_frozen", told
+        cluster.audit()
 
 
 class Impostor:

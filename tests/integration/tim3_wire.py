@@ -145,9 +145,11 @@ class Client:
 
     text_errors = "strict"  # what to do about a str that is not UTF-8
 
-    def __init__(self, endpoint, sender="client"):
+    def __init__(self, endpoint, sender="client", routing_id=None):
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
+        if routing_id:
+            self.socket.setsockopt(zmq.ROUTING_ID, routing_id)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.RECONNECT_IVL, 20)
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
