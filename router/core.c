@@ -51,6 +51,15 @@ static router_t *started (void *self, tim3_env_t *env)
     return router;
 }
 
+/*  Only the agent itself registers, tells how far it has come, and publishes under its name. False after refusing another.  */
+static bool is_own (tim3_env_t *env, const char *field, const char *name)
+{
+    if (strcmp (tim3_env_message (env)->sender, name) == 0)
+        return true;
+    tim3_env_refuse (env, TIM3_NOT_ALLOWED, NULL, "%s must be the sender's own address", field);
+    return false;
+}
+
 /*  ---------------------------------------------------------------------------------------- registry  */
 
 static const char *why_not (tim3_result_t code)
@@ -98,6 +107,15 @@ static bool standing_fits (router_t *router, tim3_env_t *env, const char *name, 
     return false;
 }
 
+static bool all_own (tim3_env_t *env, const tim3_register_t *given)
+{
+    const tim3_agent_t *agent = given->agents.items;
+    for (uint32_t i = 0; i < given->agents.count; i++)
+        if (!is_own (env, "name", agent[i].name))
+            return false;
+    return true;
+}
+
 static bool all_fit (router_t *router, tim3_env_t *env, const tim3_register_t *given)
 {
     const tim3_agent_t *agent = given->agents.items;
@@ -124,6 +142,8 @@ static void on_register (void *self, tim3_env_t *env, const void *body)
     const tim3_register_t *given = body;
     router_t *router = started (self, env);
     const char *culprit = "";
+    if (!all_own (env, given))
+        return;
     if (tim3_registry_superseded (&router->registry, &given->agents, &culprit)) {
         answer_registered (router, env, TIM3_SUPERSEDED, culprit);
         return;
@@ -142,7 +162,7 @@ static void on_heartbeat (void *self, tim3_env_t *env, const void *body)
     const tim3_heartbeat_t *given = body;
     const tim3_standing_item_t standing = STANDING (given, given->incarnation);
     router_t *router = started (self, env);
-    if (!standing_fits (router, env, given->name, false, &standing))
+    if (!is_own (env, "name", given->name) || !standing_fits (router, env, given->name, false, &standing))
         return;
     tim3_result_t code = tim3_registry_touch (&router->registry, tim3_env_now (env), given);
     if (code == TIM3_OK)
@@ -157,7 +177,7 @@ static void on_deregister (void *self, tim3_env_t *env, const void *body)
     const tim3_deregister_t *given = body;
     const tim3_standing_item_t standing = STANDING (given, given->incarnation);
     router_t *router = started (self, env);
-    if (!standing_fits (router, env, given->name, false, &standing))
+    if (!is_own (env, "name", given->name) || !standing_fits (router, env, given->name, false, &standing))
         return;
     tim3_result_t code =
         tim3_registry_remove (&router->registry, tim3_env_store (env), given->name, given->incarnation);
@@ -197,13 +217,6 @@ static void on_list (void *self, tim3_env_t *env, const void *body)
 
 /*  --------------------------------------------------------------------------------------- event log  */
 
-/*  Only the agent itself publishes under its name.  */
-static bool is_source (tim3_env_t *env, const tim3_publish_t *publish, tim3_address_t *source)
-{
-    return strcmp (tim3_env_message (env)->sender, publish->source) == 0 &&
-           tim3_address_parse (publish->source, source) && source->shard >= 0;
-}
-
 static void on_publish (void *self, tim3_env_t *env, const void *body)
 {
     const tim3_publish_t *publish = body;
@@ -211,8 +224,10 @@ static void on_publish (void *self, tim3_env_t *env, const void *body)
     tim3_published_t published;
     tim3_address_t source;
 
-    if (!is_source (env, publish, &source)) {
-        tim3_env_refuse (env, TIM3_NOT_ALLOWED, NULL, "source must be the sender's own address");
+    if (!is_own (env, "source", publish->source))
+        return;
+    if (!tim3_address_parse (publish->source, &source) || source.shard < 0) {
+        tim3_env_refuse (env, TIM3_NOT_ALLOWED, NULL, "source must be the whole address of an agent");
         return;
     }
     if (tim3_standings_log_behind (&router->standings)) {

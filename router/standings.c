@@ -64,7 +64,7 @@ static bool logged (tim3_store_t *store, const char *name, const tim3_id_t *id, 
 }
 
 static const char s_advice[] =
-    "stop all and restore the whole set from one backup, or put the newer store back";
+    "stop all; see what tim3ctl fsck says; restore the whole set, or put the newer store back";
 
 static tim3_result_t refuse_store (const char *name, const char *what, uint64_t given, uint64_t known,
                                    char why[240])

@@ -1136,6 +1136,20 @@ def test_publishing_for_another():
         assert after["end"] == log["end"]
 
 
+def test_reporting_for_another():
+    """Who is taken to have come further than its store has would never be let in again."""
+    router, victim = "router.-.0", "token_manager.TIM3.0"
+    with attack() as attacker:
+        info = must("InfoReply", attacker.ask("client", victim, "Info"))
+        far = dict(store=info["store"], lineage=info["store"], commits=10 ** 9, event_seq=10 ** 6, acked=0)
+        told = dict(far, name=victim, incarnation=info["incarnation"])
+        for sender in ("state_manager.-.0", "coordinator.TIM3.7"):
+            must("not_allowed", attacker.ask(sender, router, "Heartbeat", **told, health=1))
+            must("not_allowed", attacker.ask(sender, router, "Deregister", **told))
+        attacker.cluster.restart(attacker.cluster.process_of(victim))
+        attacker.client.mint_anew("alice", 1, "after")
+
+
 def test_publishing_again():
     """A source that sends again, or leaves numbers out, puts each event into the log once and in order."""
     router, source, store = "router.-.0", "token_manager.OTHER.0", fresh()

@@ -295,11 +295,31 @@ END_TEST
 
 START_TEST (test_all_of_a_registration_or_nothing)
 {
-    tim3_agent_t agents[2] = {agent_named ("lock_manager.TIM3.0", 5),
-                              agent_named ("token_manager.TIM3.0", 0)};
+    tim3_agent_t agents[2] = {agent_named ("lock_manager.TIM3.0", 5), agent_named ("lock_manager.TIM3.0", 0)};
     tim3_register_t body = {.agents = {agents, 2}};
     check_error (ask ("lock_manager.TIM3.0", TIM3_MSG_REGISTER, &body), TIM3_INVALID_FIELD);
     ck_assert_uint_eq (list ()->items.count, 0);
+}
+END_TEST
+
+START_TEST (test_nobody_speaks_for_another)
+{
+    static const char other[] = "coordinator.TIM3.7";
+    tim3_agent_t agent = agent_named ("token_manager.TIM3.0", 5);
+    tim3_agent_t agents[2] = {agent_named (other, 5), agent};
+    tim3_register_t both = {.agents = {agents, 2}};
+    tim3_register_t alone = {.agents = {&agent, 1}};
+    tim3_heartbeat_t beat = {.name = "token_manager.TIM3.0", .incarnation = 5, .commits = 1000000000};
+    tim3_deregister_t farewell = {.name = "token_manager.TIM3.0", .incarnation = 6, .commits = 1000000000};
+    check_error (ask (other, TIM3_MSG_REGISTER, &both), TIM3_NOT_ALLOWED);
+    ck_assert_uint_eq (list ()->items.count, 0);
+    registered (agent.name, 5);
+    check_error (ask (other, TIM3_MSG_REGISTER, &alone), TIM3_NOT_ALLOWED);
+    check_error (ask (other, TIM3_MSG_UPDATE, &alone), TIM3_NOT_ALLOWED);
+    check_error (ask (other, TIM3_MSG_HEARTBEAT, &beat), TIM3_NOT_ALLOWED);
+    check_error (ask (other, TIM3_MSG_DEREGISTER, &farewell), TIM3_NOT_ALLOWED);
+    ck_assert_uint_eq (list ()->items.count, 1);
+    registered (agent.name, 6);
 }
 END_TEST
 
@@ -943,6 +963,7 @@ static void add_registry (TCase *tests)
     tcase_add_test (tests, test_unknown_heartbeat_must_register);
     tcase_add_test (tests, test_entries_must_agree_with_their_names);
     tcase_add_test (tests, test_all_of_a_registration_or_nothing);
+    tcase_add_test (tests, test_nobody_speaks_for_another);
     tcase_add_test (tests, test_silence_is_noticed);
     tcase_add_test (tests, test_the_long_dead_are_forgotten);
     tcase_add_test (tests, test_restart_gives_grace);
