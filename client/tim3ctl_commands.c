@@ -50,7 +50,7 @@ const tim3ctl_command_t tim3ctl_commands[] = {
     {"freeze", "ACCOUNT", 1, 1, REQUEST, tim3ctl_control, "let an account neither send nor receive",
      "tim3ctl freeze mallory"},
     {"unfreeze", "ACCOUNT", 1, 1, REQUEST, tim3ctl_control, "let it again", "tim3ctl unfreeze mallory"},
-    {"cap", "AMOUNT|none", 1, 1, REQUEST, tim3ctl_control, "set the most tokens that may exist",
+    {"cap", "AMOUNT|none", 1, 1, REQUEST, tim3ctl_control, "set the most tokens that may exist, not 0",
      "tim3ctl cap 1000000"},
     {"events", "", 0, 0, B (FOLLOW) | B (FROM) | B (TOPIC) | B (LIMIT), tim3ctl_events, "print the event log",
      "tim3ctl events --follow --topic token.minted"},

@@ -911,6 +911,16 @@ static bool check_account (const self_t *self, tim3_env_t *env, const char *acco
     return tim3_rule_account (env, NULL, account) && tim3_rule_shard (env, self->settings, NULL, account);
 }
 
+/*  An amount that is left out is 0: a cap by mistake would stop all mints.  */
+static bool check_cap (tim3_env_t *env, tim3_amount_t cap)
+{
+    if (cap > 0)
+        return true;
+    tim3_env_refuse (env, TIM3_INVALID_FIELD, NULL,
+                     "cap needs an amount above 0; pause stops all, and a cap of 1 minor unit as good as all mints");
+    return false;
+}
+
 static void set_frozen (tim3_env_t *env, tim3_ledger_t *ledger, tim3_transaction_t *record)
 {
     holder_t holder;
@@ -960,7 +970,8 @@ static void on_control (void *state, tim3_env_t *env, const void *body)
     tim3_ledger_t ledger;
 
     if (!tim3_rule_request_id (env, ask->request_id)
-        || (freezing && !check_account (self, env, ask->account)))
+        || (freezing && !check_account (self, env, ask->account))
+        || (ask->control == TIM3_CONTROL_CAP && !check_cap (env, ask->amount)))
         return;
     tim3_id_t tx = tim3_tx_id (self->settings->asset, CONTROL_ACCOUNT, ask->request_id);
     tim3_transaction_t control = new_record (env, TIM3_TX_KIND_CONTROL, &tx, freezing ? ask->account : "", "",

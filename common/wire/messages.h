@@ -531,7 +531,7 @@ TIM3_C_BEGIN
 #define TIM3_FIELDS_control(F, S)                                                                            \
     F (S, ENUM, control, REQUIRED, 0, control, "what to do")                                                 \
     F (S, STR, account, OPTIONAL, 64, none, "account to freeze or unfreeze")                                 \
-    F (S, AMOUNT, amount, OPTIONAL, 0, none, "the new cap; 2^128 - 1 for none")                              \
+    F (S, AMOUNT, amount, OPTIONAL, 0, none, "the new cap, above 0; 2^128 - 1 for none")                     \
     F (S, STR, request_id, REQUIRED, 64, none, "as in Mint")
 #define TIM3_FIELDS_faucet(F, S)                                                                             \
     F (S, STR, account, REQUIRED, 64, none, "account to credit")                                             \

@@ -256,6 +256,7 @@ def test_controls_tell_what_holds():
         assert "cap_exceeded" in cluster.ctl("mint", "alice", "1", check=False).stderr
         cluster.ctl("redeem", "alice", "6")
         assert "above the cap" not in cluster.ctl("cap", "5").stderr
+        assert "cap needs an amount" in cluster.ctl("cap", "0", check=False).stderr
         cluster.ctl("mint", "alice", "1")
         frozen = cluster.ctl_json("freeze", "alice", "--request-id", "f1")
         assert (frozen["supply"], frozen["balance"], frozen["now"]["frozen"]) == ("5000000", "5000000", True), frozen

@@ -795,6 +795,9 @@ START_TEST (test_controls_refuse)
     ask = control (TIM3_CONTROL_FREEZE, "bob", 0, "c1");
     bench_refused (TIM3_MSG_CONTROL, &ask, TIM3_ID_REUSED);
     steer (TIM3_CONTROL_CAP, "", 7, "c2");
+    ask = control (TIM3_CONTROL_CAP, "", 0, "c3");
+    bench_refused (TIM3_MSG_CONTROL, &ask, TIM3_INVALID_FIELD);
+    ck_assert (ledger ().cap == 7);
     ask = control (TIM3_CONTROL_CAP, "", 8, "c2");
     bench_refused (TIM3_MSG_CONTROL, &ask, TIM3_ID_REUSED);
     /* no account's request id can be taken for a control's */
