@@ -5,17 +5,17 @@
 
 /*  Several subscribers can sit behind one connection: clients behind the broker differ by via, agents of one
     process by sender.  */
-static bool is_of (const tim3_subscriber_t *item, const tim3_return_t *to, uint64_t subscription)
+static bool is_of (const tim3_subscriber_t *item, const tim3_return_t *to)
 {
-    return item->subscription == subscription && item->to.peer_size == to->peer_size &&
-           memcmp (item->to.peer, to->peer, to->peer_size) == 0 && item->to.via_size == to->via_size &&
-           memcmp (item->to.via, to->via, to->via_size) == 0 && strcmp (item->to.sender, to->sender) == 0;
+    return item->to.peer_size == to->peer_size && memcmp (item->to.peer, to->peer, to->peer_size) == 0 &&
+           item->to.via_size == to->via_size && memcmp (item->to.via, to->via, to->via_size) == 0 &&
+           strcmp (item->to.sender, to->sender) == 0;
 }
 
 static tim3_subscriber_t *find (tim3_subscribers_t *self, const tim3_return_t *to, uint64_t subscription)
 {
     for (unsigned i = 0; i < self->count; i++)
-        if (is_of (&self->items[i], to, subscription))
+        if (self->items[i].subscription == subscription && is_of (&self->items[i], to))
             return &self->items[i];
     return NULL;
 }
@@ -73,10 +73,29 @@ static void fill (tim3_subscriber_t *item, const tim3_return_t *to, const tim3_s
     memcpy (item->topic, body->topic, sizeof item->topic);
 }
 
-/*  Clients, who come through the front door, leave some room to agents.  */
-static unsigned room_for (const tim3_return_t *to)
+/*  Who comes through the front door.  */
+static bool is_client (const tim3_return_t *to)
 {
-    return to->via_size > 0 ? TIM3_SUBSCRIBERS_MAX - TIM3_SUBSCRIBERS_AGENTS : TIM3_SUBSCRIBERS_MAX;
+    return to->via_size > 0;
+}
+
+/*  One leaves room to others, and clients to agents. False after refusing.  */
+static bool has_room (const tim3_subscribers_t *self, tim3_env_t *env, const tim3_return_t *to)
+{
+    unsigned own = 0;
+    unsigned clients = 0;
+    for (unsigned i = 0; i < self->count; i++) {
+        own += is_of (&self->items[i], to);
+        clients += is_client (&self->items[i].to);
+    }
+    bool full =
+        self->count == TIM3_SUBSCRIBERS_MAX || (is_client (to) && clients == TIM3_SUBSCRIBERS_CLIENTS);
+    if (own < TIM3_SUBSCRIBERS_EACH && !full)
+        return true;
+    tim3_env_refuse (env, TIM3_OVERLOADED, NULL,
+                     "there are %u subscriptions already%s; end one, or ask again when one has lapsed",
+                     full ? self->count : own, full ? "" : " of this one client");
+    return false;
 }
 
 void tim3_subscribers_ask (tim3_subscribers_t *self, tim3_env_t *env, const tim3_event_log_t *log,
@@ -97,12 +116,8 @@ void tim3_subscribers_ask (tim3_subscribers_t *self, tim3_env_t *env, const tim3
         take_turn (self, env, log, &ended, true);
         return;
     }
-    if (!item && self->count >= room_for (&to)) {
-        tim3_env_refuse (env, TIM3_OVERLOADED, NULL,
-                         "there are %u subscriptions already; end one, or ask again when one has lapsed",
-                         self->count);
+    if (!item && !has_room (self, env, &to))
         return;
-    }
     if (!item)
         item = &self->items[self->count++];
     fill (item, &to, body, tim3_env_now (env));

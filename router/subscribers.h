@@ -10,8 +10,10 @@
 #include "agent/core.h"
 #include "event_log.h"
 
-#define TIM3_SUBSCRIBERS_MAX 256
-#define TIM3_SUBSCRIBERS_AGENTS 64 /* of which so many are kept for agents */
+#define TIM3_SUBSCRIBERS_CLIENTS 192 /* subscriptions of all clients together */
+#define TIM3_SUBSCRIBERS_AGENTS 64   /* there is always room for so many of agents */
+#define TIM3_SUBSCRIBERS_MAX (TIM3_SUBSCRIBERS_CLIENTS + TIM3_SUBSCRIBERS_AGENTS)
+#define TIM3_SUBSCRIBERS_EACH 16 /* of one client, or agent */
 #define TIM3_SUBSCRIBER_LEASE_US (30ull * 1000000)
 /*  Stretches sent in one go; the rest waits for the next batch.  */
 #define TIM3_PUMP_MAX 64

@@ -185,7 +185,8 @@ static const char s_events[] =
     "  without credit, the events wait in the log.\n"
     "- `subscription` is a number of the reader's own. A further `Subscribe` with it replaces the\n"
     "  first, and so renews the credit; credit 0 ends it. One that is not renewed for %u seconds\n"
-    "  lapses. There are at most %d at once.\n"
+    "  lapses. One client has at most %d at once, and all clients together %d; one more is told\n"
+    "  `overloaded`.\n"
     "\n"
     "Each `Events` answer is a stretch of the log: the offsets from `from` up to, but not including,\n"
     "`next`, less what the topic leaves out. The first comes at once, with or without events. `credit`\n"
@@ -636,7 +637,8 @@ static void print_document (void)
     printf (s_request_ids, TIM3_REQUEST_ID_MAX);
     print_transaction_ids ();
     print_mint ();
-    printf (s_events, (unsigned) (TIM3_SUBSCRIBER_LEASE_US / 1000000), TIM3_SUBSCRIBERS_MAX);
+    printf (s_events, (unsigned) (TIM3_SUBSCRIBER_LEASE_US / 1000000), TIM3_SUBSCRIBERS_EACH,
+            TIM3_SUBSCRIBERS_CLIENTS);
     printf (s_lists, TIM3_PAGE_MAX);
     print_receipt ();
     printf ("%s", s_order);

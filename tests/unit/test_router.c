@@ -126,7 +126,8 @@ static void take (const char *peer, const char *sender, tim3_type_t type, const 
     tim3_envelope_t envelope = {.type = type, .id = ++s_id, .recipient = "router.-.0"};
     strcpy (envelope.sender, sender);
     /* what the broker passes on carries its way back */
-    envelope.via_size = strcmp (peer, "broker") == 0 ? 5 : 0;
+    if (strncmp (peer, "broker", strlen ("broker")) == 0)
+        memcpy (envelope.via, peer, envelope.via_size = (uint8_t) strlen (peer));
     tim3_envelope_write (&buffer, &envelope, body);
     tim3_host_take (s_host, &origin, buffer.data, buffer.size);
     tim3_buffer_free (&buffer);
@@ -456,6 +457,19 @@ static const tim3_events_t *subscribed (uint64_t number, uint64_t from, uint64_t
     return &answer->body.events;
 }
 
+/*  The same of a client of its own, behind the broker, or of somebody else who is not.  */
+static const answer_t *subscribe_as (const char *who, uint64_t client, uint64_t number, uint64_t credit)
+{
+    tim3_subscribe_t body = {.subscription = number, .from = 1, .credit = credit};
+    char peer[20];
+    snprintf (peer, sizeof peer, "%s.%llu", who, (unsigned long long) client);
+    tim3_host_begin (s_host, s_now);
+    take (peer, "client", TIM3_MSG_SUBSCRIBE, &body);
+    commit ();
+    ck_assert_uint_ge (s_count, 1);
+    return &s_answers[0];
+}
+
 static uint64_t log_end (void)
 {
     return subscribed (999, 1, 0, "")->end;
@@ -737,25 +751,32 @@ END_TEST
 
 START_TEST (test_subscriptions_are_bounded)
 {
-    tim3_subscribe_t body = {.subscription = 1000, .from = 1, .credit = 1};
-    for (uint64_t i = 1; i <= TIM3_SUBSCRIBERS_MAX; i++)
-        subscribed (i, 1, 1, "");
-    check_error (ask ("client", TIM3_MSG_SUBSCRIBE, &body), TIM3_OVERLOADED);
-    subscribed (1, 1, 1, "");
+    for (uint64_t i = 0; i < TIM3_SUBSCRIBERS_MAX; i++)
+        ck_assert_uint_eq (subscribe_as ("agent", i, 1, 1)->type, TIM3_MSG_EVENTS);
+    check_error (subscribe_as ("agent", TIM3_SUBSCRIBERS_MAX, 1, 1), TIM3_OVERLOADED);
+    ck_assert_uint_eq (subscribe_as ("agent", 0, 1, 1)->type, TIM3_MSG_EVENTS);
+}
+END_TEST
+
+START_TEST (test_one_leaves_room_to_others)
+{
+    for (uint64_t i = 1; i <= TIM3_SUBSCRIBERS_EACH; i++)
+        ck_assert_uint_eq (subscribe_as ("broker", 1, i, 1)->type, TIM3_MSG_EVENTS);
+    check_error (subscribe_as ("broker", 1, 1000, 1), TIM3_OVERLOADED);
+    ck_assert_uint_eq (subscribe_as ("broker", 2, 1000, 1)->type, TIM3_MSG_EVENTS);
+    subscribe_as ("broker", 1, 1, 0);
+    ck_assert_uint_eq (subscribe_as ("broker", 1, 1000, 1)->type, TIM3_MSG_EVENTS);
 }
 END_TEST
 
 START_TEST (test_clients_leave_room_to_agents)
 {
-    tim3_subscribe_t body = {.from = 1, .credit = 1};
-    for (uint64_t i = 1; i <= TIM3_SUBSCRIBERS_MAX - TIM3_SUBSCRIBERS_AGENTS; i++)
-        subscribed (i, 1, 1, "");
-    body.subscription = 1000;
-    tim3_host_begin (s_host, s_now);
-    take ("broker", "client", TIM3_MSG_SUBSCRIBE, &body);
-    commit ();
-    check_error (&s_answers[0], TIM3_OVERLOADED);
-    ck_assert_uint_eq (ask ("state_manager.-.0", TIM3_MSG_SUBSCRIBE, &body)->type, TIM3_MSG_EVENTS);
+    subscribe_as ("agent", 0, 1, 1);
+    for (uint64_t i = 0; i < TIM3_SUBSCRIBERS_CLIENTS; i++)
+        ck_assert_uint_eq (subscribe_as ("broker", i, 1, 1)->type, TIM3_MSG_EVENTS);
+    check_error (subscribe_as ("broker", TIM3_SUBSCRIBERS_CLIENTS, 1, 1), TIM3_OVERLOADED);
+    for (uint64_t i = 1; i < TIM3_SUBSCRIBERS_AGENTS; i++)
+        ck_assert_uint_eq (subscribe_as ("agent", i, 1, 1)->type, TIM3_MSG_EVENTS);
 }
 END_TEST
 
@@ -763,7 +784,7 @@ START_TEST (test_turns_go_round)
 {
     bool seen[TIM3_PUMP_MAX * 2 + 1] = {false};
     for (uint64_t i = 1; i <= 2 * TIM3_PUMP_MAX; i++)
-        subscribed (i, 1, 1000, "");
+        subscribe_as ("broker", i, i, 1000);
     published (1, 1, TIM3_MSG_TOKEN_MINTED);
     for (int calls = 0; calls < 2; calls++) {
         for (unsigned i = calls == 0; i < s_count; i++)
@@ -998,6 +1019,7 @@ static void add_subscriptions (TCase *tests)
     tcase_add_test (tests, test_no_credit_ends);
     tcase_add_test (tests, test_subscriptions_lapse);
     tcase_add_test (tests, test_subscriptions_are_bounded);
+    tcase_add_test (tests, test_one_leaves_room_to_others);
     tcase_add_test (tests, test_clients_leave_room_to_agents);
     tcase_add_test (tests, test_turns_go_round);
 }
