@@ -248,7 +248,7 @@ static bool check_vault (self_t *self, tim3_receipt_kind_t kind, const tim3_vaul
     return false;
 }
 
-/*  In the collateral's unit. Checked when the record was made.  */
+/*  In the collateral's unit. check_fields has seen that it fits.  */
 static tim3_amount_t in_collateral (const self_t *self, tim3_amount_t amount)
 {
     tim3_amount_t product;
@@ -345,11 +345,22 @@ static void wait (const self_t *self, tim3_env_t *env, const tim3_id_t *tx)
 
 /*  -------------------------------------------------------------------------------------------------- lock  */
 
+/*  Refuses it where the collateral's unit has no number for it. That is so of the amount for ever, whatever is locked or asked for
+    under the tx, so nothing is recorded.  */
+static bool fits_collateral (const self_t *self, tim3_env_t *env, const tim3_id_t *tx, tim3_amount_t amount)
+{
+    tim3_amount_t product;
+    if (tim3_amount_mul (amount, self->settings->scale, &product))
+        return true;
+    tim3_env_refuse (env, TIM3_INVALID_AMOUNT, tx, NULL);
+    return false;
+}
+
 static bool check_fields (const self_t *self, tim3_env_t *env, const tim3_id_t *tx, const char *account,
                           tim3_amount_t amount)
 {
     return tim3_rule_account (env, tx, account) && tim3_rule_amount (env, tx, amount)
-           && tim3_rule_shard (env, self->settings, tx, account);
+           && fits_collateral (self, env, tx, amount) && tim3_rule_shard (env, self->settings, tx, account);
 }
 
 static void on_lock (void *state, tim3_env_t *env, const void *body)
@@ -358,14 +369,9 @@ static void on_lock (void *state, tim3_env_t *env, const void *body)
     const tim3_lock_t *ask = body;
     tim3_lock_item_t item;
     tim3_lock_totals_t totals;
-    tim3_amount_t collateral;
 
     if (!check_fields (self, env, &ask->tx, ask->account, ask->amount))
         return;
-    if (!tim3_amount_mul (ask->amount, self->settings->scale, &collateral)) {
-        tim3_env_refuse (env, TIM3_AMOUNT_OVERFLOW, &ask->tx, NULL);
-        return;
-    }
     if (!read_item (env, TIM3_TABLE_LOCK, &ask->tx, &item)) {
         item = new_item (&ask->tx, ask->account, ask->amount);
         read_totals (self, env, &totals);

@@ -26,7 +26,7 @@
     R (4, TOO_LARGE, "too_large", FINAL, "the frame or a field is larger than its limit")                    \
     R (5, BAD_VERSION, "bad_version", FINAL, "protocol version not spoken here")                             \
     R (6, INVALID_FIELD, "invalid_field", FINAL, "a field is missing or has an illegal value")               \
-    R (10, INVALID_AMOUNT, "invalid_amount", FINAL, "the amount must be more than zero")                     \
+    R (10, INVALID_AMOUNT, "invalid_amount", FINAL, "the amount must be more than zero, and fit 128 bits in the collateral's unit")  \
     R (11, INVALID_ACCOUNT, "invalid_account", FINAL, "account names are 1 to 64 of A-Z a-z 0-9 . _ : @ -")  \
     R (12, INVALID_REQUEST_ID, "invalid_request_id", FINAL, "request ids are 1 to 64 printable ASCII characters without spaces")  \
     R (13, SAME_ACCOUNT, "same_account", FINAL, "sender and receiver are the same account")                  \

@@ -256,7 +256,7 @@ def test_altered_fields():
         burn = attacker.burn(back, "alice", 10)
         refusal = must("LockRefused", attacker.locks("Lock", tx=refused, account="carol", units=10))
         of_lock, of_burn = (dict(tx=used, account="alice", units=10) for used in (tx, back))
-        lies = [dict(units=11), dict(units=9), dict(units=2 ** 128 - 1), dict(account="bob"),
+        lies = [dict(units=11), dict(units=9), dict(units=(2 ** 128 - 1) // SCALE), dict(account="bob"),
                 dict(account="alicf"), dict(tx=fresh())]
         with nothing_moves(attacker):
             for lie in lies:

@@ -550,7 +550,7 @@ def test_refusals():
         ("invalid_request_id", coordinator, "Mint", dict(mint, request_id="\u00fc")),
         ("same_account", coordinator, "Transfer", dict(move, to="alice")),
         ("same_account", usda, "CollateralTransfer", dict(move, to="alice")),
-        ("amount_overflow", coordinator, "Mint", dict(mint, amount=amount(2 ** 128 - 1), request_id="e2")),
+        ("invalid_amount", coordinator, "Mint", dict(mint, amount=amount(2 ** 128 - 1), request_id="e2")),
         ("amount_overflow", usda, "Faucet", dict(mint, amount=amount(2 ** 128 - 1), request_id="e3")),
         ("not_found", coordinator, "GetTransaction", dict(tx=bytes(range(16)))),
         ("not_found", coordinator, "GetTransaction", dict(account="alice", request_id="never")),
@@ -582,6 +582,22 @@ def test_refusals():
         body = refused("insufficient_funds", client.transfer, "alice", "bob", 12, "i12")
         assert (number(body["needed"]), number(body["available"])) == (12, 10), body
         assert client.balance("alice") == 10 and client.holding("alice") == 90 * SCALE
+        cluster.audit()
+
+
+def test_an_amount_that_no_collateral_can_match_takes_no_id():
+    """It can never be minted, so the refusal is of the amount and final, and says nothing of the id."""
+    with quick() as cluster:
+        client = cluster.client()
+        client.faucet("alice", 100 * SCALE, "f1")
+        too_much = 2 ** 128 // SCALE + 1
+        for _ in range(2):
+            body = refused("invalid_amount", client.mint, "alice", too_much, "m1")
+            assert (body["advice"], body["tx"]) == ("final", tx_id("TIM3", "alice", "m1")), body
+            assert client.outcome("coordinator.TIM3", "GetTransaction", dict(tx=body["tx"]))[0] == "not_found"
+        client.mint("alice", 5, "m1")
+        refused("invalid_amount", client.mint, "alice", too_much, "m1")
+        refused("insufficient_funds", client.mint, "alice", too_much - 1, "m2")
         cluster.audit()
 
 

@@ -530,7 +530,7 @@ static bool is_wrong_in_itself (const operation_t *operation, unsigned code)
 {
     if (code == TIM3_SAME_ACCOUNT)
         return strcmp (operation->payload.account, operation->payload.to) == 0;
-    return code == TIM3_AMOUNT_OVERFLOW && overflows_collateral (operation);
+    return code == TIM3_INVALID_AMOUNT && overflows_collateral (operation);
 }
 
 static void check_refused (const operation_t *operation, const answer_t *answer)

@@ -216,7 +216,8 @@ static bool all_reached (const sim_counters_t *sum)
 {
     static const unsigned refusals[] = {TIM3_INSUFFICIENT_FUNDS, TIM3_ACCOUNT_FROZEN, TIM3_ASSET_PAUSED,
                                         TIM3_CAP_EXCEEDED,       TIM3_VOIDED,         TIM3_ID_REUSED,
-                                        TIM3_AMOUNT_OVERFLOW,    TIM3_OVERLOADED,     TIM3_STORAGE_FULL};
+                                        TIM3_AMOUNT_OVERFLOW,    TIM3_INVALID_AMOUNT, TIM3_OVERLOADED,
+                                        TIM3_STORAGE_FULL};
     bool all = true;
 #define C(name) all &= demand (#name, sum->name);
     SIM_COUNTERS (C)

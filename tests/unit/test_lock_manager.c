@@ -220,10 +220,10 @@ START_TEST (test_lock_order_of_checks)
     strcpy (ask.account, "alice");
     bench_refused (TIM3_MSG_LOCK, &ask, TIM3_INVALID_AMOUNT);
     ask.amount = TIM3_AMOUNT_MAX / 10 + 1;
-    bench_refused (TIM3_MSG_LOCK, &ask, TIM3_AMOUNT_OVERFLOW);
+    bench_refused (TIM3_MSG_LOCK, &ask, TIM3_INVALID_AMOUNT);
     check_totals (0, 0, 0, 0);
     lock (1, "alice", 7);
-    bench_refused (TIM3_MSG_LOCK, &ask, TIM3_AMOUNT_OVERFLOW);
+    bench_refused (TIM3_MSG_LOCK, &ask, TIM3_INVALID_AMOUNT);
     ask = locking (1, "alice", 8);
     bench_refused (TIM3_MSG_LOCK, &ask, TIM3_ID_REUSED);
     ask = locking (1, "bob", 7);
@@ -482,6 +482,8 @@ START_TEST (test_release_order_of_checks)
     ask.receipt.bytes[0] ^= 1;
     bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_INVALID_ACCOUNT);
     strcpy (ask.account, "alice");
+    bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_INVALID_AMOUNT);
+    ask.amount = TIM3_AMOUNT_MAX / 10 + 1;
     bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_INVALID_AMOUNT);
     ask.amount = 5;
     bench_refused (TIM3_MSG_RELEASE, &ask, TIM3_BAD_RECEIPT);
