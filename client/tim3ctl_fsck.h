@@ -116,7 +116,8 @@ void tim3_fsck_unchecked (tim3_fsck_t *self, const char *format, ...) __attribut
     from then on nothing is read to its end, so nothing is told.  */
 bool tim3_fsck_progress (tim3_fsck_t *self, const tim3_fsck_place_t *at);
 
-/*  Sums that stop at the most and least there is: what is compared with them differs then.  */
+/*  Sums of what never adds up to more than there can be, and of what its agent sums up so: they stop at the most and the least, and what is
+    compared with them differs then.  */
 void tim3_fsck_add (tim3_amount_t *sum, tim3_amount_t amount);
 void tim3_fsck_sub (tim3_amount_t *sum, tim3_amount_t amount);
 

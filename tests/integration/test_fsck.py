@@ -14,7 +14,7 @@ import tempfile
 import harness
 from harness import LONGEST, Cluster, home_of, needs, poll
 from load import Load
-from tim3_wire import BURN, PATIENT, amount, number, tx_id
+from tim3_wire import BURN, PATIENT, Refused, amount, number, tx_id
 
 SEED = int(os.environ.get("TIM3_SEED", "1"))
 TOKENS, LOCKS, USDA = "token_manager.TIM3.0", "lock_manager.TIM3.0", "mock_usda.USDA.0"
@@ -599,6 +599,49 @@ def test_running_agents_are_left_alone():
         cluster.audit()
         stop(cluster)
         must_be_good(cluster.dir)
+
+
+def most_of_all_money(shards):
+    """Half of all that an amount can be goes round, until more came in than a number holds, at accounts, vault and positions."""
+    half = 2 ** 127
+    with Cluster({"TIM3": 18}, settings=dict(store="lmdb"), asset_settings=dict(shards=shards)) as cluster:
+        client = cluster.client()
+        client.faucet("acc0", 2 * half - 1, "f")
+        client.mint_anew("acc0", half, "m1")
+        for turn in range(3):
+            for other in (f"acc{i}" for i in range(1, 6)):
+                client.transfer("acc0", other, half, f"to-{other}-{turn}")
+                client.transfer(other, "acc0", half, f"back-{turn}")
+        client.redeem("acc0", half, "r1")
+        try:
+            client.mint("acc0", half, "m2")
+        except Refused as refusal:
+            assert refusal.name in ("amount_overflow", "voided"), refusal.body
+        client.mint_anew("acc0", half - 1, "m3")
+        cluster.audit()
+
+
+def test_good_when_more_came_in_than_a_number_holds():
+    for shards in (1, 3):
+        most_of_all_money(shards)
+
+
+def test_good_when_more_is_unconfirmed_than_a_number_holds():
+    """A mint whose lock is not settled is redeemed, and the same collateral locked again."""
+    half = 2 ** 127
+    settings = dict(store="lmdb", sweep_after_ms=600000, sweep_most_ms=600000)
+    with Cluster({"TIM3": 18}, settings=settings) as cluster:
+        client = cluster.client()
+        locks = cluster.client(cluster.endpoint(LOCKS), "coordinator.TIM3.0")
+        tokens = cluster.client(cluster.endpoint(TOKENS), "coordinator.TIM3.0")
+        client.faucet("acc0", 2 * half - 1, "f")
+        first, second = (dict(tx=tx_id("TIM3", "acc0", name), account="acc0", amount=amount(half)) for name in "ab")
+        receipt = locks.ask(LOCKS, "Lock", first)["receipt"]
+        tokens.ask(TOKENS, "TokenMint", dict(first, receipt=receipt))
+        client.redeem("acc0", half, "r")
+        locks.ask(LOCKS, "Lock", second)
+        totals = client.ask(LOCKS, "GetLockTotals", {})
+        assert (totals["unsettled"], number(totals["in_flight"]), number(totals["locked"])) == (2, 0, half), totals
 
 
 def test_good_after_kills():
