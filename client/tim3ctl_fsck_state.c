@@ -48,8 +48,7 @@ static void move_position (state_t *self, tim3_asset_metrics_t *metrics, const c
     tim3_fsck_add (counted, amount);
     if (position->events++ == 0)
         metrics->positions++;
-    tim3_fsck_sub (&metrics->balances, position->balance);
-    tim3_fsck_add (&metrics->balances, balance);
+    metrics->balances += balance - position->balance;
     position->balance = balance;
     position->changed_us = metrics->changed_us;
 }

@@ -248,15 +248,14 @@ static tim3_position_t read_position (const step_t *step, const char *account)
     return position;
 }
 
-/*  Writes a position with the balance that the event tells, and keeps count in the metrics.  */
+/*  Writes a position with the balance that the event tells, and keeps count in the metrics. What arrives in one shard may be told before it
+    left another, and the sum of balances be more than there is: it is kept modulo 2^128, which puts itself right.  */
 static void write_position (step_t *step, tim3_position_t *position, tim3_amount_t balance)
 {
     tim3_asset_metrics_t *metrics = &step->metrics;
     if (position->events == 0)
         metrics->positions++;
-    if (!tim3_amount_sub (metrics->balances, position->balance, &metrics->balances))
-        metrics->balances = 0;
-    add_amount (step->self, &metrics->balances, balance);
+    metrics->balances += balance - position->balance;
     position->balance = balance;
     position->events++;
     position->changed_us = step->event.time_us;

@@ -619,6 +619,22 @@ START_TEST (test_effects)
 }
 END_TEST
 
+/*  All tokens go to another shard, whose event comes first.  */
+START_TEST (test_balances_that_are_told_twice)
+{
+    tim3_amount_t half = TIM3_AMOUNT_MAX / 2 + 1;
+    tim3_token_changed_t mint = {.account = "alice", .amount = half, .balance = half, .supply = half};
+    tim3_token_crossed_t received = {.account = "bob", .other = "alice", .amount = half, .balance = half, .supply = half};
+    tim3_token_crossed_t sent = {.account = "alice", .other = "bob", .amount = half};
+    append ("token_manager.TIM3.0", 1, TIM3_MSG_TOKEN_MINTED, &mint);
+    append ("token_manager.TIM3.1", 1, TIM3_MSG_TOKEN_RECEIVED, &received);
+    append ("token_manager.TIM3.0", 2, TIM3_MSG_TOKEN_SENT, &sent);
+    deliver_all ();
+    ck_assert (metrics ().balances == half && metrics ().supply == half);
+    ck_assert_uint_eq (metric ("sums_saturated"), 0);
+}
+END_TEST
+
 START_TEST (test_sums_saturate)
 {
     changed (TIM3_MSG_TOKEN_MINTED, "alice", TIM3_AMOUNT_MAX - 1, 5, 5);
@@ -1133,6 +1149,7 @@ Suite *suite_state_manager (void)
     tcase_add_test (log, test_other_sources_and_types);
     TCase *state = new_case (suite, "state");
     tcase_add_test (state, test_effects);
+    tcase_add_test (state, test_balances_that_are_told_twice);
     tcase_add_test (state, test_sums_saturate);
     tcase_add_test (state, test_derived_fields);
     tcase_add_test (state, test_not_found);
