@@ -185,15 +185,18 @@ static void sum_shards (asset_t *asset)
     tim3_asset_metrics_t *metrics = &asset->metrics;
     tim3_amount_t locked = 0;
     tim3_amount_t overdrawn = 0;
+    int carried = 0;
     for (unsigned i = 0; i < TIM3_SHARDS_MAX; i++) {
         const tim3_shard_metrics_t *shard = &asset->shards[i];
         locked += shard->locked;
+        carried += locked < shard->locked;
         overdrawn += shard->overdrawn;
+        carried -= overdrawn < shard->overdrawn;
         metrics->supply += shard->supply;
         metrics->token_seq += shard->token_seq;
         metrics->lock_seq += shard->lock_seq;
     }
-    metrics->locked = locked >= overdrawn ? locked - overdrawn : 0;
+    metrics->locked = carried > 0 || (carried == 0 && locked >= overdrawn) ? locked - overdrawn : 0;
 }
 
 static void compare_shards (state_t *self)

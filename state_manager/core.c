@@ -179,7 +179,8 @@ static tim3_key_t shard_key (const char *asset, unsigned shard)
     return key;
 }
 
-/*  Sums over all shards. What one has released beyond its own locks another has locked, but its event may be further on in the log.  */
+/*  Sums over all shards. What one has released beyond its own locks another has locked, but its event may be further on in the log. Either sum
+    may be more than a number holds, so what is carried is counted.  */
 static void sum_shards (tim3_env_t *env, tim3_asset_metrics_t *metrics)
 {
     tim3_key_t prefix = tim3_key_text (metrics->asset);
@@ -187,17 +188,20 @@ static void sum_shards (tim3_env_t *env, tim3_asset_metrics_t *metrics)
     tim3_shard_metrics_t shard;
     tim3_amount_t locked = 0;
     tim3_amount_t overdrawn = 0;
+    int carried = 0;
     metrics->supply = 0;
     metrics->token_seq = metrics->lock_seq = 0;
     while (tim3_store_seek (tim3_env_store (env), TIM3_TABLE_SHARD_METRICS, TIM3_SEEK_GT, &key, &shard) &&
            tim3_key_has_prefix (&key, &prefix)) {
         locked += shard.locked;
+        carried += locked < shard.locked;
         overdrawn += shard.overdrawn;
+        carried -= overdrawn < shard.overdrawn;
         metrics->supply += shard.supply;
         metrics->token_seq += shard.token_seq;
         metrics->lock_seq += shard.lock_seq;
     }
-    metrics->locked = locked >= overdrawn ? locked - overdrawn : 0;
+    metrics->locked = carried > 0 || (carried == 0 && locked >= overdrawn) ? locked - overdrawn : 0;
 }
 
 static void derive_metrics (tim3_asset_metrics_t *metrics)

@@ -480,6 +480,26 @@ START_TEST (test_shards_add_up)
 }
 END_TEST
 
+/*  Three shards have locked more than a number holds; a fourth has released nearly as much.  */
+START_TEST (test_shards_that_lock_more_than_a_number_holds)
+{
+    tim3_amount_t half = TIM3_AMOUNT_MAX / 2 + 1;
+    tim3_collateral_locked_t lock = {.account = "alice", .amount = half, .locked = half};
+    tim3_collateral_released_t release = {
+        .account = "bob", .amount = 1, .reason = TIM3_RELEASE_REASON_BURN, .overdrawn = TIM3_AMOUNT_MAX};
+    append ("lock_manager.TIM3.3", 1, TIM3_MSG_COLLATERAL_RELEASED, &release);
+    append ("lock_manager.TIM3.0", 1, TIM3_MSG_COLLATERAL_LOCKED, &lock);
+    deliver_all ();
+    ck_assert (metrics ().locked == 0);
+    append ("lock_manager.TIM3.1", 1, TIM3_MSG_COLLATERAL_LOCKED, &lock);
+    deliver (3, s_count + 1);
+    ck_assert (metrics ().locked == 1);
+    append ("lock_manager.TIM3.2", 1, TIM3_MSG_COLLATERAL_LOCKED, &lock);
+    deliver (4, s_count + 1);
+    ck_assert (metrics ().locked == half + 1);
+}
+END_TEST
+
 /*  What is between shards is in no supply, and each end tells its own balance.  */
 START_TEST (test_between_shards)
 {
@@ -1141,6 +1161,7 @@ Suite *suite_state_manager (void)
     tcase_add_test (log, test_replaced_log);
     tcase_add_test (log, test_log_that_went_back);
     tcase_add_test (log, test_shards_add_up);
+    tcase_add_test (log, test_shards_that_lock_more_than_a_number_holds);
     tcase_add_test (log, test_between_shards);
     tcase_add_test (log, test_gaps_and_repeats);
     tcase_add_test (log, test_first_number_must_be_one);
