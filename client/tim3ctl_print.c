@@ -57,13 +57,25 @@ static void number_text (const tim3_field_t *field, uint64_t number, char *text)
         snprintf (text, TIM3CTL_CELL_MAX, "%llu", (unsigned long long) number);
 }
 
-static void amount_text (const tim3_field_t *field, const void *member, unsigned decimals, char *text)
+/*  A cap has a number for none; it is also the amount of a control that sets it.  */
+static bool is_cap (const tim3_field_t *field, const void *object)
+{
+    const tim3_transaction_t *record = object;
+    const tim3_token_controlled_t *event = object;
+    if (field == tim3ctl_field (&tim3_shape_transaction, "amount"))
+        return record->control == TIM3_CONTROL_CAP;
+    if (field == tim3ctl_field (&tim3_shape_token_controlled, "amount"))
+        return event->control == TIM3_CONTROL_CAP;
+    return strcmp (field->name, "cap") == 0;
+}
+
+static void amount_text (const tim3_field_t *field, const void *object, unsigned decimals, char *text)
 {
     tim3_amount_t amount;
-    memcpy (&amount, member, sizeof amount);
+    memcpy (&amount, (const uint8_t *) object + field->offset, sizeof amount);
     if (strcmp (field->name, "scale") == 0)
         tim3_amount_format_units (amount, text);
-    else if (amount == TIM3_AMOUNT_MAX)
+    else if (amount == TIM3_AMOUNT_MAX && is_cap (field, object))
         strcpy (text, "none");
     else
         tim3_amount_format (amount, decimals, text);
@@ -82,7 +94,7 @@ char *tim3ctl_field_text (const tim3_field_t *field, const void *object, unsigne
         strcpy (text, *(const bool *) member ? "yes" : "no");
         break;
     case TIM3_KIND_AMOUNT:
-        amount_text (field, member, decimals, text);
+        amount_text (field, object, decimals, text);
         break;
     case TIM3_KIND_ID:
         tim3_hex_format (member, sizeof (tim3_id_t), text);

@@ -4,6 +4,7 @@ what is told is no more than what is known.
 """
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -264,6 +265,21 @@ def test_controls_tell_what_holds():
         frozen = cluster.ctl_json("freeze", "alice", "--request-id", "f1")
         assert not frozen["now"]["frozen"] and not frozen["now"]["in_force"], frozen
         cluster.ctl("cap", "none")
+
+
+def test_the_largest_amount_is_a_number_and_none_only_as_a_cap():
+    most = 2 ** 128 - 1
+    with Cluster({"TIM3": 18}, coordinators=1) as cluster:
+        text = f"{most // 10 ** 18}.{most % 10 ** 18:018}"
+        minted = cluster.ctl("usda", "mint", "alice", text).stdout
+        assert re.findall(r"^(?:amount|balance) +(\S+)$", minted, re.M) == [text, text], minted
+        assert re.search(rf"^available +{text}$", cluster.ctl("usda", "balance", "alice").stdout, re.M)
+        assert re.search(r"^amount +none$", cluster.ctl("cap", "none", "--request-id", "c1").stdout, re.M)
+        assert re.search(r"^cap +none$", cluster.ctl("supply").stdout, re.M)
+        cluster.ctl("mint", "alice", text)
+        assert re.search(rf"^supply +{text}$", cluster.ctl("supply").stdout, re.M)
+        for told_by in (" amount=none", f" amount={text} balance={text} supply={text}"):
+            poll(lambda: told_by in cluster.ctl("events").stdout, what=told_by)
 
 
 @needs("split", "one process cannot be silent in part")
