@@ -3,9 +3,10 @@
     One round: wait; take answers from agents; follow the registry; take requests from clients; send what was
     gathered. All that is for one agent, or one client, leaves as one frame as far as it fits the bound.
 
-    What is asked of coordinators is admitted up to a bound on how much of it may be unanswered (router/in_flight), so
+    What is asked of agents is admitted up to a bound on how much of it may be unanswered (router/in_flight), so
     that what is accepted is answered soon. The rest is told overloaded here, at once and at little cost: that is
-    when there is least to spare.
+    when there is least to spare. Work for coordinators, questions to any agent, and lists, a page of which may take as
+    long as a thousand questions, are counted apart: who asks for lists all the time takes no place of mints.
 
     Known limits: a client's routing id may have at most TIM3_VIA_MAX bytes, and its messages must have one
     part (a DEALER's; a REQ adds an empty one). Connections beyond the limit are refused whoever they are of, as nobody
@@ -33,6 +34,10 @@
 #include <zmq.h>
 
 #define LINKS_MAX (TIM3_ROUTES_MAX + 1)
+/*  What is counted for each connection.  */
+typedef enum { WORK, QUESTIONS, PAGES, KINDS } kind_t;
+
+_Static_assert(KINDS *LINKS_MAX <= TIM3_IN_FLIGHT_TAKERS, "each connection has as many takers");
 #define FRAMES_PER_ROUND 1000
 #define REPLY_FRAME_MAX (8 * 1024 * 1024)
 /*  What an envelope can take around its body, more than enough.  */
@@ -61,8 +66,8 @@ typedef struct {
     tim3_buffer_t frame; /* requests gathered for it */
     ready_t ready;       /* whether it takes messages, as of when it was last signalled or sent to */
     bool wanted;         /* the registry still lists its endpoint */
-    uint32_t taker;      /* its number among those that have requests in flight, for as long as it is there */
-    uint32_t most;       /* requests in flight, while routes are made; 0 where no coordinator is */
+    uint32_t number;     /* among the connections, for as long as it is there */
+    uint32_t most;       /* work in flight, while routes are made; 0 where no coordinator is */
     uint64_t incarnation; /* of the coordinator there */
 } link_t;
 
@@ -318,6 +323,11 @@ static void pass_on (broker_t *self, link_t *link, const tim3_client_id_t *from,
 
 /*  ------------------------------------------------------------------------------------------- registry  */
 
+static uint32_t taker_of (const link_t *link, kind_t kind)
+{
+    return KINDS * link->number + kind;
+}
+
 static void ask_for_list (broker_t *self)
 {
     link_t *link = self->links[OWN_LINK];
@@ -340,15 +350,15 @@ static void take_list (broker_t *self, const tim3_envelope_t *envelope)
                                           &self->agents, &self->arena, &fault) == 0;
 }
 
-static uint32_t free_taker (const broker_t *self)
+static uint32_t free_number (const broker_t *self)
 {
-    bool used[TIM3_IN_FLIGHT_TAKERS] = {false};
-    uint32_t taker = 0;
+    bool used[LINKS_MAX] = {false};
+    uint32_t number = 0;
     for (unsigned i = 0; i < self->link_count; i++)
-        used[self->links[i]->taker] = true;
-    while (used[taker])
-        taker++;
-    return taker;
+        used[self->links[i]->number] = true;
+    while (used[number])
+        number++;
+    return number;
 }
 
 static unsigned link_to (broker_t *self, const char *endpoint)
@@ -359,7 +369,9 @@ static unsigned link_to (broker_t *self, const char *endpoint)
     TIM3_ASSERT (self->link_count < LINKS_MAX);
     link_t *link = tim3_alloc (sizeof *link);
     strncpy (link->endpoint, endpoint, sizeof link->endpoint - 1);
-    link->taker = free_taker (self);
+    link->number = free_number (self);
+    tim3_in_flight_allow (&self->in_flight, taker_of (link, QUESTIONS), self->in_flight_most);
+    tim3_in_flight_allow (&self->in_flight, taker_of (link, PAGES), TIM3_BROKER_PAGES_MOST);
     connect_link (self, link);
     self->links[self->link_count] = link;
     return self->link_count++;
@@ -368,8 +380,10 @@ static unsigned link_to (broker_t *self, const char *endpoint)
 static void close_link (broker_t *self, link_t *link)
 {
     void *socket = link->watched.socket;
-    tim3_in_flight_forget (&self->in_flight, link->taker);
-    tim3_in_flight_allow (&self->in_flight, link->taker, 0);
+    for (kind_t kind = 0; kind < KINDS; kind++) {
+        tim3_in_flight_forget (&self->in_flight, taker_of (link, kind));
+        tim3_in_flight_allow (&self->in_flight, taker_of (link, kind), 0);
+    }
     tim3_watch_drop (self->watch, &link->watched);
     zmq_close (socket);
     tim3_buffer_free (&link->frame);
@@ -400,7 +414,7 @@ static void forget_gone (broker_t *self, link_t *link, const tim3_agent_t *agent
     if (agent->role != TIM3_ROLE_COORDINATOR)
         return;
     if (!agent->alive || link->incarnation != agent->incarnation)
-        tim3_in_flight_forget (&self->in_flight, link->taker);
+        tim3_in_flight_forget (&self->in_flight, taker_of (link, WORK));
     link->incarnation = agent->incarnation;
 }
 
@@ -417,7 +431,7 @@ static void share_out (broker_t *self)
         self->links[route->link]->most += share > 0 ? share : 1;
     }
     for (unsigned i = 0; i < self->link_count; i++)
-        tim3_in_flight_allow (&self->in_flight, self->links[i]->taker, self->links[i]->most);
+        tim3_in_flight_allow (&self->in_flight, taker_of (self->links[i], WORK), self->links[i]->most);
 }
 
 /*  Makes links and routes what the list says. The own core is reached whatever the list says.  */
@@ -551,21 +565,26 @@ static void refuse_no_shard (broker_t *self, const tim3_client_id_t *from, const
     refuse (self, from, asked, &error);
 }
 
-/*  Requests for coordinators alone, not what any agent may be asked.  */
-static bool is_counted (uint64_t type)
+/*  Work is what is for coordinators alone. Lists go on at a cursor.  */
+static kind_t kind_of (uint64_t type)
 {
-    return tim3_message (type)->to == TIM3_FROM_COORDINATOR;
+    const tim3_message_t *message = tim3_message (type);
+    for (unsigned i = 0; i < message->shape->count; i++)
+        if (strcmp (message->shape->fields[i].name, "cursor") == 0)
+            return PAGES;
+    return message->to == TIM3_FROM_COORDINATOR ? WORK : QUESTIONS;
 }
 
-/*  Passes on what may be in flight, so that it is answered soon.  */
+/*  Passes on what may be in flight, so that it is answered soon. The own core is asked little, and answers at once.  */
 static void accept (broker_t *self, link_t *link, const tim3_client_id_t *from, tim3_envelope_t *envelope)
 {
-    if (!is_counted (envelope->type)) {
+    uint32_t taker = taker_of (link, kind_of (envelope->type));
+    if (link == self->links[OWN_LINK]) {
         pass_on (self, link, from, envelope);
-    } else if (tim3_in_flight_full (&self->in_flight, link->taker)) {
+    } else if (tim3_in_flight_full (&self->in_flight, taker)) {
         refuse_overloaded (self, from, envelope);
     } else {
-        tim3_in_flight_add (&self->in_flight, from->bytes, from->size, envelope->id, link->taker, self->round_us);
+        tim3_in_flight_add (&self->in_flight, from->bytes, from->size, envelope->id, taker, self->round_us);
         pass_on (self, link, from, envelope);
     }
 }

@@ -11,6 +11,9 @@
 
 #include <stdatomic.h>
 
+/*  Lists that clients may have asked one agent for, unanswered.  */
+#define TIM3_BROKER_PAGES_MOST 64
+
 /*  C (name, "what is counted since start")  */
 #define TIM3_BROKER_COUNTERS(C)                                                 \
     C (requests, "requests passed on to agents")                                \

@@ -14,7 +14,7 @@
 
 #include "base/bytes.h"
 
-#define TIM3_IN_FLIGHT_TAKERS 1024
+#define TIM3_IN_FLIGHT_TAKERS 2048
 
 typedef struct {
     uint64_t key; /* 0: the place is free */

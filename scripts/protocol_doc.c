@@ -10,6 +10,7 @@
 #include "wire/envelope.h"
 #include "wire/reader.h"
 #include "wire/receipt.h"
+#include "../router/broker.h"
 #include "../router/subscribers.h"
 
 #include <stdio.h>
@@ -332,21 +333,24 @@ typedef struct {
     unsigned long long value;
 } limit_t;
 
-static const limit_t s_limits[] = {{"bytes in a frame", TIM3_FRAME_MAX},
-                                   {"envelopes in a frame", TIM3_ENVELOPES_MAX},
-                                   {"depth of arrays and maps in one value", TIM3_READER_DEPTH_MAX},
-                                   {"bytes of an address", TIM3_ADDRESS_MAX},
-                                   {"bytes of an account's name", TIM3_ACCOUNT_MAX},
-                                   {"bytes of an asset's name", TIM3_ASSET_MAX},
-                                   {"bytes of a request id", TIM3_REQUEST_ID_MAX},
-                                   {"requests that wait for one transaction", TIM3_WAITERS_PER_TX},
-                                   {"items of a page", TIM3_PAGE_MAX},
-                                   {"bytes of a cursor", TIM3_CURSOR_MAX},
-                                   {"events in a run", TIM3_EVENTS_MAX},
-                                   {"bytes of a run's events", TIM3_RUN_BYTES_MAX},
-                                   {"bytes of an event's body", TIM3_BODY_MAX},
-                                   {"decimals of an asset", TIM3_DECIMALS_MAX},
-                                   {NULL, 0}};
+static const limit_t s_limits[] = {
+    {"bytes in a frame", TIM3_FRAME_MAX},
+    {"envelopes in a frame", TIM3_ENVELOPES_MAX},
+    {"depth of arrays and maps in one value", TIM3_READER_DEPTH_MAX},
+    {"bytes of an address", TIM3_ADDRESS_MAX},
+    {"bytes of an account's name", TIM3_ACCOUNT_MAX},
+    {"bytes of an asset's name", TIM3_ASSET_MAX},
+    {"bytes of a request id", TIM3_REQUEST_ID_MAX},
+    {"requests that wait for one transaction", TIM3_WAITERS_PER_TX},
+    {"items of a page", TIM3_PAGE_MAX},
+    {"bytes of a cursor", TIM3_CURSOR_MAX},
+    {"events in a run", TIM3_EVENTS_MAX},
+    {"bytes of a run's events", TIM3_RUN_BYTES_MAX},
+    {"bytes of an event's body", TIM3_BODY_MAX},
+    {"decimals of an asset", TIM3_DECIMALS_MAX},
+    {"lists that one agent may be asked for by all clients, unanswered; more are told overloaded",
+     TIM3_BROKER_PAGES_MOST},
+    {NULL, 0}};
 
 static void print_limits (void)
 {

@@ -42,7 +42,8 @@
     K ("router", "queue_messages", U64, 16, 1000000, "2000",                                                \
        "most messages waiting for one agent or client; more are told overloaded")                           \
     K ("router", "in_flight", U64, 1, 1000000, "8192",                                                      \
-       "most requests unanswered by all coordinators of an asset; more are told overloaded at once")        \
+       "most requests unanswered by all coordinators of an asset, and most others by one agent; more are "   \
+       "told overloaded at once")                                                                           \
     K ("router", "answer_within_ms", U64, 1, 60000, "250",                                                  \
        "time in which they should be answered: while they are not, fewer are accepted")                      \
     K ("router", "give_up_ms", U64, 100, 3600000, "5000",                                                   \

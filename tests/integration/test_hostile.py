@@ -1027,6 +1027,30 @@ def test_flood():
         assert client.mint("alice", 1, f"flood-{many - 1}")["code"] == 0  # overloaded or not, the id is good
 
 
+def test_flood_of_lists():
+    """As many pages as one agent may owe; the rest is told so, and takes the place of nothing else."""
+    ledger, many, most = "token_manager.TIM3", 300, 64
+    with attack() as attacker:
+        process = attacker.cluster.process(ledger + ".0")
+        client, other = attacker.cluster.client(), attacker.cluster.client()
+        process.send_signal(signal.SIGSTOP)
+        sent = [client.envelope(ledger, "ListBalances", dict(limit=1000)) for _ in range(many)]
+        client.socket.send(b"".join(data for _, data in sent))
+        question = other.send(ledger, "GetBalance", dict(account="alice"), "alice")
+
+        def refused():
+            client.receive(0.1)
+            return len(client.inbox) == many - most
+        poll(refused, what="the lists beyond the limit to be refused")
+        assert not other.receive(0), other.inbox
+        process.send_signal(signal.SIGCONT)
+        assert other.answer(question)[0] == TYPES["Balance"]
+        names = [body["name"] if kind == TYPES["Error"] else NAMES[kind]
+                 for kind, body in (client.answer(identity) for identity, _ in sent)]
+        assert names.count("Balances") == most and names.count("overloaded") == many - most, names
+        assert client.mint("alice", 1, "behind-the-lists")["code"] == 0
+
+
 # ------------------------------------------------------------------------------------------------ wrong doors
 
 
