@@ -19,7 +19,9 @@ LIBS = -lczmq -lzmq -lmsgpackc -lsodium -llmdb -lxxhash -ljansson -ledit -lpthre
 
 ROLES   = router coordinator lock_manager token_manager state_manager mock_usda
 AGENTS  = $(foreach r,$(ROLES),$(BUILD)/bin/tim3-$(subst _,-,$(r)))
-COMMON  = $(wildcard common/*/*.c)
+# Of agents alone: it has functions that are called as some of libc's.
+DOOR    = common/agent/door.c
+COMMON  = $(filter-out $(DOOR),$(wildcard common/*/*.c))
 CLIENT  = $(filter-out client/tim3ctl%.c,$(wildcard client/*.c))
 CTL     = $(wildcard client/tim3ctl*.c)
 obj     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -48,7 +50,7 @@ $(BUILD)/libtim3client.a: $(call obj,$(CLIENT) $(CLIENT_COMMON))
 # Cores that an agent can host besides its own.
 HOSTED_coordinator = lock_manager/core.c token_manager/core.c
 define agent_rule
-$(BUILD)/bin/tim3-$(subst _,-,$(1)): $(call obj,$(wildcard $(1)/*.c) $(HOSTED_$(1))) $(BUILD)/libtim3.a
+$(BUILD)/bin/tim3-$(subst _,-,$(1)): $(call obj,$(wildcard $(1)/*.c) $(HOSTED_$(1)) $(DOOR)) $(BUILD)/libtim3.a
 	@mkdir -p $$(@D)
 	@echo '  LD   $$@'
 	@$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
@@ -68,7 +70,7 @@ $(BUILD)/bin/tim3-protocol-doc: $(call obj,scripts/protocol_doc.c) $(BUILD)/libt
 
 # Unit tests link the cores without their mains, and the client library. One of them counts allocations.
 UNIT_WRAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
-UNIT = $(wildcard tests/unit/*.c) $(CORES) client/tim3ctl_csv.c client/tim3ctl_draw.c
+UNIT = $(wildcard tests/unit/*.c) $(CORES) $(DOOR) client/tim3ctl_csv.c client/tim3ctl_draw.c
 $(BUILD)/bin/tim3-unit: $(call obj,$(UNIT)) $(BUILD)/libtim3client.a $(BUILD)/libtim3.a
 	@mkdir -p $(@D)
 	@echo '  LD   $@'

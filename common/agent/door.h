@@ -11,7 +11,8 @@
     - At a listener that has a limit there are no more than that at once, and no more than half of the files; and what
       comes in there leaves an eighth more, so that agents find the door open when clients have all of theirs.
 
-    Costs something for each connection, nothing for a message.
+    Costs something for each connection, nothing for a message. Only agents are linked with it: whatever else has the common library
+    has libc's functions.
 */
 #ifndef TIM3_DOOR_H
 #define TIM3_DOOR_H
