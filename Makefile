@@ -28,7 +28,7 @@ obj     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 # What of the common code a program with the client library needs.
 CLIENT_COMMON = $(patsubst %,common/base/%.c,address amount bytes log result) \
                 $(patsubst %,common/wire/%.c,envelope messages reader run shape writer)
-CORES   = router/core.c router/registry.c router/standings.c router/event_log.c router/subscribers.c router/routes.c router/in_flight.c \
+CORES   = router/core.c router/registry.c router/lives.c router/standings.c router/event_log.c router/subscribers.c router/routes.c router/in_flight.c \
           coordinator/core.c lock_manager/core.c token_manager/core.c state_manager/core.c mock_usda/core.c
 
 .PHONY: all

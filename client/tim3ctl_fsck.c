@@ -275,6 +275,7 @@ static void list_unchecked (tim3_fsck_t *self)
         "balances that the collateral token's records tell: the order of its records is not stored",
         "the first supply cap: it is configured; later ones are checked by their events",
         "operands of refusals, receivers of refused transfers, attempts, times that no second record tells",
+        "how far exactly the router had come when a ledger last saw it: only that it had come so far at all",
         "identities of stores: adopting a copy gives a new one",
         "account and amount of a lock that the collateral token has not seen yet: nobody else tells them",
         "pages of the database files below the rows"};

@@ -189,7 +189,8 @@ void tim3_fsck_across (tim3_fsck_t *self, const tim3_fsck_store_t *locks);
 void tim3_fsck_paired (tim3_fsck_t *self, const tim3_fsck_store_t *tokens);
 void tim3_fsck_vaults (tim3_fsck_t *self, const tim3_fsck_store_t *collateral);
 void tim3_fsck_log (tim3_fsck_t *self, const tim3_fsck_store_t *router);
-void tim3_fsck_standings (tim3_fsck_t *self, const tim3_fsck_store_t *router);
+/*  log_end: offset of the next event.  */
+void tim3_fsck_standings (tim3_fsck_t *self, const tim3_fsck_store_t *router, uint64_t log_end);
 void tim3_fsck_replay (tim3_fsck_t *self, const tim3_fsck_store_t *router);
 void tim3_fsck_state (tim3_fsck_t *self, const tim3_fsck_store_t *state);
 void tim3_fsck_keys (tim3_fsck_t *self);

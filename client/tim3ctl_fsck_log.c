@@ -271,7 +271,7 @@ void tim3_fsck_log (tim3_fsck_t *fsck, const tim3_fsck_store_t *router)
         check_sources (&self);
         tim3_fsck_map_each (self.sources, check_recorded, &self);
         check_registry (&self);
-        tim3_fsck_standings (fsck, router);
+        tim3_fsck_standings (fsck, router, self.end);
     }
     for (unsigned i = 0; i < fsck->store_count; i++)
         check_published (&self, &fsck->stores[i]);

@@ -15,9 +15,16 @@ typedef enum { PART_TEXT, PART_U64, PART_U8, PART_ID } part_kind_t;
 static const struct {
     const char *name;
     part_kind_t kind;
-} s_parts[] = {{"tx", PART_ID},         {"tx of the redemption", PART_ID}, {"store id", PART_ID},
-               {"event seq", PART_U64}, {"entry number", PART_U64},        {"due_us", PART_U64},
-               {"offset", PART_U64},    {"list number", PART_U64},         {"operation", PART_U8},
+} s_parts[] = {{"tx", PART_ID},
+               {"tx of the redemption", PART_ID},
+               {"store id", PART_ID},
+               {"event seq", PART_U64},
+               {"entry number", PART_U64},
+               {"due_us", PART_U64},
+               {"offset", PART_U64},
+               {"list number", PART_U64},
+               {"incarnation", PART_U64},
+               {"operation", PART_U8},
                {"shard", PART_U8}};
 
 static part_kind_t part_kind (const char *name, size_t length)

@@ -1,5 +1,5 @@
-/*  tim3ctl_fsck_standings.c - what the router remembers of each ledger's store against the store: whether it is an older
-    copy.  */
+/*  tim3ctl_fsck_standings.c - what the router remembers of each ledger's store against the store, and what each ledger
+    remembers of the router's against that: whether one of them is an older copy.  */
 #include "tim3ctl_fsck.h"
 
 #include <string.h>
@@ -40,16 +40,22 @@ static void check_row (tim3_fsck_t *fsck, const tim3_fsck_place_t *at, const tim
     no_more_than (fsck, at, "acked", item->acked, counter (store, "event_seq"));
 }
 
+static bool is_of_every_agent (unsigned table)
+{
+    const tim3_table_row_t *row = tim3_table ((tim3_table_t) table);
+    return row && strcmp (row->owner, "all") == 0;
+}
+
 /*  A ledger does nothing before the router has taken note of it.  */
 static bool has_worked (const tim3_fsck_store_t *store)
 {
     for (unsigned table = 0; table < 256; table++)
-        if (table != TIM3_TABLE_META && table != TIM3_TABLE_COUNTER && store->rows[table] > 0)
+        if (!is_of_every_agent (table) && store->rows[table] > 0)
             return tim3_role_is_ledger (store->address.role);
     return false;
 }
 
-void tim3_fsck_standings (tim3_fsck_t *fsck, const tim3_fsck_store_t *router)
+static void check_told (tim3_fsck_t *fsck, const tim3_fsck_store_t *router)
 {
     tim3_fsck_place_t at = {router, TIM3_TABLE_STANDING, tim3_key_empty ()};
     tim3_standing_item_t item;
@@ -65,4 +71,65 @@ void tim3_fsck_standings (tim3_fsck_t *fsck, const tim3_fsck_store_t *router)
             tim3_fsck_problem (fsck, &at,
                                "the ledger has worked, but the router does not know how far it has come");
     }
+}
+
+/*  The log ended no sooner than when the life before began, and has all of that.  */
+static void check_lives (tim3_fsck_t *fsck, const tim3_fsck_store_t *router, uint64_t log_end)
+{
+    tim3_fsck_place_t at = {router, TIM3_TABLE_LIFE, tim3_key_empty ()};
+    tim3_life_t life;
+    uint64_t least = 1;
+    while (tim3_fsck_next (fsck, &at, &life)) {
+        if (life.log_end < least)
+            tim3_fsck_problem (fsck, &at, "log_end is %llu, but it was %llu before",
+                               (unsigned long long) life.log_end, (unsigned long long) least);
+        if (life.log_end > log_end)
+            tim3_fsck_problem (fsck, &at, "log_end is %llu, but the log ends at %llu",
+                               (unsigned long long) life.log_end, (unsigned long long) log_end);
+        least = life.log_end;
+    }
+}
+
+/*  Where the log ended in that life, or ends now. False when it is none of the router's.  */
+static bool end_of_life (tim3_fsck_t *fsck, const tim3_fsck_store_t *router, uint64_t number,
+                         uint64_t log_end, uint64_t *end)
+{
+    tim3_fsck_place_t at = {router, TIM3_TABLE_LIFE, tim3_key_u64 (number)};
+    tim3_life_t life;
+    bool known = tim3_fsck_read (&at, &life);
+    *end = tim3_fsck_next (fsck, &at, &life) ? life.log_end : log_end;
+    return known;
+}
+
+static void check_seen (tim3_fsck_t *fsck, const tim3_fsck_store_t *store, const tim3_fsck_store_t *router,
+                        uint64_t log_end)
+{
+    tim3_fsck_place_t at = {store, TIM3_TABLE_ROUTER_SEEN, tim3_key_text ("router")};
+    tim3_router_seen_t seen;
+    uint64_t end;
+    if (!tim3_fsck_read (&at, &seen)) {
+        if (has_worked (store))
+            tim3_fsck_problem (fsck, &at, "the ledger has worked, but does not know what it saw of the router");
+        return;
+    }
+    no_more_than (fsck, &at, "heard", seen.heard, tim3_store_commits (store->store));
+    if (!end_of_life (fsck, router, seen.life, log_end, &end))
+        tim3_fsck_problem (
+            fsck, &at,
+            "life is %llu, which the router's store does not know; is one of them an older copy, or of "
+            "another set?",
+            (unsigned long long) seen.life);
+    else if (seen.log_end > end)
+        tim3_fsck_problem (
+            fsck, &at,
+            "log_end is %llu, but the router's log ended at %llu in that life; is that an older copy?",
+            (unsigned long long) seen.log_end, (unsigned long long) end);
+}
+
+void tim3_fsck_standings (tim3_fsck_t *fsck, const tim3_fsck_store_t *router, uint64_t log_end)
+{
+    check_told (fsck, router);
+    check_lives (fsck, router, log_end);
+    for (unsigned i = 0; i < fsck->store_count; i++)
+        check_seen (fsck, &fsck->stores[i], router, log_end);
 }

@@ -1,5 +1,6 @@
 /*  core.c - the router's core: answers what is asked of the registry and of the event log.  */
 #include "core.h"
+#include "lives.h"
 #include "registry.h"
 #include "standings.h"
 #include "subscribers.h"
@@ -13,6 +14,7 @@ typedef struct {
     tim3_registry_t registry;
     tim3_standings_t standings;
     tim3_event_log_t log;
+    uint64_t life;
     tim3_subscribers_t subscribers;
     bool pump; /* something may have come that subscribers are waiting for */
 } router_t;
@@ -46,6 +48,7 @@ static router_t *started (void *self, tim3_env_t *env)
                              router->settings->heartbeat_us);
         tim3_standings_start (&router->standings, tim3_env_store (env));
         tim3_event_log_start (&router->log, tim3_env_store (env));
+        router->life = tim3_lives_begin (tim3_env_store (env), router->log.end);
         router->started = true;
     }
     return router;
@@ -78,9 +81,14 @@ static const char *why_not (tim3_result_t code)
     }
 }
 
-static void answer_registered (router_t *router, tim3_env_t *env, tim3_result_t code, const char *name)
+/*  heard: commits that the agent told.  */
+static void answer_registered (router_t *router, tim3_env_t *env, tim3_result_t code, const char *name,
+                               uint64_t heard)
 {
-    tim3_registered_t registered = {.generation = router->registry.generation};
+    tim3_registered_t registered = {.generation = router->registry.generation,
+                                    .life = router->life,
+                                    .log_end = router->log.end,
+                                    .heard = heard};
     if (code)
         tim3_env_refuse (env, code, NULL, "%s: %s", name, why_not (code));
     else
@@ -92,19 +100,36 @@ static void answer_registered (router_t *router, tim3_env_t *env, tim3_result_t 
     ((tim3_standing_item_t){(message)->store, (message)->lineage, (message)->commits, (message)->event_seq, \
                             (message)->acked, (life)})
 
-/*  False when the agent's store does not fit what is known of it: that has been answered then.  */
-static bool standing_fits (router_t *router, tim3_env_t *env, const char *name, bool begins,
-                           const tim3_standing_item_t *given)
+/*  False when code says that the agent's store does not fit what is known: that has been answered then.  */
+static bool is_fit (router_t *router, tim3_env_t *env, tim3_result_t code, const char *why)
 {
-    char why[240];
-    tim3_result_t code =
-        tim3_standings_check (&router->standings, tim3_env_store (env), name, begins, given, why);
     if (code == TIM3_OK)
         return true;
     /* what it was refused for must outlast this process */
     tim3_standings_write (&router->standings, tim3_env_store (env), tim3_env_now (env));
     tim3_env_refuse (env, code, NULL, "%s", why);
     return false;
+}
+
+static bool standing_fits (router_t *router, tim3_env_t *env, const char *name, bool begins,
+                           const tim3_standing_item_t *given)
+{
+    char why[240];
+    tim3_result_t code =
+        tim3_standings_check (&router->standings, tim3_env_store (env), name, begins, given, why);
+    return is_fit (router, env, code, why);
+}
+
+/*  What the ledger has seen of this router's store must be there. Whom a router meets first whose store was made anew, after it was
+    lost, has seen another.  */
+static bool router_fits (router_t *router, tim3_env_t *env, const char *name, const tim3_register_t *given)
+{
+    tim3_store_t *store = tim3_env_store (env);
+    char why[240];
+    bool had = given->router_life == 0 ||
+               tim3_lives_had (store, router->log.end, given->router_life, given->router_log_end) ||
+               (tim3_lives_is_first (store) && !tim3_standings_knows (&router->standings, name));
+    return is_fit (router, env, tim3_standings_note_seen (&router->standings, name, had, why), why);
 }
 
 static bool all_own (tim3_env_t *env, const tim3_register_t *given)
@@ -121,7 +146,8 @@ static bool all_fit (router_t *router, tim3_env_t *env, const tim3_register_t *g
     const tim3_agent_t *agent = given->agents.items;
     for (uint32_t i = 0; i < given->agents.count; i++) {
         tim3_standing_item_t standing = STANDING (given, agent[i].incarnation);
-        if (!standing_fits (router, env, agent[i].name, true, &standing))
+        if (!standing_fits (router, env, agent[i].name, true, &standing) ||
+            !router_fits (router, env, agent[i].name, given))
             return false;
     }
     return true;
@@ -145,7 +171,7 @@ static void on_register (void *self, tim3_env_t *env, const void *body)
     if (!all_own (env, given))
         return;
     if (tim3_registry_superseded (&router->registry, &given->agents, &culprit)) {
-        answer_registered (router, env, TIM3_SUPERSEDED, culprit);
+        answer_registered (router, env, TIM3_SUPERSEDED, culprit, given->commits);
         return;
     }
     if (!all_fit (router, env, given))
@@ -154,7 +180,7 @@ static void on_register (void *self, tim3_env_t *env, const void *body)
                                             &given->agents, &culprit);
     if (code == TIM3_OK)
         raise_all (router, env, given);
-    answer_registered (router, env, code, culprit);
+    answer_registered (router, env, code, culprit, given->commits);
 }
 
 static void on_heartbeat (void *self, tim3_env_t *env, const void *body)
@@ -169,7 +195,7 @@ static void on_heartbeat (void *self, tim3_env_t *env, const void *body)
         tim3_standings_raise (&router->standings, given->name, &standing);
     if (tim3_store_dirty (tim3_env_store (env))) /* it will be written to anyway */
         tim3_standings_write (&router->standings, tim3_env_store (env), tim3_env_now (env));
-    answer_registered (router, env, code, given->name);
+    answer_registered (router, env, code, given->name, given->commits);
 }
 
 static void on_deregister (void *self, tim3_env_t *env, const void *body)
@@ -185,7 +211,7 @@ static void on_deregister (void *self, tim3_env_t *env, const void *body)
         tim3_standings_raise (&router->standings, given->name, &standing);
         tim3_standings_write (&router->standings, tim3_env_store (env), tim3_env_now (env));
     }
-    answer_registered (router, env, code, given->name);
+    answer_registered (router, env, code, given->name, given->commits);
 }
 
 static void answer_agents (router_t *router, tim3_env_t *env, const tim3_discover_t *wanted)

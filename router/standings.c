@@ -148,8 +148,31 @@ tim3_result_t tim3_standings_check (tim3_standings_t *self, tim3_store_t *store,
     return code;
 }
 
+bool tim3_standings_knows (const tim3_standings_t *self, const char *name)
+{
+    return entry_of (self, name) != NULL;
+}
+
+tim3_result_t tim3_standings_note_seen (tim3_standings_t *self, const char *name, bool had, char why[240])
+{
+    if (!is_ledger (name))
+        return TIM3_OK;
+    if (had && strcmp (self->newer, name) == 0)
+        self->newer[0] = '\0';
+    if (had)
+        return TIM3_OK;
+    snprintf (self->newer, sizeof self->newer, "%s", name);
+    snprintf (
+        why, 240,
+        "the router's store is an older copy, or of another set: %s has seen its event log go further; %s",
+        name, s_advice);
+    return TIM3_LOG_ROLLED_BACK;
+}
+
 bool tim3_standings_log_behind (const tim3_standings_t *self)
 {
+    if (self->newer[0])
+        return true;
     for (unsigned i = 0; i < self->count; i++)
         if (self->entries[i].ahead)
             return true;
@@ -201,6 +224,12 @@ void tim3_standings_tick (tim3_standings_t *self, tim3_store_t *store, uint64_t 
 
 void tim3_standings_health (const tim3_standings_t *self, tim3_report_t *report)
 {
+    if (self->newer[0])
+        tim3_report_reason (
+            report, "log_rolled_back", 100,
+            "%s has seen more of this router's store than there is: it is an older copy, or that "
+            "of another set; %s",
+            self->newer, s_advice);
     for (unsigned i = 0; i < self->count; i++) {
         const tim3_standing_entry_t *entry = &self->entries[i];
         if (entry->rolled_back)

@@ -7,7 +7,8 @@
     few seconds. Within one life a lower number is only a late message.
 
     The other way round, a ledger tells up to where its events were said to be durable. A log that lacks some of them
-    is itself an older copy.
+    is itself an older copy. And it tells which life of the router it last had an answer of, and where the log ended then (lives.h).
+    So one ledger is enough to find out that all others are older together with the router.
 */
 #ifndef TIM3_ROUTER_STANDINGS_H
 #define TIM3_ROUTER_STANDINGS_H
@@ -27,6 +28,8 @@ typedef struct {
 typedef struct {
     tim3_standing_entry_t *entries;
     unsigned count;
+    uint64_t life;                    /* the router's own */
+    char newer[TIM3_ADDRESS_MAX + 1]; /* a ledger that has seen more of the router than there is; "": none */
     uint64_t written_us;
 } tim3_standings_t;
 
@@ -37,7 +40,11 @@ void tim3_standings_clear (tim3_standings_t *self);
     TIM3_LOG_ROLLED_BACK, or TIM3_OVERLOADED, with why filled: what to do about it.  */
 tim3_result_t tim3_standings_check (tim3_standings_t *self, tim3_store_t *store, const char *name,
                                     bool begins, const tim3_standing_item_t *given, char why[240]);
-/*  The log lacks events that were durable, by what some ledger told last: nothing must be appended behind the hole.  */
+/*  Whether it ever told.  */
+bool tim3_standings_knows (const tim3_standings_t *self, const char *name);
+/*  Whether the router had what a ledger that registers has seen of it. TIM3_OK or TIM3_LOG_ROLLED_BACK, with why filled.  */
+tim3_result_t tim3_standings_note_seen (tim3_standings_t *self, const char *name, bool had, char why[240]);
+/*  The router's store is older than what some ledger told last: nothing must be appended to its log behind the hole.  */
 bool tim3_standings_log_behind (const tim3_standings_t *self);
 /*  Takes note of what was found good.  */
 void tim3_standings_raise (tim3_standings_t *self, const char *name, const tim3_standing_item_t *given);

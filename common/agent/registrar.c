@@ -55,6 +55,27 @@ bool tim3_registrar_due (const tim3_registrar_t *self, uint64_t now_us, const ti
     .store = (standing)->store, .lineage = (standing)->lineage, .commits = (standing)->commits,              \
     .event_seq = (standing)->event_seq, .acked = (standing)->acked
 
+static tim3_router_seen_t router_seen (tim3_env_t *env)
+{
+    const tim3_key_t key = tim3_key_text ("router");
+    tim3_router_seen_t seen;
+    tim3_store_read (tim3_env_store (env), TIM3_TABLE_ROUTER_SEEN, &key, &seen);
+    return seen;
+}
+
+/*  So that the router is found out when its store is older than what it was while this ledger worked: then it has
+    forgotten how far the ledgers had come, too. Taken down when the ledger has committed something since it last was, and
+    that it was taken down is one commit; and for each life of the router.  */
+static void note_router (const tim3_registrar_t *self, tim3_env_t *env, const tim3_registered_t *answer)
+{
+    const tim3_key_t key = tim3_key_text ("router");
+    const tim3_router_seen_t last = router_seen (env);
+    const tim3_router_seen_t seen = {answer->life, answer->log_end, answer->heard};
+    if (tim3_role_is_ledger (self->entry.role) &&
+        (answer->life != last.life || answer->heard > last.heard + 1))
+        tim3_store_write (tim3_env_store (env), TIM3_TABLE_ROUTER_SEEN, &key, &seen);
+}
+
 static void report (tim3_registrar_t *self, tim3_env_t *env, uint8_t health, const tim3_standing_t *standing)
 {
     self->entry.health = health;
@@ -66,7 +87,11 @@ static void report (tim3_registrar_t *self, tim3_env_t *env, uint8_t health, con
         strcpy (heartbeat.name, self->entry.name);
         tim3_env_send (env, s_router, TIM3_MSG_HEARTBEAT, &heartbeat);
     } else {
-        tim3_register_t registration = {.agents = {&self->entry, 1}, STANDING (standing)};
+        tim3_router_seen_t seen = router_seen (env);
+        tim3_register_t registration = {.agents = {&self->entry, 1},
+                                        STANDING (standing),
+                                        .router_life = seen.life,
+                                        .router_log_end = seen.log_end};
         tim3_env_send (env, s_router, TIM3_MSG_REGISTER, &registration);
     }
 }
@@ -113,6 +138,7 @@ static void on_registered (tim3_registrar_t *self, tim3_env_t *env, const tim3_r
     self->refusal[0] = '\0';
     self->heard_us = tim3_env_now (env);
     self->generation = answer->generation;
+    note_router (self, env, answer);
     ask_for_list (self, env);
 }
 

@@ -23,6 +23,7 @@
     T (2, OUTBOX, "outbox", "all", run, "event seq")                                                       \
     T (3, COUNTER, "counter", "all", counter, "name")                                                      \
     T (4, CHECKPOINT, "checkpoint", "all", checkpoint, "\"checkpoint\"")                                   \
+    T (5, ROUTER_SEEN, "router_seen", "all", router_seen, "\"router\"")                                    \
     T (10, LOCK, "lock", "lock_manager", lock_item, "tx")                                                  \
     T (12, RELEASE, "release", "lock_manager", lock_item, "tx of the redemption")                          \
     T (13, LOCK_DUE, "lock_due", "lock_manager", deadline, "due_us")                                       \
@@ -45,7 +46,8 @@
     T (50, REGISTRY, "registry", "router", agent, "address")                                               \
     T (51, LOG, "log", "router", run, "offset")                                                            \
     T (52, LOG_SOURCE, "log_source", "router", log_source, "source, store id")                             \
-    T (53, STANDING, "standing", "router", standing_item, "address")
+    T (53, STANDING, "standing", "router", standing_item, "address")                                       \
+    T (54, LIFE, "life", "router", life, "incarnation")
 
 typedef enum {
 #define T(number, NAME, name, owner, record, key) TIM3_TABLE_##NAME = number,
@@ -241,6 +243,8 @@ tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_
 /*  One agent's sight of a store that several share: its own tables, and of those that all agents have what is its own. Closing it
     leaves the shared one, which must outlive it, as it is.  */
 tim3_store_t *tim3_store_view (tim3_store_t *shared, tim3_role_t role);
+/*  Each agent has rows of its own in that table: in a shared store a byte stands before their keys, the agent's role.  */
+bool tim3_store_view_is_apart (tim3_table_t table);
 /*  Puts a copy that was made by tim3_store_copy_begin into a directory of its own, as the store which it is a copy
     of, with the same identity and count of commits: nothing has happened to it since. The directory is made, and
     must not be there. 0, or -1 with why filled.  */

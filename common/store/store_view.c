@@ -1,6 +1,6 @@
 /*  store_view.c - one of several agents' sight of a store that they share.
 
-    It sees its own tables and no others'. Those that every agent has (events that wait, counters) are kept apart by
+    It sees its own tables and no others'. Those that every agent has (events that wait, counters, what it saw of the router) are kept apart by
     a byte in front of each key: the agent's role.
 */
 #include "base/address.h"
@@ -19,16 +19,16 @@ typedef struct {
     bool own[TABLES];
 } view_t;
 
-static bool is_apart (tim3_table_t table)
+bool tim3_store_view_is_apart (tim3_table_t table)
 {
-    return table == TIM3_TABLE_OUTBOX || table == TIM3_TABLE_COUNTER;
+    return table == TIM3_TABLE_OUTBOX || table == TIM3_TABLE_COUNTER || table == TIM3_TABLE_ROUTER_SEEN;
 }
 
 /*  As the shared store has it: the same, or one that is made in the room given.  */
 static const tim3_key_t *key_below (const view_t *self, tim3_table_t table, const tim3_key_t *key,
                                     tim3_key_t *room)
 {
-    if (!is_apart (table))
+    if (!tim3_store_view_is_apart (table))
         return key;
     TIM3_ASSERT (key->size < TIM3_KEY_MAX);
     room->data[0] = self->role;
@@ -91,7 +91,7 @@ static bool view_seek (tim3_store_t *base, tim3_table_t table, tim3_seek_t how, 
     bool there = self->own[table] && self->shared->ops->seek (self->shared, table, how, &below, value, size);
     if (failed (self) || !there)
         return false;
-    if (!is_apart (table)) {
+    if (!tim3_store_view_is_apart (table)) {
         *key = below;
         return true;
     }

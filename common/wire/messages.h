@@ -299,6 +299,12 @@ TIM3_C_BEGIN
     F (S, STR, collateral, OPTIONAL, 16, none, "what it is that a ledger of an asset has locked")            \
     F (S, U64, collateral_decimals, OPTIONAL, 0, none, "of that")
 #define TIM3_FIELDS_counter(F, S) F (S, U64, value, REQUIRED, 0, none, "value")
+#define TIM3_FIELDS_life(F, S)                                                                               \
+    F (S, U64, log_end, REQUIRED, 0, none, "where the event log ended when this life of the router began")
+#define TIM3_FIELDS_router_seen(F, S)                                                                        \
+    F (S, U64, life, REQUIRED, 0, none, "incarnation of the router that last answered")                      \
+    F (S, U64, log_end, REQUIRED, 0, none, "where its event log ended then")                                 \
+    F (S, U64, heard, REQUIRED, 0, none, "commits of this ledger's store that the router had heard of")
 #define TIM3_FIELDS_checkpoint(F, S)                                                                         \
     F (S, U64, number, REQUIRED, 0, none, "last record of the journal that the tables hold")                 \
     F (S, U64, checksum, REQUIRED, 0, none, "its checksum")                                                  \
@@ -341,7 +347,7 @@ TIM3_C_BEGIN
     X (collateral_record)                                                                                    \
     X (collateral_totals)                                                                                    \
     X (position)                                                                                             \
-    X (asset_metrics) X (shard_metrics) X (store_meta) X (checkpoint) X (counter) X (mark) X (deadline) X (deadline_list) X (log_source) X (log_cursor) X (standing) X (standing_item)
+    X (asset_metrics) X (shard_metrics) X (store_meta) X (checkpoint) X (counter) X (life) X (router_seen) X (mark) X (deadline) X (deadline_list) X (log_source) X (log_cursor) X (standing) X (standing_item)
 
 /*  ---------------------------------------------------------------------------------- fields of messages  */
 
@@ -589,13 +595,19 @@ TIM3_C_BEGIN
 
 #define TIM3_FIELDS_register(F, S)                                                                           \
     F (S, LIST, agents, REQUIRED, 16, agent, "the agents at this endpoint")                                  \
-    TIM3_FIELDS_standing (F, S)
+    TIM3_FIELDS_standing (F, S)                                                                              \
+    F (S, U64, router_life, OPTIONAL, 0, none, "incarnation of the router that a ledger last had an answer of") \
+    F (S, U64, router_log_end, OPTIONAL, 0, none, "where its event log ended then")
 #define TIM3_FIELDS_heartbeat(F, S)                                                                          \
     F (S, STR, name, REQUIRED, 40, none, "address")                                                          \
     F (S, U64, incarnation, REQUIRED, 0, none, "as registered")                                              \
     F (S, ENUM, health, OPTIONAL, 0, health, "what it says of itself")                                       \
     TIM3_FIELDS_standing (F, S)
-#define TIM3_FIELDS_registered(F, S) F (S, U64, generation, REQUIRED, 0, none, "changes when the registry changes")
+#define TIM3_FIELDS_registered(F, S)                                                                         \
+    F (S, U64, generation, REQUIRED, 0, none, "changes when the registry changes")                           \
+    F (S, U64, life, OPTIONAL, 0, none, "the router's incarnation")                                          \
+    F (S, U64, log_end, OPTIONAL, 0, none, "where its event log ends")                                       \
+    F (S, U64, heard, OPTIONAL, 0, none, "commits of the agent's own store, as it just told them")
 #define TIM3_FIELDS_deregister(F, S)                                                                         \
     F (S, STR, name, REQUIRED, 40, none, "address")                                                          \
     F (S, U64, incarnation, REQUIRED, 0, none, "as registered")                                              \

@@ -13,7 +13,7 @@ import time
 import harness
 from harness import LONGEST, Cluster, home_of, needs, poll
 from load import Load
-from tim3_wire import NoAnswer, Refused, number
+from tim3_wire import NoAnswer, Refused, amount, number
 
 KILLS = int(os.environ.get("TIM3_KILLS", "6"))
 SEED = int(os.environ.get("TIM3_SEED", "1"))
@@ -376,6 +376,107 @@ def test_older_router_is_found_out():
             return name == "not_ready" and "older copy" in body["text"]
         poll(refusal, what="the token manager to wait, and to tell why")
         assert cluster.running(TOKENS) and cluster.running(ROUTER)
+
+
+def put_back(cluster, victims, source):
+    """Gives these agents, which are stopped, their stores from a backup."""
+    for victim in victims:
+        shutil.rmtree(cluster.store_of(victim), ignore_errors=True)
+        restore(cluster, source, "--agent", victim)
+
+
+def start_all(cluster):
+    for address in cluster.commands:
+        cluster.start(address)
+
+
+def kill_all(cluster):
+    for address in cluster.commands:
+        if cluster.running(address):
+            cluster.kill(address)
+
+
+def refuses_the_router(cluster, ledger):
+    """The ledger waits, as it has seen more of the router's store than there is, and all can read why."""
+    direct = cluster.client(cluster.endpoint(ledger))
+
+    def refusal():
+        try:
+            name, body = direct.outcome(ledger.rsplit(".", 1)[0], "Info", {}, timeout=5)
+            reasons = direct.ask(ledger.rsplit(".", 1)[0], "Health", {})["reasons"]
+        except NoAnswer:
+            return False
+        return any("older copy, or of another set" in r["text"] for r in reasons)
+    poll(refusal, what=f"{ledger} to be refused")
+    client = cluster.client(cluster.endpoint(ROUTER))
+    reasons = {r["name"]: r["text"] for r in client.ask("router.-", "Health", {})["reasons"]}
+    assert ledger in reasons.get("log_rolled_back", ""), reasons
+
+
+def test_older_set_beside_a_newer_collateral_token_pays_nobody_twice():
+    """What remembers how far the ledgers had come, the router's store, is as old as they are: only the collateral token knows."""
+    with Keeping() as cluster:
+        client = cluster.client()
+        work(client, "old")
+        cluster.audit()
+        back_up(cluster, "old")
+        client.redeem("alice", 10, "paid-once")
+        had = client.holding("alice")
+        for _ in range(2):
+            told(cluster, client, USDA)
+        kill_all(cluster)
+        put_back(cluster, [agent for agent in KEEPERS if agent != USDA and home_of(agent) == agent],
+                 folder_of(cluster, "old"))
+        found = cluster.ctl("fsck", cluster.dir, check=False)
+        assert found.returncode == 1 and "router_seen" in found.stdout, found.stdout
+        start_all(cluster)
+        refuses_the_router(cluster, USDA)
+        tokens = cluster.client(cluster.endpoint(TOKENS))
+
+        def burned():
+            cluster.ctl("redeem", "alice", "0.00001", "--request-id", "paid-once", "--timeout", "2", check=False)
+            return number(tokens.ask("token_manager.TIM3", "GetSupply", {})["burned"]) == 30
+        poll(burned, what="the burn of what was burned before")
+        refuses_the_router(cluster, USDA)
+        kill_all(cluster)
+        put_back(cluster, [USDA], folder_of(cluster, "old"))
+        put_back(cluster, [agent for agent in KEEPERS if agent != USDA and home_of(agent) == agent],
+                 folder_of(cluster, "old"))
+        start_all(cluster)
+        cluster.wait_ready()
+        client = cluster.client()
+        client.redeem("alice", 10, "paid-once")
+        assert client.holding("alice") == had
+        cluster.audit()
+
+
+def test_ledger_of_a_set_that_went_its_own_way_is_refused():
+    """A copy of the whole set was adopted and worked on: its ledgers have the same past, and more commits."""
+    with Keeping() as cluster:
+        client = cluster.client()
+        work(client, "old")
+        cluster.audit()
+        back_up(cluster, "old")
+        with started_from(cluster, folder_of(cluster, "old")) as other:
+            stranger = other.client()
+            for turn in range(3):
+                work(stranger, f"other-{turn}")
+            other.audit()
+            for _ in range(2):
+                told(other, stranger, USDA)
+            kill_all(other)
+            cluster.kill(USDA)
+            own = os.path.join(cluster.dir, "own")
+            os.rename(cluster.store_of(USDA), own)
+            shutil.copytree(other.store_of(USDA), cluster.store_of(USDA), copy_function=os.link)  # the same inodes
+        cluster.start(USDA)
+        refuses_the_router(cluster, USDA)
+        cluster.kill(USDA)
+        shutil.rmtree(cluster.store_of(USDA))
+        os.rename(own, cluster.store_of(USDA))
+        cluster.start(USDA)
+        cluster.wait_ready()
+        cluster.audit()
 
 
 def test_ledger_waits_for_the_router():

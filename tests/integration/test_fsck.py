@@ -29,6 +29,8 @@ FREE = {
     "release": {"available", "needed", "created_us", "changed_us", "attempts"},
     "record": {"available", "needed", "attempts"},
     "collateral_record": {"available", "needed", "balance", "time_us"},
+    "router_seen": {"log_end", "heard"},
+    "life": {"log_end"},
     "registry": {"endpoint", "capabilities", "version", "incarnation", "registered_us", "seen_us", "alive", "health"},
 }
 
@@ -224,8 +226,8 @@ def test_every_table_has_rows():
     """What the tests below rely on."""
     wanted = {TOKENS: "account record failed_by_account burn_due burn_due_list ledger outbox counter meta",
               LOCKS: "lock release lock_due lock_due_list lock_totals",
-              USDA: "holding collateral_record vault collateral_totals",
-              STATE: "position asset_metrics shard_metrics log_cursor", ROUTER: "registry log log_source standing"}
+              USDA: "holding collateral_record vault collateral_totals router_seen",
+              STATE: "position asset_metrics shard_metrics log_cursor", ROUTER: "registry log log_source standing life"}
     for store, tables in wanted.items():
         for table in tables.split():
             assert rows(Worked.get(), store, table), f"{store} has no {table}"
@@ -285,7 +287,7 @@ def test_every_field_of_the_lock_manager():
 
 
 def test_every_field_of_the_collateral_token():
-    for table in ("holding", "vault", "collateral_totals"):
+    for table in ("holding", "vault", "collateral_totals", "router_seen"):
         every_field(USDA, table)
     for op in ("faucet", "lock", "unlock_void", "unlock_burn"):
         every_field(USDA, "collateral_record", lambda r, op=op: r["op"] == op and r["code"] == 0)
@@ -314,8 +316,9 @@ def test_every_row_that_goes_is_missed():
         listed = [(table, key) for table, key in listed if bytes.fromhex(key) != b"incarnation\0"]
         for table in sorted({table for table, _ in listed} - {"meta", "registry"}):
             keys = [key for name, key in listed if name == table]
-            # an event that the log has may be gone from the outbox; the last one is not in the log
-            key = keys[-1] if table == "outbox" else rng.choice(keys)
+            # an event that the log has may be gone from the outbox; the last one is not in the log. The router's last life
+            # is the one that ledgers have seen
+            key = keys[-1] if table in ("outbox", "life") else rng.choice(keys)
             with Copy(store) as data:
                 poke(data, store, table, key, "delete")
                 done = fsck(data)
@@ -346,6 +349,9 @@ def test_records_are_named():
     broken(ROUTER, "log", lambda r: r["count"] > 1, ("bump", "count"), "offset {offset}: count is")
     broken(ROUTER, "log", lambda r: r["offset"] > 5, ("event", "0", "bump", "type"), "offset {offset}: ")
     broken(ROUTER, "registry", anything, ("bump", "role"), "address {name}: role is")
+    broken(ROUTER, "life", anything, ("log_end=99999999",), "log_end is 99999999, but the log ends at")
+    broken(USDA, "router_seen", anything, ("log_end=99999999",), "log_end is 99999999, but the router's log ended at")
+    broken(USDA, "router_seen", anything, ("heard=99999999",), "heard is 99999999, but the store has")
 
 
 def test_an_older_copy_is_found():

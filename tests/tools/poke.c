@@ -73,9 +73,8 @@ static const tim3_table_row_t *row_of (unsigned table)
 
 static void parse_key (poke_t *self, const char *hex)
 {
-    bool apart = self->role != TIM3_ROLE_NONE &&
-                 (self->table == TIM3_TABLE_OUTBOX || self->table == TIM3_TABLE_COUNTER);
-    size_t front = apart ? 2 : 1; /* as store_view.c has it */
+    bool apart = self->role != TIM3_ROLE_NONE && tim3_store_view_is_apart ((tim3_table_t) self->table);
+    size_t front = apart ? 2 : 1;
     int size = tim3_hex_parse (hex, self->key + front, TIM3_KEY_MAX);
     if (size < 0)
         tim3_fatal (2, "a key is hexadecimal, not %s", hex);

@@ -1,5 +1,6 @@
 /*  test_backup.c - copies of stores, agents that stand still for one, and older copies that are found out.  */
 #include "../../router/core.h"
+#include "../../router/lives.h"
 #include "../../token_manager/core.h"
 #include "agent/kept.h"
 #include "bench.h"
@@ -643,6 +644,34 @@ START_TEST (test_commits_are_told_soon)
 }
 END_TEST
 
+static tim3_router_seen_t seen_in_store (void)
+{
+    tim3_key_t key = tim3_key_text ("router");
+    tim3_router_seen_t seen;
+    tim3_store_read (s_store, TIM3_TABLE_ROUTER_SEEN, &key, &seen);
+    return seen;
+}
+
+/*  Again when something has been committed; that it was itself committed is no reason.  */
+START_TEST (test_what_was_seen_of_the_router_is_kept)
+{
+    tim3_registered_t answer = {.generation = 1, .life = 7, .log_end = 40, .heard = 1};
+    answer_register (TIM3_MSG_REGISTERED, &answer);
+    ck_assert_uint_eq (seen_in_store ().life, 7);
+    ck_assert_uint_eq (seen_in_store ().log_end, 40);
+    answer.log_end = 50;
+    answer.heard = 2;
+    answer_register (TIM3_MSG_REGISTERED, &answer);
+    ck_assert_uint_eq (seen_in_store ().log_end, 40);
+    answer.heard = 3;
+    answer_register (TIM3_MSG_REGISTERED, &answer);
+    ck_assert_uint_eq (seen_in_store ().log_end, 50);
+    answer.life = 8;
+    answer_register (TIM3_MSG_REGISTERED, &answer);
+    ck_assert_uint_eq (seen_in_store ().life, 8);
+}
+END_TEST
+
 START_TEST (test_refusals_are_told)
 {
     tim3_error_t error = {
@@ -692,6 +721,8 @@ static tim3_result_t ask (tim3_type_t type, const char *sender, const void *body
     return s_out[TIM3_MSG_ERROR] ? (tim3_result_t) s_error.code : TIM3_OK;
 }
 
+static tim3_router_seen_t s_seen; /* what a ledger tells that it has seen of the router */
+
 static tim3_result_t come (const char *name, uint64_t life, tim3_standing_t standing)
 {
     tim3_address_t address;
@@ -700,8 +731,8 @@ static tim3_result_t come (const char *name, uint64_t life, tim3_standing_t stan
     tim3_address_parse (name, &address);
     strcpy (agent.asset, address.asset);
     agent.role = (uint8_t) address.role;
-    tim3_register_t body = {{&agent, 1},      standing.store,     standing.lineage,
-                            standing.commits, standing.event_seq, standing.acked};
+    tim3_register_t body = {{&agent, 1},        standing.store, standing.lineage, standing.commits,
+                            standing.event_seq, standing.acked, s_seen.life,      s_seen.log_end};
     return ask (TIM3_MSG_REGISTER, name, &body);
 }
 
@@ -778,6 +809,81 @@ static uint64_t next_life (uint64_t now_us, uint32_t chance)
 {
     return tim3_host_next_life (s_store, now_us, chance);
 }
+
+static void begin_life (uint64_t number)
+{
+    tim3_host_destroy (&s_host);
+    tim3_store_abort (s_store);
+    ck_assert_uint_eq (tim3_host_next_life (s_store, number, 0), number);
+    start_router ();
+    tim3_host_begin (s_host, s_now);
+}
+
+static tim3_result_t come_having_seen (uint64_t life, uint64_t log_end)
+{
+    static uint64_t incarnation;
+    tim3_standing_t standing = standing_at (10);
+    standing.event_seq = 9;
+    s_seen = (tim3_router_seen_t){life, log_end, 0};
+    tim3_result_t code = come (LEDGER, ++incarnation, standing);
+    s_seen = (tim3_router_seen_t){0};
+    return code;
+}
+
+START_TEST (test_router_is_found_out_by_what_a_ledger_saw_of_it)
+{
+    begin_life (100);
+    ck_assert_int_eq (come_having_seen (100, 1), TIM3_OK);
+    ck_assert_int_eq (publish (1), TIM3_OK);
+    ck_assert_int_eq (come_having_seen (100, 2), TIM3_OK);
+    begin_life (200);
+    ck_assert_int_eq (publish (2), TIM3_OK);
+    ck_assert_int_eq (come_having_seen (100, 2), TIM3_OK);
+
+    ck_assert_int_eq (come_having_seen (100, 3),
+                      TIM3_LOG_ROLLED_BACK); /* a copy of that life, before its last event */
+    ck_assert_ptr_nonnull (strstr (s_error.text, "older copy, or of another set: " LEDGER));
+    ck_assert_int_eq (publish (3), TIM3_LOG_ROLLED_BACK);
+    ck_assert_int_eq (come_having_seen (200, 3), TIM3_OK);
+    ck_assert_int_eq (publish (3), TIM3_OK);
+
+    ck_assert_int_eq (come_having_seen (200, 5), TIM3_LOG_ROLLED_BACK);
+    ck_assert_int_eq (come_having_seen (150, 1), TIM3_LOG_ROLLED_BACK); /* a life of another copy */
+    ck_assert_int_eq (come_having_seen (99, 1), TIM3_LOG_ROLLED_BACK);
+    ck_assert_int_eq (come_having_seen (201, 1), TIM3_LOG_ROLLED_BACK);
+    ck_assert_int_eq (come_having_seen (200, 4), TIM3_OK);
+}
+END_TEST
+
+START_TEST (test_router_made_anew_takes_ledgers_that_saw_another)
+{
+    begin_life (100);
+    ck_assert_int_eq (come_having_seen (50, 1000), TIM3_OK);
+    ck_assert_int_eq (come_having_seen (50, 1000), TIM3_LOG_ROLLED_BACK); /* it has been met */
+    begin_life (200);
+    ck_assert_int_eq (come_having_seen (50, 1000), TIM3_LOG_ROLLED_BACK);
+}
+END_TEST
+
+START_TEST (test_last_lives_are_kept)
+{
+    tim3_key_t key = tim3_key_empty ();
+    tim3_life_t life;
+    unsigned count = 0;
+    for (unsigned i = 1; i <= TIM3_LIVES_MAX + 10; i++) {
+        ck_assert_uint_eq (next_life (i * 10, 0), i * 10);
+        ck_assert_uint_eq (tim3_lives_begin (s_store, i), i * 10);
+        ck_assert_uint_eq (tim3_lives_begin (s_store, i + 5), i * 10); /* noted already */
+    }
+    for (bool more = tim3_store_seek (s_store, TIM3_TABLE_LIFE, TIM3_SEEK_GE, &key, &life); more; count++)
+        more = tim3_store_seek (s_store, TIM3_TABLE_LIFE, TIM3_SEEK_GT, &key, &life);
+    ck_assert_uint_eq (count, TIM3_LIVES_MAX);
+    ck_assert (tim3_lives_had (s_store, 9999, 110, 12));
+    ck_assert (!tim3_lives_had (s_store, 9999, 110, 13));
+    ck_assert (!tim3_lives_had (s_store, 9999, 100, 1));
+    ck_assert (tim3_lives_had (s_store, 9999, (TIM3_LIVES_MAX + 10) * 10, 9999));
+}
+END_TEST
 
 START_TEST (test_lives_are_counted_on_whatever_the_clock_says)
 {
@@ -960,9 +1066,11 @@ Suite *suite_backup (void)
           test_full_store_holds_nobody, test_what_is_kept_is_bounded);
     CASE ("accepted", setup_waiting, teardown_host, test_ledger_serves_when_it_was_accepted,
           test_held_agent_sends_nothing, test_accepted_once_is_enough, test_commits_are_told_soon,
-          test_refusals_are_told);
+          test_what_was_seen_of_the_router_is_kept, test_refusals_are_told);
     CASE ("standings", setup_router, teardown_host, test_fewer_commits_are_refused,
           test_late_messages_of_one_life_are_not_refused, test_lives_are_counted_on_whatever_the_clock_says,
+          test_last_lives_are_kept, test_router_is_found_out_by_what_a_ledger_saw_of_it,
+          test_router_made_anew_takes_ledgers_that_saw_another,
           test_older_copies_are_refused_whatever_the_clock_says, test_counts_are_written_in_time,
           test_fewer_events_than_the_log_has_are_refused, test_another_store_is_refused,
           test_stores_that_hold_no_money_may_go_back, test_log_that_lacks_durable_events_is_found_out,
