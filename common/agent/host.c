@@ -28,6 +28,7 @@
 #define ROWS_PER_BATCH 100000
 #define LIFE_CHANCE 1000000 /* as many microseconds */
 #define ROUNDS_MOST 64
+#define KNOWN 19 /* what two letters add up to leaves another rest for each role */
 
 struct tim3_report {
     tim3_reason_t reasons[64];
@@ -76,8 +77,8 @@ struct tim3_host {
     tim3_store_t *store;
     tim3_host_options_t options;
     tim3_env_t env;
-    known_t sender;
-    known_t recipient;
+    known_t senders[KNOWN];
+    known_t recipients[KNOWN];
     uint64_t now_us;
     uint64_t started_us;
     uint64_t next_id;
@@ -534,9 +535,10 @@ static bool handle_own (tim3_host_t *self, const tim3_envelope_t *envelope)
     }
 }
 
-/*  NULL when it is no address.  */
-static const tim3_address_t *read_address (known_t *known, const char *text)
+/*  NULL when it is no address. The last one of each role is kept: where two roles take turns, neither pushes the other out.  */
+static const tim3_address_t *read_address (known_t all[KNOWN], const char *text)
 {
+    known_t *known = &all[text[0] ? ((uint8_t) text[0] + (uint8_t) text[1]) % KNOWN : 0];
     if (text[0] && strcmp (known->text, text) == 0)
         return &known->address;
     known->text[0] = '\0';
@@ -549,8 +551,8 @@ static const tim3_address_t *read_address (known_t *known, const char *text)
 static tim3_result_t check_request (tim3_host_t *self, const tim3_envelope_t *envelope,
                                     const tim3_message_t *message)
 {
-    const tim3_address_t *sender = read_address (&self->sender, envelope->sender);
-    const tim3_address_t *recipient = read_address (&self->recipient, envelope->recipient);
+    const tim3_address_t *sender = read_address (self->senders, envelope->sender);
+    const tim3_address_t *recipient = read_address (self->recipients, envelope->recipient);
     const unit_t *unit = self->env.unit;
 
     if (!(message->to & 1u << unit->core->role))
@@ -707,11 +709,9 @@ static void note_frame (tim3_host_t *self, const uint8_t *data, size_t size)
 /*  The core that a message is for, by role: the first one stands for what no other one is.  */
 static unit_t *unit_for (tim3_host_t *self, const char *recipient)
 {
-    if (self->unit_count == 1)
-        return &self->units[0];
-    size_t length = strcspn (recipient, ".");
-    for (unsigned i = 1; i < self->unit_count; i++)
-        if (strncmp (self->units[i].role, recipient, length) == 0 && self->units[i].role[length] == '\0')
+    const tim3_address_t *address = self->unit_count > 1 ? read_address (self->recipients, recipient) : NULL;
+    for (unsigned i = 1; address && i < self->unit_count; i++)
+        if (self->units[i].core->role == address->role)
             return &self->units[i];
     return &self->units[0];
 }

@@ -68,13 +68,10 @@ bool tim3_asset_valid (const char *asset)
     return all_of (asset, 1, TIM3_ASSET_MAX, "_-");
 }
 
-/*  Of a digit in small letters; 16 of anything else.  */
-static unsigned hex_digit (char c)
-{
-    unsigned digit = (unsigned char) c - (unsigned) '0';
-    unsigned letter = (unsigned char) c - (unsigned) 'a';
-    return digit < 10 ? digit : letter < 6 ? letter + 10 : 16;
-}
+/*  One more than what a digit in small letters stands for; 0 for anything else.  */
+static const uint8_t s_hex[256] = {
+    ['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16};
 
 /*  h stands for a digit, v for one that a UUID may have there, and everything else for itself. Gives the first twelve digits.  */
 static bool has_form (const char *text, const char *form, uint64_t *digits)
@@ -87,11 +84,11 @@ static bool has_form (const char *text, const char *form, uint64_t *digits)
                 return false;
             continue;
         }
-        unsigned digit = hex_digit (*text);
-        if (digit == 16 || (*form == 'v' && (digit & 12) != 8))
+        unsigned digit = s_hex[(unsigned char) *text];
+        if (digit == 0 || (*form == 'v' && ((digit - 1) & 12) != 8))
             return false;
         if (count++ < 12)
-            *digits = *digits << 4 | digit;
+            *digits = *digits << 4 | (digit - 1);
     }
     return *text == '\0';
 }
