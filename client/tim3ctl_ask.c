@@ -2,6 +2,7 @@
 #include "tim3ctl.h"
 #include "tim3ctl_print.h"
 #include "base/log.h"
+#include "base/loopback.h"
 #include "wire/envelope.h"
 
 #include <errno.h>
@@ -45,7 +46,7 @@ uint64_t tim3ctl_timeout_ms (const tim3ctl_t *ctl, uint64_t fallback_s)
     refused may be a router that is being started.  */
 static bool somebody_listens (tim3ctl_t *ctl, const char *endpoint)
 {
-    const char *path = strncmp (endpoint, "ipc://", 6) == 0 && endpoint[6] != '@' ? endpoint + 6 : NULL;
+    const char *path = tim3_endpoint_path (endpoint);
     if (!path || access (path, F_OK) == 0)
         return true;
     ctl->exit = tim3ctl_failed (TIM3CTL_NO_ANSWER, "no_answer",

@@ -1,6 +1,7 @@
 /*  sockets.c - what the broker's sockets have in common: bounds, time-outs, and sending a gathered frame.  */
 #include "sockets.h"
 #include "base/log.h"
+#include "base/loopback.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,8 +9,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
-
-#define IPC "ipc://"
 
 #define BUFFER_KEPT (64 * 1024)
 #define LINGER_MS 200
@@ -55,8 +54,8 @@ static int take_listener (void *events)
 static bool is_served (const char *endpoint)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const char *path = endpoint + strlen (IPC);
-    if (strncmp (endpoint, IPC, strlen (IPC)) != 0 || strlen (path) >= sizeof address.sun_path)
+    const char *path = tim3_endpoint_path (endpoint);
+    if (!path || strlen (path) >= sizeof address.sun_path)
         return false;
     strcpy (address.sun_path, path);
     int probe = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

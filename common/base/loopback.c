@@ -1,4 +1,4 @@
-/*  loopback.c - which endpoints stay on this host.  */
+/*  loopback.c - which endpoints stay on this host, and which are files.  */
 #include "base/loopback.h"
 
 #include <stdlib.h>
@@ -35,14 +35,28 @@ bool tim3_loopback_parse (const char *text, char host[TIM3_HOST_MAX + 1], unsign
     return take_port (at, port);
 }
 
+/*  What is behind ipc://, NULL where that is not in front.  */
+static const char *ipc_name (const char *endpoint)
+{
+    static const char ipc[] = "ipc://";
+    return strncmp (endpoint, ipc, sizeof ipc - 1) == 0 ? endpoint + sizeof ipc - 1 : NULL;
+}
+
+const char *tim3_endpoint_path (const char *endpoint)
+{
+    const char *name = ipc_name (endpoint);
+    return name && name[0] != '\0' && name[0] != '@' ? name : NULL;
+}
+
 bool tim3_endpoint_stays_here (const char *endpoint)
 {
     static const char tcp[] = "tcp://";
     static const char tcp_v6[] = "tcp://[::1]:";
     char host[TIM3_HOST_MAX + 1];
     unsigned port;
-    if (strncmp (endpoint, "ipc://", 6) == 0)
-        return endpoint[6] != '\0';
+    const char *name = ipc_name (endpoint);
+    if (name)
+        return name[0] != '\0';
     if (strncmp (endpoint, tcp_v6, sizeof tcp_v6 - 1) == 0)
         return take_port (endpoint + sizeof tcp_v6 - 1, &port);
     return strncmp (endpoint, tcp, sizeof tcp - 1) == 0 &&

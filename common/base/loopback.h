@@ -1,5 +1,7 @@
-/*  loopback.h - which endpoints stay on this host. Connections are neither encrypted nor authenticated, so no agent
-    listens on any other address, or connects to one.
+/*  loopback.h - which endpoints stay on this host, and which are files.
+
+    Connections are neither encrypted nor authenticated, so no agent listens on any address of another host, or connects
+    to one.
 */
 #ifndef TIM3_LOOPBACK_H
 #define TIM3_LOOPBACK_H
@@ -14,5 +16,9 @@ bool tim3_loopback_parse (const char *text, char host[TIM3_HOST_MAX + 1], unsign
 
 /*  True for ipc:// and for tcp:// with a loopback address.  */
 bool tim3_endpoint_stays_here (const char *endpoint);
+
+/*  The file of an endpoint ipc://PATH, as a part of its text; NULL for any other endpoint. One that begins with @ is a name
+    in the abstract name space, and no file.  */
+const char *tim3_endpoint_path (const char *endpoint);
 
 #endif

@@ -305,6 +305,19 @@ START_TEST (test_endpoints_that_stay_here)
 }
 END_TEST
 
+START_TEST (test_endpoints_that_are_files)
+{
+    static const char *const none[] = {
+        "", "ipc://", "ipc:/tmp/x", "ipc://@name", "tcp://127.0.0.1:1", "inproc://x", "/tmp/x"};
+    static const char endpoint[] = "ipc:///tmp/x";
+    ck_assert_ptr_eq (tim3_endpoint_path (endpoint), endpoint + strlen ("ipc://"));
+    ck_assert_str_eq (tim3_endpoint_path ("ipc://run/@x"), "run/@x");
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        ck_assert_msg (tim3_endpoint_path (none[i]) == NULL, "%s", none[i]);
+    ck_assert (tim3_endpoint_stays_here ("ipc://@name") && !tim3_endpoint_stays_here ("ipc://"));
+}
+END_TEST
+
 START_TEST (test_assets)
 {
     refused ("asset\n    -\n", "asset/-: asset names are");
@@ -392,6 +405,7 @@ Suite *suite_config (void)
     tcase_add_test (tests, test_endpoints);
     tcase_add_test (tests, test_shards);
     tcase_add_test (tests, test_endpoints_that_stay_here);
+    tcase_add_test (tests, test_endpoints_that_are_files);
     tcase_add_test (tests, test_assets);
     tcase_add_test (tests, test_most_assets);
     tcase_add_test (tests, test_table_is_sound);
