@@ -29,7 +29,7 @@ obj     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 CLIENT_COMMON = $(patsubst %,common/base/%.c,address amount bytes log result) \
                 $(patsubst %,common/wire/%.c,envelope messages reader run shape writer)
 CORES   = router/core.c router/registry.c router/lives.c router/standings.c router/event_log.c router/subscribers.c router/routes.c router/in_flight.c \
-          coordinator/core.c lock_manager/core.c token_manager/core.c state_manager/core.c mock_usda/core.c
+          router/unread.c coordinator/core.c lock_manager/core.c token_manager/core.c state_manager/core.c mock_usda/core.c
 
 .PHONY: all
 all: $(AGENTS) $(BUILD)/bin/tim3ctl $(BUILD)/bin/tim3-protocol-doc

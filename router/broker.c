@@ -8,6 +8,9 @@
     when there is least to spare. Work for coordinators, questions to any agent, and lists, a page of which may take as
     long as a thousand questions, are counted apart: who asks for lists all the time takes no place of mints.
 
+    What waits for clients to read it is bounded in bytes (router/unread); what is beyond is dropped. A request's body is
+    bounded, so that requests that wait are bounded in bytes by their number.
+
     Known limits: a client's routing id may have at most TIM3_VIA_MAX bytes, and its messages must have one
     part (a DEALER's; a REQ adds an empty one). Connections beyond the limit are refused whoever they are of, as nobody
     is known here: one program that takes all keeps others out, though not those that are connected.
@@ -39,7 +42,10 @@ typedef enum { WORK, QUESTIONS, PAGES, KINDS } kind_t;
 
 _Static_assert(KINDS *LINKS_MAX <= TIM3_IN_FLIGHT_TAKERS, "each connection has as many takers");
 #define FRAMES_PER_ROUND 1000
-#define REPLY_FRAME_MAX (8 * 1024 * 1024)
+#define MEBIBYTE (1024 * 1024)
+#define REPLY_FRAME_MAX (8 * MEBIBYTE)
+/*  Of one client, each of up to TIM3_FRAME_MAX bytes, that wait to be looked at; it keeps the rest itself.  */
+#define FRONT_FRAMES 32
 /*  What an envelope can take around its body, more than enough.  */
 #define HEAD_MAX 512
 #define LIST_EVERY_US 200000
@@ -153,6 +159,7 @@ static void bind_front (broker_t *self, const char *endpoint)
     TIM3_ASSERT (tim3_endpoint_stays_here (endpoint));
     self->clients.front = tim3_socket_new (self->context, ZMQ_ROUTER, self->queue_messages, TIM3_FRAME_MAX);
     tim3_socket_set (self->clients.front, ZMQ_ROUTER_MANDATORY, 1);
+    tim3_socket_set (self->clients.front, ZMQ_RCVHWM, FRONT_FRAMES);
     /* a client that comes back under its routing id is heard at once */
     tim3_socket_set (self->clients.front, ZMQ_ROUTER_HANDOVER, 1);
     tim3_watch_socket (self->watch, &self->front, self->clients.front);
@@ -538,9 +545,8 @@ static bool admit (broker_t *self, const tim3_envelope_t *envelope, const tim3_a
     else if (!(message->to & 1u << (*to)->role))
         tim3_error_fill (error, TIM3_UNKNOWN_MESSAGE, "%s is no message for a %s", message->name,
                          tim3_role_name ((*to)->role));
-    else if (envelope->body_size > TIM3_FRAME_MAX - HEAD_MAX)
-        tim3_error_fill (error, TIM3_TOO_LARGE, "the body is larger than %d bytes",
-                         TIM3_FRAME_MAX - HEAD_MAX);
+    else if (envelope->body_size > TIM3_REQUEST_BODY_MAX)
+        tim3_error_fill (error, TIM3_TOO_LARGE, "the body is larger than %d bytes", TIM3_REQUEST_BODY_MAX);
     else
         return true;
     return false;
@@ -575,18 +581,16 @@ static kind_t kind_of (uint64_t type)
     return message->to == TIM3_FROM_COORDINATOR ? WORK : QUESTIONS;
 }
 
-/*  Passes on what may be in flight, so that it is answered soon. The own core is asked little, and answers at once.  */
+/*  Passes on what may be in flight, so that it is answered soon.  */
 static void accept (broker_t *self, link_t *link, const tim3_client_id_t *from, tim3_envelope_t *envelope)
 {
     uint32_t taker = taker_of (link, kind_of (envelope->type));
-    if (link == self->links[OWN_LINK]) {
-        pass_on (self, link, from, envelope);
-    } else if (tim3_in_flight_full (&self->in_flight, taker)) {
+    if (tim3_in_flight_full (&self->in_flight, taker)) {
         refuse_overloaded (self, from, envelope);
-    } else {
-        tim3_in_flight_add (&self->in_flight, from->bytes, from->size, envelope->id, taker, self->round_us);
-        pass_on (self, link, from, envelope);
+        return;
     }
+    tim3_in_flight_add (&self->in_flight, from->bytes, from->size, envelope->id, taker, self->round_us);
+    pass_on (self, link, from, envelope);
 }
 
 static void take_request (broker_t *self, const tim3_client_id_t *from, tim3_envelope_t *envelope)
@@ -788,6 +792,8 @@ void *tim3_broker_new (const tim3_place_t *place)
     self->in_flight_most = (uint32_t) tim3_config_u64 (place->config, "router", "in_flight", NULL);
     self->within_us = tim3_config_u64 (place->config, "router", "answer_within_ms", NULL) * 1000;
     self->give_up_us = tim3_config_u64 (place->config, "router", "give_up_ms", NULL) * 1000;
+    self->clients.unread.most = tim3_config_u64 (place->config, "router", "unread_mb", NULL) * MEBIBYTE;
+    randombytes_buf (&self->clients.unread.secret, sizeof self->clients.unread.secret);
     randombytes_buf (&self->in_flight.secret, sizeof self->in_flight.secret);
     self->arena = (tim3_arena_t){tim3_alloc (list_size), list_size, 0};
     self->watch = tim3_watch_open ();
@@ -834,6 +840,7 @@ void tim3_broker_stats (const void *self, tim3_report_t *report)
     tim3_report_metric (report, "front_clients", clients.connected);
     tim3_report_metric (report, "front_clients_most", broker->clients_most);
     tim3_report_metric (report, "front_clients_refused", clients.refused);
+    tim3_report_metric (report, "front_unread_bytes", broker->clients.unread.total);
 #define C(name, text) tim3_report_metric (report, "front_" #name, at->name);
     TIM3_BROKER_COUNTERS (C)
 #undef C

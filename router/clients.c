@@ -1,17 +1,33 @@
 /*  clients.c - what is to go back to clients, gathered into one frame for each.  */
 #include "clients.h"
 #include "sockets.h"
+#include "base/log.h"
 #include "wire/envelope.h"
 
 #include <string.h>
 #include <zmq.h>
 
+/*  False when the client has as much unread as it may have, or is gone.  */
+static bool send_frame (tim3_clients_t *self, const tim3_client_id_t *to, const tim3_buffer_t *buffer)
+{
+    zmq_msg_t message;
+    tim3_unread_frame_t *frame =
+        tim3_unread_begin (&self->unread, to->bytes, to->size, buffer->data, buffer->size);
+    if (!frame)
+        return false;
+    TIM3_ASSERT (zmq_msg_init_data (&message, frame->bytes, frame->size, tim3_unread_end, frame) == 0);
+    if (zmq_send (self->front, to->bytes, to->size, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+        zmq_msg_send (&message, self->front, ZMQ_DONTWAIT) >= 0)
+        return true;
+    zmq_msg_close (&message);
+    return false;
+}
+
 static void flush (tim3_clients_t *self, tim3_client_t *client)
 {
     if (client->frame.size == 0)
         return;
-    if (zmq_send (self->front, client->id.bytes, client->id.size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        tim3_socket_send (self->front, &client->frame))
+    if (!send_frame (self, &client->id, &client->frame))
         self->dropped++;
     tim3_socket_release (&client->frame);
 }

@@ -1,11 +1,13 @@
 /*  clients.h - what is to go back to clients, gathered into one frame for each.
 
     Clients share a fixed number of places by the hash of their routing ids: one that comes to a place taken
-    by another sends the other's answers off first. So memory is bounded, and nothing is allocated once warm.
+    by another sends the other's answers off first. So memory is bounded, and nothing is allocated once warm
+    but the frames that are sent. Of these a client that does not read gets no more than its part (unread.h).
 */
 #ifndef TIM3_CLIENTS_H
 #define TIM3_CLIENTS_H
 
+#include "unread.h"
 #include "base/bytes.h"
 
 #define TIM3_CLIENTS 256
@@ -26,6 +28,7 @@ typedef struct {
 typedef struct {
     void *front;      /* the ROUTER socket */
     uint64_t dropped; /* frames for clients that are gone or do not read */
+    tim3_unread_t unread;
     tim3_client_t places[TIM3_CLIENTS];
     uint16_t open[TIM3_CLIENTS]; /* places */
     unsigned open_count;

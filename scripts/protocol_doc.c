@@ -39,6 +39,8 @@ static const char s_opening[] =
     "- Leave the socket's routing id alone, or set one of at most %d bytes that no other client uses.\n"
     "- Answers can come in any order. `reply_to` tells which request one belongs to.\n"
     "- No client needs to wait for one answer before it sends the next request.\n"
+    "- Read answers as they come. Of those that a client leaves unread only so many are kept (some\n"
+    "  megabytes at least, see `router/unread_mb`); others are dropped, and can be asked for again.\n"
     "\n";
 
 static const char s_envelope[] =
@@ -336,6 +338,7 @@ typedef struct {
 static const limit_t s_limits[] = {
     {"bytes in a frame", TIM3_FRAME_MAX},
     {"envelopes in a frame", TIM3_ENVELOPES_MAX},
+    {"bytes of the body of a client's request", TIM3_REQUEST_BODY_MAX},
     {"depth of arrays and maps in one value", TIM3_READER_DEPTH_MAX},
     {"bytes of an address", TIM3_ADDRESS_MAX},
     {"bytes of an account's name", TIM3_ACCOUNT_MAX},

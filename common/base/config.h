@@ -40,7 +40,10 @@
     K ("router", "clients", U64, 1, 100000, "10000",                                                        \
        "most connections of clients; never more than half of the files that the router may open")            \
     K ("router", "queue_messages", U64, 16, 1000000, "2000",                                                \
-       "most messages waiting for one agent or client; more are told overloaded")                           \
+       "most frames waiting for one agent or client; more are told overloaded, or dropped")                 \
+    K ("router", "unread_mb", U64, 16, 1048576, "256",                                                      \
+       "most memory for answers that clients have not read; one may have an eighth of what is free of it, "  \
+       "and the rest of its answers is dropped")                                                            \
     K ("router", "in_flight", U64, 1, 1000000, "8192",                                                      \
        "most requests unanswered by all coordinators of an asset, and most others by one agent; more are "   \
        "told overloaded at once")                                                                           \

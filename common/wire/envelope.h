@@ -23,6 +23,8 @@
     behind it: a thousand mints in one pass through all agents as one, of which only one works at a time.  */
 #define TIM3_FRAME_GOAL (32 * 1024)
 #define TIM3_ENVELOPES_MAX 8192
+/*  Of a client's request: several times what any needs. So what is bounded in number is bounded in bytes too.  */
+#define TIM3_REQUEST_BODY_MAX 4096
 #define TIM3_VIA_MAX 32
 
 typedef struct {

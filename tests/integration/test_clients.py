@@ -1,12 +1,14 @@
 #!/usr/bin/python3
-"""More connections than an agent can have: it lives, those that are connected are served, others when there is room."""
+"""More connections than an agent can have: it lives, those that are connected are served, others when there is room.
+And clients that ask for more than they read, or than anybody needs to ask for."""
 import socket
 import struct
 
+import msgpack
 import zmq
 
 from harness import Cluster, main, poll
-from tim3_wire import PATIENT, Client, NoAnswer, Refused, number
+from tim3_wire import NAMES, PATIENT, TYPES, Client, NoAnswer, Refused, number
 
 ROUTER = "router.-.0"
 AGENT = "token_manager.TIM3.0"
@@ -196,6 +198,70 @@ def test_another_agent_has_too_few_files():
         direct = Client(cluster.endpoint(AGENT))
         assert direct.ask(AGENT, "Info", {})["pid"] == pid
         direct.close()
+
+
+def mute(cluster, context):
+    """A connection over which is asked and nothing is read."""
+    connected = context.socket(zmq.DEALER)
+    connected.setsockopt(zmq.LINGER, 0)
+    connected.setsockopt(zmq.RCVHWM, 1)
+    connected.connect(cluster.front())
+    return connected
+
+
+def test_who_does_not_read_is_kept_a_part():
+    """Eight are answered half a gigabyte that they do not read, while another is served."""
+    most, greedy, volume = 16 << 20, 8, 512 << 20
+    with Cluster(coordinators=1, sections={"router": dict(unread_mb=most >> 20)}) as cluster:
+        witness, context = cluster.client(), zmq.Context()
+        size = len(msgpack.packb(witness.ask(ROUTER, "ConfigGet", {})))
+        frame = b"".join(witness.envelope(ROUTER, "ConfigGet", {})[1] for _ in range(200))
+        connected = [mute(cluster, context) for _ in range(greedy)]
+
+        def enough():
+            for one in connected:
+                one.send(frame)
+            return stats(witness)["front_answers"] * size >= volume
+        poll(enough, what="so many answers")
+        found = stats(witness)
+        assert found["front_answers_dropped"] > 0, found
+        assert most // 4 < found["front_unread_bytes"] < most, found
+        assert found["memory_most_kb"] << 10 < volume * 3 // 4, found
+        reader = connected[0]
+        asked, question = witness.envelope(ROUTER, "Info", {})
+
+        def read():
+            """Whether the question was answered; it is asked again, for its answer may be one too many at first."""
+            unpacker = msgpack.Unpacker(raw=True)
+            while reader.poll(100):
+                unpacker.feed(reader.recv())
+            reader.send(question)
+            return any(envelope[6] == asked for envelope in unpacker)
+        poll(read, what="one that reads again to be answered")
+        for one in connected:
+            one.close()
+        context.term()
+        poll(lambda: stats(witness)["front_unread_bytes"] == 0, what="what nobody will read to be freed")
+
+
+def test_what_the_router_itself_is_asked_is_bounded():
+    many, most = 100, 64
+    with Cluster(coordinators=1, sections={"router": dict(in_flight=most)}) as cluster:
+        client = cluster.client()
+        sent = [client.envelope(ROUTER, "List", {}) for _ in range(many)]
+        client.socket.send(b"".join(data for _, data in sent))
+        names = [body["name"] if kind == TYPES["Error"] else NAMES[kind]
+                 for kind, body in (client.answer(identity) for identity, _ in sent)]
+        assert names.count("Agents") == most and names.count("overloaded") == many - most, names
+        client.ask(ROUTER, "List", {})
+
+
+def test_a_body_is_bounded():
+    with Cluster(coordinators=1) as cluster:
+        client = cluster.client()
+        for padding, name in ((4000, "Holding"), (4097, "too_large")):
+            body = dict(account="alice", unknown="x" * padding)
+            assert client.outcome("mock_usda.USDA", "GetHolding", body)[0] == name, padding
 
 
 if __name__ == "__main__":

@@ -883,6 +883,37 @@ START_TEST (test_messages_are_sound)
 }
 END_TEST
 
+/*  Most bytes of a field's value, with what MessagePack puts in front of it.  */
+static size_t value_most (const tim3_field_t *field)
+{
+    switch (field->kind) {
+    case TIM3_KIND_STR:
+    case TIM3_KIND_RAW:
+        return field->bound + 5;
+    default:
+        return sizeof (tim3_mac_t) + 5;
+    }
+}
+
+/*  Half of what is allowed at most, so that those of later versions have room.  */
+START_TEST (test_requests_of_clients_fit)
+{
+    const tim3_message_t *message;
+    for (unsigned i = 0; (message = tim3_message_at (i)); i++) {
+        size_t size = 5;
+        if (message->of_class != TIM3_CLASS_REQUEST || !(message->from & TIM3_FROM_CLIENT))
+            continue;
+        for (unsigned j = 0; j < message->shape->count; j++) {
+            const tim3_field_t *field = &message->shape->fields[j];
+            ck_assert_msg (field->kind != TIM3_KIND_LIST, "%s has a list, which has no bound in bytes",
+                           message->name);
+            size += 1 + field->name_length + value_most (field);
+        }
+        ck_assert_msg (size <= TIM3_REQUEST_BODY_MAX / 2, "%s may take %zu bytes", message->name, size);
+    }
+}
+END_TEST
+
 START_TEST (test_values_are_sound)
 {
     static const tim3_value_t *const tables[] = {
@@ -960,6 +991,7 @@ Suite *suite_codec (void)
     tcase_add_test (tcase, test_texts_of_each_length);
     tcase_add_test (tcase, test_texts_end_where_they_end);
     tcase_add_test (tcase, test_messages_are_sound);
+    tcase_add_test (tcase, test_requests_of_clients_fit);
     tcase_add_test (tcase, test_values_are_sound);
     tcase_add_test (tcase, test_results_are_sound);
     tcase_add_test (tcase, test_tables_are_sound);

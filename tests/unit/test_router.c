@@ -10,6 +10,7 @@
 #include "../../router/registry.h"
 #include "../../router/routes.h"
 #include "../../router/subscribers.h"
+#include "../../router/unread.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -1163,6 +1164,76 @@ START_TEST (test_takers_share_what_may_be_in_flight)
 }
 END_TEST
 
+/*  -------------------------------------------------------------------------------------------- unread  */
+
+#define UNREAD_MOST (1 << 20)
+#define UNREAD_FRAME 1000
+#define UNREAD_COUNT 2048
+
+static tim3_unread_t s_unread;
+static tim3_unread_frame_t *s_frames[UNREAD_COUNT];
+static unsigned s_frame_count;
+
+/*  For clients with numbers below 1,000; false when that one has as much as it may have.  */
+static bool unread_send (unsigned client, size_t size)
+{
+    static const uint8_t data[UNREAD_MOST];
+    char name[8];
+    snprintf (name, sizeof name, "%u", client);
+    tim3_unread_frame_t *frame =
+        tim3_unread_begin (&s_unread, (const uint8_t *) name, strlen (name), data, size);
+    if (!frame)
+        return false;
+    ck_assert_uint_lt (s_frame_count, UNREAD_COUNT);
+    s_frames[s_frame_count++] = frame;
+    return true;
+}
+
+static void unread_fill (unsigned client)
+{
+    while (unread_send (client, UNREAD_FRAME))
+        ;
+}
+
+static void unread_read_all (void)
+{
+    while (s_frame_count > 0) {
+        tim3_unread_frame_t *frame = s_frames[--s_frame_count];
+        tim3_unread_end (frame->bytes, frame);
+    }
+    ck_assert_uint_eq (s_unread.total, 0);
+}
+
+START_TEST (test_who_does_not_read_gets_a_part_of_what_is_free)
+{
+    s_unread.most = UNREAD_MOST;
+    unread_fill (1);
+    ck_assert_uint_le (s_unread.total, UNREAD_MOST / 9);
+    ck_assert_uint_ge (s_unread.total, UNREAD_MOST / 9 - 2 * UNREAD_FRAME);
+    ck_assert (unread_send (2, UNREAD_FRAME)); /* others have theirs */
+    ck_assert (!unread_send (1, UNREAD_FRAME));
+    tim3_unread_end (s_frames[0]->bytes, s_frames[0]);
+    s_frames[0] = s_frames[--s_frame_count];
+    ck_assert (unread_send (1, UNREAD_FRAME / 2)); /* it has read one */
+    unread_read_all ();
+    ck_assert (!unread_send (1, UNREAD_MOST / 8));
+    ck_assert (unread_send (1, UNREAD_MOST / 9));
+    unread_read_all ();
+}
+END_TEST
+
+START_TEST (test_who_reads_finds_room_however_many_do_not)
+{
+    s_unread.most = UNREAD_MOST;
+    for (unsigned client = 1; client < 1000; client++)
+        unread_fill (client);
+    ck_assert_uint_lt (s_unread.total, UNREAD_MOST);
+    ck_assert_uint_gt (s_unread.total, UNREAD_MOST * 9 / 10);
+    ck_assert (unread_send (0, UNREAD_FRAME / 2));
+    unread_read_all ();
+}
+END_TEST
+
 Suite *suite_router (void)
 {
     Suite *suite = suite_create ("router");
@@ -1182,5 +1253,7 @@ Suite *suite_router (void)
     tcase_add_test (routes, test_in_flight_as_a_model_has_it);
     tcase_add_test (routes, test_fewer_are_accepted_while_answers_take_long);
     tcase_add_test (routes, test_takers_share_what_may_be_in_flight);
+    tcase_add_test (routes, test_who_does_not_read_gets_a_part_of_what_is_free);
+    tcase_add_test (routes, test_who_reads_finds_room_however_many_do_not);
     return suite;
 }
