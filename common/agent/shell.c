@@ -32,6 +32,9 @@
 #define PEERS_MAX 128
 #define TICK_US 50000
 #define QUEUE_MESSAGES 20000
+/*  To one agent that does not take them; as they mostly end at TIM3_FRAME_GOAL, 64 MB. What is beyond is dropped, and what is
+    unfinished is asked again.  */
+#define PEER_FRAMES 2000
 #define AGENT_FRAME_MAX (8 * 1024 * 1024)
 #define FRAMES_PER_BATCH 2048
 #define BATCH_COMMITS 2 /* a batch gathers for as long as so many commits take, or for the next */
@@ -190,6 +193,7 @@ static void close_link (shell_t *self, link_t *link)
 static void connect_peer (shell_t *self, peer_t *peer)
 {
     void *socket = new_socket (self, ZMQ_DEALER);
+    set_int (socket, ZMQ_SNDHWM, PEER_FRAMES);
     set_int (socket, ZMQ_RECONNECT_IVL, 20);
     set_int (socket, ZMQ_RECONNECT_IVL_MAX, 500);
     tim3_watch_socket (self->watch, &peer->link.watched, socket);

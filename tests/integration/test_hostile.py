@@ -1051,6 +1051,28 @@ def test_flood_of_lists():
         assert client.mint("alice", 1, "behind-the-lists")["code"] == 0
 
 
+@no_wire
+def test_what_a_stopped_ledger_is_asked_again_is_bounded():
+    """A coordinator asks for thousands of mints fifty times a second; what it cannot send, it drops."""
+    many, most_kb = 4000, 400 << 10
+    settings = dict(retry_ms=20, sweep_after_ms=600000, sweep_most_ms=600000)
+    with Cluster(coordinators=1, settings=settings, sections=dict(router=dict(answer_within_ms=60000))) as cluster:
+        client, process = cluster.client(), cluster.process("token_manager.TIM3.0")
+        attacker = Attacker(cluster)
+        client.faucet("alice", ISSUED, "f1")
+        process.send_signal(signal.SIGSTOP)
+        asked = [client.send("coordinator.TIM3", "Mint", dict(account="alice", amount=amount(1), request_id=f"m{i}"))
+                 for i in range(many)]
+        poll(lambda: attacker.stats("coordinator.TIM3.0")["sends_dropped"] > 0, what="the queue to be full")
+        found = attacker.stats("coordinator.TIM3.0")
+        assert found["memory_most_kb"] < most_kb, found
+        process.send_signal(signal.SIGCONT)
+        for identity in asked:
+            assert client.answer(identity)[0] == TYPES["Transaction"]
+        assert client.balance("alice") == many
+        cluster.audit()
+
+
 # ------------------------------------------------------------------------------------------------ wrong doors
 
 
