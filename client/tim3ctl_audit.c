@@ -10,6 +10,12 @@
     at one instant. It counts as settled when no transaction is on its way and the state manager has
     applied the last events.
 
+    An asset is NOT BACKED when, at such an instant, the vault held less than was locked, or less was locked than there
+    were tokens: work on its way cannot explain that. What it can explain, for a while, is a vault that holds less than what is
+    locked and what is being released: one move that is done, and not confirmed yet, is counted on one side alone. The ledgers ask again
+    until it is, so what lasts longer is a shortage, too. So is all evidence that did not fit a ledger (its conflicts): only ledgers
+    with different pasts come to that.
+
     An asset whose figures cannot be had, because an agent does not answer, is neither right nor wrong: it was not
     checked.
 
@@ -25,6 +31,10 @@
 
 #define TIMEOUT_S 30
 #define ASSETS_MAX 64
+#define LOOKS_ALIKE 3
+#define ANSWER_US 1000000 /* ample for what a ledger asks another */
+#define CONFLICTS_MAX 256
+#define WHY_MAX 640
 
 /*  What the ledgers say, without the lists.  */
 typedef struct {
@@ -43,9 +53,14 @@ typedef struct {
     uint64_t accounts;
     tim3_amount_t positions;
     uint64_t position_count;
+    char conflicts[CONFLICTS_MAX]; /* that a lock manager tells; else empty */
+    /* a shortage that may be none: its figures, in how many looks on end, and since when */
+    figures_t short_of;
+    unsigned short_looks;
+    uint64_t short_since_us;
     bool checked; /* all figures are there */
     bool agrees;
-    char why[320]; /* what disagrees, what a consistent picture still lacks, or who did not answer */
+    char why[WHY_MAX]; /* what disagrees, what a consistent picture still lacks, or who did not answer */
 } asset_audit_t;
 
 typedef struct {
@@ -55,7 +70,7 @@ typedef struct {
     tim3_amount_t vaults;
     bool checked;
     bool agrees;
-    char why[320];
+    char why[WHY_MAX];
 } collateral_audit_t;
 
 typedef struct {
@@ -143,11 +158,59 @@ static bool take_figures (audit_t *self, asset_audit_t *audit, figures_t *figure
 static bool figures_equal (const figures_t *a, const figures_t *b)
 {
     return a->locks.event_seq == b->locks.event_seq && a->locks.locked == b->locks.locked &&
-           a->locks.unsettled == b->locks.unsettled && a->ledger.event_seq == b->ledger.event_seq &&
-           a->ledger.supply == b->ledger.supply && a->ledger.unsettled == b->ledger.unsettled &&
+           a->locks.unsettled == b->locks.unsettled && a->locks.releasing == b->locks.releasing &&
+           a->ledger.event_seq == b->ledger.event_seq && a->ledger.supply == b->ledger.supply &&
+           a->ledger.unsettled == b->ledger.unsettled && a->ledger.releasing == b->ledger.releasing &&
            a->metrics.token_seq == b->metrics.token_seq && a->metrics.lock_seq == b->metrics.lock_seq &&
            a->metrics.balances == b->metrics.balances && a->vault.total == b->vault.total &&
            a->vault.locks == b->vault.locks && a->vault.unlocks == b->vault.unlocks;
+}
+
+/*  What a ledger's health says of evidence that did not fit it, else an empty text. False with why filled.  */
+static bool take_conflicts (audit_t *self, const char *route, char conflicts[CONFLICTS_MAX],
+                            char why[WHY_MAX])
+{
+    tim3_error_t error;
+    const tim3_health_reply_t *health = tim3ctl_try (self->ctl, route, "", TIM3_MSG_HEALTH, NULL, &error);
+    if (!health)
+        return say (why, WHY_MAX, "%s: %s: %s", route, error.name, error.text);
+    const tim3_reason_t *reason = health->reasons.items;
+    conflicts[0] = '\0';
+    for (uint32_t i = 0; i < health->reasons.count; i++, reason++)
+        if (strcmp (reason->name, "conflicts") == 0)
+            snprintf (conflicts, CONFLICTS_MAX, "%s tells conflicts: %s", route, reason->text);
+    return true;
+}
+
+/*  The first that a shard of the lock manager tells.  */
+static bool take_lock_conflicts (audit_t *self, asset_audit_t *audit)
+{
+    char route[TIM3_ADDRESS_MAX + 1];
+    audit->conflicts[0] = '\0';
+    for (unsigned shard = 0; shard < audit->shards && !audit->conflicts[0]; shard++) {
+        tim3_address_format (TIM3_ROLE_LOCK_MANAGER, audit->asset, (int) shard, route);
+        if (!take_conflicts (self, route, audit->conflicts, audit->why))
+            return false;
+    }
+    return true;
+}
+
+/*  How long an asset's ledgers leave it at having asked once.  */
+static bool take_patience (audit_t *self, asset_audit_t *audit, uint64_t *patience_us)
+{
+    char route[TIM3_ADDRESS_MAX + 1];
+    tim3_error_t error;
+    tim3_address_format (TIM3_ROLE_LOCK_MANAGER, audit->asset, 0, route);
+    const tim3_config_reply_t *reply = tim3ctl_try (self->ctl, route, "", TIM3_MSG_CONFIG_GET, NULL, &error);
+    if (!reply)
+        return say (audit->why, sizeof audit->why, "%s: %s: %s", route, error.name, error.text);
+    const tim3_setting_t *setting = reply->settings.items;
+    *patience_us = ANSWER_US;
+    for (uint32_t i = 0; i < reply->settings.count; i++, setting++)
+        if (strcmp (setting->key, "agents/sweep_after_ms") == 0 ||
+            strcmp (setting->key, "agents/sweep_most_ms") == 0)
+            *patience_us += 1000 * strtoull (setting->value, NULL, 10);
+    return true;
 }
 
 /*  --------------------------------------------------------------------------------------------- sums  */
@@ -205,6 +268,15 @@ static tim3_amount_t in_collateral (const asset_audit_t *audit, tim3_amount_t am
     return tim3_amount_mul (amount, audit->figures.locks.scale, &product) ? product : TIM3_AMOUNT_MAX;
 }
 
+static bool say_not_backed (asset_audit_t *audit, const char *what)
+{
+    return say (audit->why, sizeof audit->why,
+                "NOT BACKED: %s. Pause it (tim3ctl pause --asset %s), and do what OPERATIONS.md says under "
+                "\"The audit "
+                "disagrees\"",
+                what, audit->asset);
+}
+
 /*  Work that is on its way makes figures differ rightly.  */
 static bool settled (asset_audit_t *audit)
 {
@@ -230,10 +302,61 @@ static bool settled (asset_audit_t *audit)
 static bool backed (asset_audit_t *audit)
 {
     if (audit->figures.locks.locked < audit->figures.ledger.supply)
-        return say (audit->why, sizeof audit->why, "NOT BACKED: less is locked than there are tokens");
+        return say_not_backed (audit, "less is locked than there are tokens");
     if (audit->figures.vault.total < in_collateral (audit, audit->figures.locks.locked))
-        return say (audit->why, sizeof audit->why, "NOT BACKED: the vault holds less than is locked");
+        return say_not_backed (audit, "the vault holds less than is locked");
     return true;
+}
+
+/*  What holds too as soon as all that is done is confirmed. NULL when it does.  */
+static const char *shortage (const asset_audit_t *audit)
+{
+    const figures_t *figures = &audit->figures;
+    tim3_amount_t held;
+    tim3_amount_t owed;
+    if (!tim3_amount_add (figures->locks.locked, figures->locks.releasing, &held))
+        held = TIM3_AMOUNT_MAX;
+    if (!tim3_amount_add (figures->ledger.supply, figures->ledger.releasing, &owed))
+        owed = TIM3_AMOUNT_MAX;
+    if (figures->vault.total < in_collateral (audit, held))
+        return "the vault holds less than what is locked and what is being released";
+    if (held < owed)
+        return "less is locked and being released than there are tokens and burns whose release is not "
+               "confirmed";
+    return NULL;
+}
+
+/*  Whether no confirmation can be missing any more: nothing waits for one, or all that does was asked for again. With a
+    conflict told, that has been done.  */
+static bool is_proven (asset_audit_t *audit, bool conflicts, uint64_t patience_us)
+{
+    const figures_t *figures = &audit->figures;
+    uint64_t now = tim3ctl_now_us ();
+    if (audit->short_looks == 0 || !figures_equal (figures, &audit->short_of)) {
+        audit->short_of = *figures;
+        audit->short_looks = 0;
+        audit->short_since_us = now;
+    }
+    audit->short_looks++;
+    if (figures->locks.unsettled == 0 && figures->ledger.unsettled == 0)
+        return true;
+    return audit->short_looks >= LOOKS_ALIKE && (conflicts || now - audit->short_since_us > patience_us);
+}
+
+/*  False with why filled when a shortage is proven, or whether it is cannot be told.  */
+static bool covered (audit_t *self, asset_audit_t *audit)
+{
+    char conflicts[CONFLICTS_MAX];
+    const char *collateral = tim3ctl_collateral_route (self->ctl);
+    const char *what = shortage (audit);
+    uint64_t patience_us = 0;
+    if (!what) {
+        audit->short_looks = 0;
+        return true;
+    }
+    audit->checked =
+        take_conflicts (self, collateral, conflicts, audit->why) && take_patience (self, audit, &patience_us);
+    return audit->checked && (!is_proven (audit, conflicts[0], patience_us) || say_not_backed (audit, what));
 }
 
 static bool adds_up (asset_audit_t *audit)
@@ -261,20 +384,29 @@ static bool take_shape (audit_t *self, asset_audit_t *audit)
     return true;
 }
 
+static bool take_all (audit_t *self, asset_audit_t *audit, figures_t *after)
+{
+    return take_shape (self, audit) && take_figures (self, audit, &audit->figures) &&
+           take_sums (self, audit) && take_lock_conflicts (self, audit) && take_figures (self, audit, after);
+}
+
 /*  One look at an asset. True when it was consistent; agrees then says what it showed.  */
 static bool look_at_asset (audit_t *self, asset_audit_t *audit)
 {
     figures_t after;
-    audit->checked = false;
-    if (!take_shape (self, audit) || !take_figures (self, audit, &audit->figures) ||
-        !take_sums (self, audit) || !take_figures (self, audit, &after))
+    audit->checked = take_all (self, audit, &after);
+    bool still = audit->checked && figures_equal (&audit->figures, &after);
+    if (!still)
+        audit->short_looks = 0;
+    if (!audit->checked)
         return false;
-    audit->checked = true;
-    if (!figures_equal (&audit->figures, &after))
+    if (audit->conflicts[0])
+        return !say_not_backed (audit, audit->conflicts);
+    if (!still)
         return say (audit->why, sizeof audit->why,
                     "the ledgers are at work: figures change while they are read");
-    if (!backed (audit))
-        return true;
+    if (!backed (audit) || !covered (self, audit))
+        return audit->checked;
     if (!settled (audit))
         return false;
     audit->agrees = adds_up (audit);
@@ -288,9 +420,12 @@ static bool look_at_collateral (audit_t *self, collateral_audit_t *audit)
     tim3_error_t error;
     sum_t holdings = {.member = "available"};
     sum_t vaults = {.member = "total"};
+    char conflicts[CONFLICTS_MAX];
     audit->checked = false;
     if (!tim3ctl_decimals (self->ctl, route, &self->collateral_decimals))
         return say_failure (self, audit->why, sizeof audit->why);
+    if (!take_conflicts (self, route, conflicts, audit->why))
+        return false;
     const tim3_collateral_totals_t *totals =
         tim3ctl_try (self->ctl, route, "", TIM3_MSG_GET_COLLATERAL_TOTALS, NULL, &error);
     if (!totals)
@@ -309,6 +444,12 @@ static bool look_at_collateral (audit_t *self, collateral_audit_t *audit)
     audit->holdings = holdings.sum;
     audit->accounts = holdings.count;
     audit->vaults = vaults.sum;
+    if (conflicts[0])
+        return !say (audit->why, sizeof audit->why,
+                     "NOT BACKED: %s. Pause its assets (tim3ctl pause --asset ASSET), and do what "
+                     "OPERATIONS.md says under "
+                     "\"The audit disagrees\"",
+                     conflicts);
     if (totals->operations != audit->totals.operations)
         return say (audit->why, sizeof audit->why,
                     "the collateral token is at work: figures change while they are read");
