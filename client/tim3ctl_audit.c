@@ -21,6 +21,7 @@
 
     Exit codes: 0 all agrees; 1 something does not; 2 wrong usage; 3 something could not be checked, and all else
     agrees.  */
+#include "tim3ctl_audit.h"
 #include "tim3ctl_commands.h"
 #include "tim3ctl_print.h"
 
@@ -33,51 +34,6 @@
 #define ASSETS_MAX 64
 #define LOOKS_ALIKE 3
 #define ANSWER_US 1000000 /* ample for what a ledger asks another */
-#define CONFLICTS_MAX 256
-#define WHY_MAX 640
-
-/*  What the ledgers say, without the lists.  */
-typedef struct {
-    tim3_lock_totals_t locks;
-    tim3_ledger_t ledger;
-    tim3_asset_metrics_t metrics;
-    tim3_vault_t vault;
-} figures_t;
-
-typedef struct {
-    char asset[TIM3_ASSET_MAX + 1];
-    unsigned decimals;
-    unsigned shards;
-    figures_t figures;
-    tim3_amount_t balances;
-    uint64_t accounts;
-    tim3_amount_t positions;
-    uint64_t position_count;
-    char conflicts[CONFLICTS_MAX]; /* that a lock manager tells; else empty */
-    /* a shortage that may be none: its figures, in how many looks on end, and since when */
-    figures_t short_of;
-    unsigned short_looks;
-    uint64_t short_since_us;
-    bool checked; /* all figures are there */
-    bool agrees;
-    char why[WHY_MAX]; /* what disagrees, what a consistent picture still lacks, or who did not answer */
-} asset_audit_t;
-
-typedef struct {
-    tim3_collateral_totals_t totals;
-    tim3_amount_t holdings;
-    uint64_t accounts;
-    tim3_amount_t vaults;
-    bool checked;
-    bool agrees;
-    char why[WHY_MAX];
-} collateral_audit_t;
-
-typedef struct {
-    tim3ctl_t *ctl;
-    uint64_t until_us;
-    unsigned collateral_decimals;
-} audit_t;
 
 static bool say (char *why, size_t size, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
 
@@ -272,8 +228,7 @@ static bool say_not_backed (asset_audit_t *audit, const char *what)
 {
     return say (audit->why, sizeof audit->why,
                 "NOT BACKED: %s. Pause it (tim3ctl pause --asset %s), and do what OPERATIONS.md says under "
-                "\"The audit "
-                "disagrees\"",
+                "\"The audit disagrees\"",
                 what, audit->asset);
 }
 
@@ -469,97 +424,6 @@ static bool again (const audit_t *self)
     return true;
 }
 
-/*  ------------------------------------------------------------------------------------------ printing  */
-
-static void print_amount (const char *name, tim3_amount_t amount, unsigned decimals, const char *more)
-{
-    char text[TIM3_AMOUNT_TEXT_MAX];
-    printf ("  %-12s %28s  %s\n", name, tim3_amount_format (amount, decimals, text), more);
-}
-
-static void print_figures (const audit_t *self, const asset_audit_t *audit)
-{
-    char more[64];
-    const figures_t *figures = &audit->figures;
-    tim3_amount_t scale = figures->locks.scale;
-    print_amount ("vault", figures->vault.total, self->collateral_decimals, self->ctl->collateral);
-    print_amount ("  converted", scale ? figures->vault.total / scale : 0, audit->decimals, audit->asset);
-    print_amount ("locked", figures->locks.locked, audit->decimals, audit->asset);
-    print_amount ("supply", figures->ledger.supply, audit->decimals, audit->asset);
-    print_amount ("in flight", figures->locks.in_flight, audit->decimals, "locked, not yet settled");
-    if (audit->shards > 1)
-        print_amount ("  crossing", figures->ledger.crossing, audit->decimals,
-                      "sent to other shards, arrival not confirmed");
-    snprintf (more, sizeof more, "in %llu accounts", (unsigned long long) audit->accounts);
-    print_amount ("balances", audit->balances, audit->decimals, more);
-    snprintf (more, sizeof more, "in %llu positions", (unsigned long long) audit->position_count);
-    print_amount ("positions", audit->positions, audit->decimals, more);
-}
-
-static const char *verdict (bool checked, bool agrees, const char *good)
-{
-    return !checked ? "COULD NOT BE CHECKED: " : agrees ? good : "DOES NOT AGREE: ";
-}
-
-static void print_asset (const audit_t *self, const asset_audit_t *audit)
-{
-    printf ("%s\n", audit->asset);
-    if (audit->checked)
-        print_figures (self, audit);
-    printf ("  %s%s\n\n", verdict (audit->checked, audit->agrees, "agrees: every token is backed"),
-            audit->agrees ? "" : audit->why);
-}
-
-static void print_collateral (const audit_t *self, const collateral_audit_t *audit)
-{
-    char more[64];
-    printf ("%s\n", self->ctl->collateral);
-    snprintf (more, sizeof more, "in %llu accounts", (unsigned long long) audit->accounts);
-    if (audit->checked) {
-        print_amount ("holdings", audit->holdings, self->collateral_decimals, more);
-        print_amount ("vaults", audit->vaults, self->collateral_decimals, "");
-        print_amount ("issued", audit->totals.issued, self->collateral_decimals, "");
-    }
-    printf ("  %s%s\n",
-            verdict (audit->checked, audit->agrees, "agrees: holdings and vaults are what was issued"),
-            audit->agrees ? "" : audit->why);
-}
-
-/*  Without figures, for there are none.  */
-static json_t *unchecked_json (const char *kind, const char *name, const char *why)
-{
-    return json_pack ("{s:s, s:b, s:b, s:s}", kind, name, "checked", false, "agrees", false, "why", why);
-}
-
-static json_t *asset_json (const asset_audit_t *audit)
-{
-    const figures_t *figures = &audit->figures;
-    if (!audit->checked)
-        return unchecked_json ("asset", audit->asset, audit->why);
-    return json_pack (
-        "{s:s, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:o}", "asset", audit->asset,
-        "checked", true, "agrees", audit->agrees, "why", audit->agrees ? "" : audit->why, "vault",
-        tim3ctl_json_amount (figures->vault.total), "scale", tim3ctl_json_amount (figures->locks.scale),
-        "locked", tim3ctl_json_amount (figures->locks.locked), "supply",
-        tim3ctl_json_amount (figures->ledger.supply), "in_flight",
-        tim3ctl_json_amount (figures->locks.in_flight), "crossing",
-        tim3ctl_json_amount (figures->ledger.crossing), "balances", tim3ctl_json_amount (audit->balances),
-        "accounts", (json_int_t) audit->accounts, "positions", tim3ctl_json_amount (audit->positions),
-        "position_count", (json_int_t) audit->position_count, "metrics_balances",
-        tim3ctl_json_amount (figures->metrics.balances));
-}
-
-static json_t *collateral_json (const audit_t *self, const collateral_audit_t *audit)
-{
-    if (!audit->checked)
-        return unchecked_json ("collateral", self->ctl->collateral, audit->why);
-    return json_pack ("{s:s, s:b, s:b, s:s, s:o, s:o, s:o, s:I}", "collateral", self->ctl->collateral,
-                      "checked", true, "agrees", audit->agrees, "why", audit->agrees ? "" : audit->why,
-                      "holdings", tim3ctl_json_amount (audit->holdings), "vaults",
-                      tim3ctl_json_amount (audit->vaults), "issued",
-                      tim3ctl_json_amount (audit->totals.issued), "accounts", (json_int_t) audit->accounts);
-}
-
 /*  ------------------------------------------------------------------------------------------- running  */
 
 static bool known (const asset_audit_t *audits, unsigned count, const char *asset)
@@ -608,27 +472,10 @@ static bool choose_assets (tim3ctl_t *ctl, asset_audit_t *audits, unsigned *coun
     return given > 0 || registered_assets (ctl, audits, count);
 }
 
-/*  What was found wrong weighs more than what could not be checked.  */
-typedef struct {
-    bool checked; /* all of it */
-    bool wrong;   /* some of what was checked */
-} outcome_t;
-
 static void judge (outcome_t *outcome, bool checked, bool agrees)
 {
     outcome->checked = outcome->checked && checked;
     outcome->wrong = outcome->wrong || (checked && !agrees);
-}
-
-static void print_json (const audit_t *self, const asset_audit_t *audits, unsigned count,
-                        const collateral_audit_t *collateral, const outcome_t *outcome)
-{
-    json_t *array = json_array ();
-    for (unsigned i = 0; i < count; i++)
-        json_array_append_new (array, asset_json (&audits[i]));
-    tim3ctl_json_print (json_pack ("{s:b, s:b, s:o, s:o}", "checked", outcome->checked, "agrees",
-                                   outcome->checked && !outcome->wrong, "assets", array, "collateral",
-                                   collateral_json (self, collateral)));
 }
 
 /*  The exit code.  */
@@ -642,15 +489,15 @@ static int audit_all (audit_t *self, asset_audit_t *audits, unsigned count)
             ;
         judge (&outcome, audits[i].checked, audits[i].agrees);
         if (!self->ctl->json)
-            print_asset (self, &audits[i]);
+            tim3ctl_audit_print_asset (self, &audits[i]);
     }
     while (!look_at_collateral (self, &collateral) && again (self))
         ;
     judge (&outcome, collateral.checked, collateral.agrees);
     if (self->ctl->json)
-        print_json (self, audits, count, &collateral, &outcome);
+        tim3ctl_audit_print_json (self, audits, count, &collateral, &outcome);
     else
-        print_collateral (self, &collateral);
+        tim3ctl_audit_print_collateral (self, &collateral);
     return outcome.wrong ? TIM3CTL_REFUSED : outcome.checked ? TIM3CTL_DONE : TIM3CTL_NO_ANSWER;
 }
 
