@@ -107,7 +107,7 @@ static bool open_stores (tim3_fsck_t *self)
 static void close_stores (tim3_fsck_t *self)
 {
     tim3_store_t *shared = NULL;
-    for (unsigned i = 0; i < self->store_count; i++) {
+    for (unsigned i = 0; i < self->store_count + self->unused_count; i++) {
         tim3_store_close (&self->stores[i].store);
         if (self->stores[i].closes_shared)
             shared = self->stores[i].shared;
@@ -257,6 +257,7 @@ static void check (tim3_fsck_t *self)
 {
     if (!check_shapes (self))
         return;
+    tim3_fsck_set_aside (self);
     check_terms (self);
     for (unsigned i = 0; i < sizeof s_checks / sizeof s_checks[0]; i++)
         for (unsigned j = 0; j < self->store_count; j++)
@@ -291,6 +292,7 @@ static void print_text (const tim3_fsck_t *self)
         printf ("%llu more problems are not shown\n",
                 (unsigned long long) (self->problems - TIM3_FSCK_SHOWN_MOST));
     json_array_foreach (self->unchecked, at, what) printf ("not checked: %s\n", json_string_value (what));
+    json_array_foreach (self->unused, at, what) printf ("not used: %s\n", json_string_value (what));
     if (self->problems)
         printf ("%llu problem%s\n", (unsigned long long) self->problems, self->problems > 1 ? "s" : "");
     else
@@ -300,9 +302,10 @@ static void print_text (const tim3_fsck_t *self)
 static void print_result (const tim3_fsck_t *self)
 {
     if (self->json)
-        tim3ctl_json_print (json_pack ("{s:b, s:I, s:O, s:O, s:O}", "good", self->problems == 0, "problems",
-                                       (json_int_t) self->problems, "sections", self->sections, "listed",
-                                       self->listed, "not_checked", self->unchecked));
+        tim3ctl_json_print (json_pack ("{s:b, s:I, s:O, s:O, s:O, s:O}", "good", self->problems == 0,
+                                       "problems", (json_int_t) self->problems, "sections", self->sections,
+                                       "listed", self->listed, "not_checked", self->unchecked, "not_used",
+                                       self->unused));
     else
         print_text (self);
 }
@@ -338,6 +341,7 @@ int tim3ctl_fsck (tim3ctl_t *ctl)
     self.sections = json_array ();
     self.listed = json_array ();
     self.unchecked = json_array ();
+    self.unused = json_array ();
     s_json = ctl->json;
     catch_crashes (on_crash);
     bool opened = open_stores (&self);
@@ -352,6 +356,7 @@ int tim3ctl_fsck (tim3ctl_t *ctl)
     json_decref (self.sections);
     json_decref (self.listed);
     json_decref (self.unchecked);
+    json_decref (self.unused);
     if (self.stopped)
         tim3ctl_failed (NOT_OPENED, "interrupted", "interrupted; nothing can be said of the stores");
     return !opened || self.stopped ? NOT_OPENED : self.problems ? FOUND : TIM3CTL_DONE;

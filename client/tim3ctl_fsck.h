@@ -48,6 +48,7 @@ typedef struct {
     const char *data;
     tim3_fsck_store_t *stores;
     unsigned store_count;
+    unsigned unused_count; /* those behind, which no agent uses and nothing is checked in */
     bool json;
     bool stopped; /* by Ctrl-C */
     uint64_t problems;
@@ -58,6 +59,7 @@ typedef struct {
     json_t *sections;
     json_t *listed;
     json_t *unchecked;
+    json_t *unused;
 } tim3_fsck_t;
 
 /*  A row of a table, or with table 0 a whole store.  */
@@ -112,6 +114,8 @@ void tim3_fsck_compare (tim3_fsck_t *self, const tim3_fsck_place_t *at, const ti
 void tim3_fsck_section (tim3_fsck_t *self, const char *name, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
 void tim3_fsck_unchecked (tim3_fsck_t *self, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+/*  Of a store that holds nothing: it is told, and no problem.  */
+void tim3_fsck_unused (tim3_fsck_t *self, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 /*  Counts a row; tells on stderr how far it is when it takes long. False when Ctrl-C has ended the run:
     from then on nothing is read to its end, so nothing is told.  */
 bool tim3_fsck_progress (tim3_fsck_t *self, const tim3_fsck_place_t *at);
@@ -181,6 +185,10 @@ void tim3_fsck_due (tim3_fsck_t *self, const tim3_fsck_store_t *store, const tim
 void tim3_fsck_expect_due (tim3_fsck_t *self, const tim3_fsck_place_t *at, const tim3_fsck_due_t *due,
                            const tim3_id_t *tx, uint32_t bit);
 
+/*  Whether a ledger's store is as it was made: nothing has happened in it. Its rows have been counted.  */
+bool tim3_fsck_is_empty (const tim3_fsck_store_t *store);
+/*  Takes the stores that no agent uses out of those that are checked. Pointers to stores are void then.  */
+void tim3_fsck_set_aside (tim3_fsck_t *self);
 void tim3_fsck_tokens (tim3_fsck_t *self, const tim3_fsck_store_t *store);
 void tim3_fsck_locks (tim3_fsck_t *self, const tim3_fsck_store_t *store);
 void tim3_fsck_collateral (tim3_fsck_t *self, const tim3_fsck_store_t *store);

@@ -136,14 +136,27 @@ void tim3_fsck_section (tim3_fsck_t *self, const char *name, const char *format,
         printf ("%s: %s: good\n", name, counts);
 }
 
-void tim3_fsck_unchecked (tim3_fsck_t *self, const char *format, ...)
+static void note (json_t *array, const char *format, va_list arguments)
 {
     char what[TEXT_MAX];
+    vsnprintf (what, sizeof what, format, arguments);
+    json_array_append_new (array, json_string (what));
+}
+
+void tim3_fsck_unchecked (tim3_fsck_t *self, const char *format, ...)
+{
     va_list arguments;
     va_start (arguments, format);
-    vsnprintf (what, sizeof what, format, arguments);
+    note (self->unchecked, format, arguments);
     va_end (arguments);
-    json_array_append_new (self->unchecked, json_string (what));
+}
+
+void tim3_fsck_unused (tim3_fsck_t *self, const char *format, ...)
+{
+    va_list arguments;
+    va_start (arguments, format);
+    note (self->unused, format, arguments);
+    va_end (arguments);
 }
 
 static void tell_progress (tim3_fsck_t *self, const tim3_fsck_place_t *at)

@@ -40,19 +40,10 @@ static void check_row (tim3_fsck_t *fsck, const tim3_fsck_place_t *at, const tim
     no_more_than (fsck, at, "acked", item->acked, counter (store, "event_seq"));
 }
 
-static bool is_of_every_agent (unsigned table)
-{
-    const tim3_table_row_t *row = tim3_table ((tim3_table_t) table);
-    return row && strcmp (row->owner, "all") == 0;
-}
-
 /*  A ledger does nothing before the router has taken note of it.  */
 static bool has_worked (const tim3_fsck_store_t *store)
 {
-    for (unsigned table = 0; table < 256; table++)
-        if (!is_of_every_agent (table) && store->rows[table] > 0)
-            return tim3_role_is_ledger (store->address.role);
-    return false;
+    return tim3_role_is_ledger (store->address.role) && !tim3_fsck_is_empty (store);
 }
 
 static void check_told (tim3_fsck_t *fsck, const tim3_fsck_store_t *router)

@@ -485,6 +485,99 @@ def test_stores_that_are_missing():
         assert "not checked: ledgers against their events" in must_be_good(data)
 
 
+def start_otherwise(cluster, now, then):
+    """Starts all agents under another configuration; returns when each is ready, or was refused."""
+    other = os.path.join(cluster.dir, "other.cfg")
+    with open(cluster.config) as given, open(other, "w") as out:
+        text = given.read()
+        assert now in text
+        out.write(text.replace(now, then))
+    listing = run(Cluster.exe("tim3-router"), "--config", other, "--list-agents").stdout
+    logs = {}
+    for line in listing.splitlines():
+        executable, address, asset, shard = line.split()[:4]
+        logs[address] = os.path.join(cluster.dir, f"{address}.other")
+        with open(logs[address], "w") as log:
+            cluster.processes[address] = subprocess.Popen(
+                [Cluster.exe(executable), "--config", other, "--data", cluster.dir, "--asset", asset, "--shard", shard],
+                stdout=log, stderr=log)
+    for address, log in logs.items():
+        poll(lambda: cluster.processes[address].poll() == 100 or 'event="ready"' in open(log).read(), what=f"{address} to settle")
+
+
+def stop_all(cluster):
+    for process in cluster.processes.values():
+        if process.poll() is None:
+            process.terminate()
+        process.wait(timeout=PATIENT)
+    for address in set(cluster.processes) - set(cluster.commands):
+        del cluster.processes[address]
+
+
+def ledgers_in(cluster):
+    return sorted(name for name in os.listdir(os.path.join(cluster.dir, "store")) if not name.startswith("coordinator."))
+
+
+def must_be_told_unused(cluster, *addresses):
+    """Each is named, with a command that removes it; without them nothing is missing."""
+    assert must_be_good(cluster.dir).count("not used: ") == len(addresses)
+    told = json.loads(fsck(cluster.dir, "--json").stdout)["not_used"]
+    for address, what in zip(addresses, told, strict=True):
+        assert what.startswith(f"{address} holds nothing, and no agent uses it"), what
+        subprocess.run(what.split("Remove it: ")[1], shell=True, check=True)
+    assert ledgers_in(cluster) == cluster.ledgers
+    assert "not used" not in must_be_good(cluster.dir)
+
+
+def worked_and_stopped(cluster):
+    cluster.ctl("usda", "mint", "alice", "10")
+    cluster.ctl("mint", "alice", "5")
+    stop_all(cluster)
+    cluster.ledgers = ledgers_in(cluster)
+
+
+def test_stores_of_shards_that_were_tried_once():
+    with Cluster(asset_settings=dict(shards=1)) as cluster:
+        worked_and_stopped(cluster)
+        start_otherwise(cluster, "shards = 1", "shards = 2")
+        stop_all(cluster)
+        must_be_told_unused(cluster, *sorted({home_of("lock_manager.TIM3.1"), home_of("token_manager.TIM3.1")}))
+
+
+def test_money_in_a_shard_that_was_tried_once():
+    with Cluster(asset_settings=dict(shards=1)) as cluster:
+        worked_and_stopped(cluster)
+        start_otherwise(cluster, "shards = 1", "shards = 2")
+        client = cluster.client()
+        for i in range(16):  # some are of the other shard; the first has no ledgers
+            client.faucet(f"a{i}", 10 ** 18, f"faucet-{i}")
+            client.send("coordinator.TIM3", "Mint", dict(account=f"a{i}", amount=amount(5), request_id=f"mint-{i}"), f"a{i}")
+        poll(lambda: number(client.ask("token_manager.TIM3.1", "GetSupply", {})["supply"]), what="a mint in the other shard")
+        stop_all(cluster)
+        done = fsck(cluster.dir)
+        assert done.returncode == FOUND and "not used" not in done.stdout, done.stdout
+        assert "lock_manager.TIM3.1 is one of 2 shards, but lock_manager.TIM3.0 is one of 1" in done.stdout, done.stdout
+        cluster.sound = False
+
+
+@needs("merged", "the store of a token manager that is split is its own")
+def test_store_of_a_critical_path_that_was_tried_once():
+    with Cluster() as cluster:
+        worked_and_stopped(cluster)
+        start_otherwise(cluster, "critical_path = merged", "critical_path = split")
+        stop_all(cluster)
+        must_be_told_unused(cluster, TOKENS)
+        start_otherwise(cluster, "critical_path = merged", "critical_path = split")
+        stop_all(cluster)
+        stray = os.path.join(cluster.dir, "store", TOKENS)
+        done = run(Cluster.exe("tim3-poke"), stray, "ledger", b"ledger\0".hex(), "supply=5")
+        assert done.returncode == 0, done
+        done = fsck(cluster.dir)
+        assert done.returncode == FOUND and "not used" not in done.stdout, done.stdout
+        assert f"{TOKENS}: no agent uses this store, which is not empty" in done.stdout, done.stdout
+        cluster.sound = False
+
+
 def test_good_after_a_restore():
     """All stores from a backup, adopted: they have new identities, and ledgers publish some events again."""
     with Cluster(assets={"TIM3": 6, "TIME": 18}, settings=dict(store="lmdb")) as cluster:
