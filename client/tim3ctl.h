@@ -66,6 +66,7 @@ enum {
     O (ZIPF, "zipf", TEXT, "THETA", "draw accounts by Zipf's law, such as 0.99; default uniformly")      \
     O (FUND, "fund", FLAG, "", "only give the accounts what they need")                                  \
     O (FUNDED, "funded", FLAG, "", "the accounts have what they need, by an earlier run with --fund")    \
+    O (PROMETHEUS, "prometheus", FLAG, "", "print the text format that Prometheus reads")                \
     O (DATA, "data", TEXT, "DIR", "data folder; default $TIM3_DATA, else ./data")                        \
     O (WITH_KEYS, "with-keys", FLAG, "", "copy the keys too: who has them and the stores can pay out")   \
     O (AGENT, "agent", TEXT, "ADDRESS", "this agent alone")                                              \

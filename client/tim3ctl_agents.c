@@ -133,10 +133,13 @@ static void inquiry_end (inquiry_t *self)
 static int ask_agents (tim3ctl_t *ctl, const question_t *question)
 {
     inquiry_t inquiry = {.question = question};
-    if (!inquire (ctl, &inquiry))
+    bool prometheus;
+    if (!tim3ctl_prometheus (ctl, &prometheus) || !inquire (ctl, &inquiry))
         return ctl->exit;
     if (ctl->json)
         tim3ctl_json_print (json_incref (inquiry.array));
+    else if (prometheus)
+        tim3ctl_print_prometheus (inquiry.array);
     else if (tim3ctl_table_rows (inquiry.table) > 0)
         tim3ctl_table_print (inquiry.table);
     inquiry_end (&inquiry);

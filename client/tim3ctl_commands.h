@@ -34,6 +34,9 @@ int tim3ctl_info (tim3ctl_t *ctl);
 int tim3ctl_stats (tim3ctl_t *ctl);
 int tim3ctl_config (tim3ctl_t *ctl);
 
+/*  tim3ctl_metrics.c  */
+int tim3ctl_metrics (tim3ctl_t *ctl);
+
 /*  tim3ctl_events.c  */
 int tim3ctl_events (tim3ctl_t *ctl);
 
@@ -53,6 +56,8 @@ int tim3ctl_workload (tim3ctl_t *ctl);
 /*  Shared by them: pages through a list and prints it, as a table with these columns or as JSON.  */
 int tim3ctl_list (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,
                   const char *columns, unsigned decimals);
+/*  Whether --prometheus is given. False after saying that --json is, too.  */
+bool tim3ctl_prometheus (tim3ctl_t *ctl, bool *prometheus);
 /*  Prints one reply, as a record or as JSON.  */
 void tim3ctl_show (const tim3ctl_t *ctl, const tim3_shape_t *shape, const void *object, unsigned decimals);
 

@@ -13,6 +13,8 @@ json_t *tim3ctl_json (const tim3_shape_t *shape, const void *object);
 json_t *tim3ctl_json_amount (tim3_amount_t amount);
 /*  Prints and releases.  */
 void tim3ctl_json_print (json_t *value);
+/*  What agents answered to Stats, as Prometheus reads it.  */
+void tim3ctl_print_prometheus (const json_t *agents);
 /*  On one line, for streams.  */
 void tim3ctl_json_print_line (json_t *value);
 

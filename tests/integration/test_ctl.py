@@ -189,6 +189,43 @@ def test_audit_of_shards_tells_which_is_silent():
             check_unchecked(cluster, address)
 
 
+def samples(text):
+    """{(name, label): value} of what Prometheus would read. Samples of one name stand together, behind its type."""
+    found, types, last = {}, {}, None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            continue
+        if line.startswith("# TYPE "):
+            _, _, last, kind = line.split()
+            assert last not in types and kind in ("counter", "gauge", "untyped"), line
+            types[last] = kind
+            continue
+        name, label, value = re.fullmatch(r'([a-z_0-9]+)\{(?:asset|agent)="([^"]+)"\} ([0-9.]+)', line).groups()
+        assert name == last and (name, label) not in found, line
+        found[name, label] = float(value)
+    return found, types
+
+
+def test_metrics():
+    with Cluster(assets={"TIM3": 6, "TIME": 18}, coordinators=1) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        cluster.ctl("mint", "alice", "12.5")
+        cluster.ctl("redeem", "alice", "2")
+        poll(lambda: cluster.ctl_json("metrics", "--asset", "TIM3")[0]["redemptions"] == 1, what="the last event")
+        items = cluster.ctl_json("metrics")
+        assert [item["asset"] for item in items] == ["TIM3", "TIME"] and items[0]["supply"] == "10500000", items
+        text = cluster.ctl("metrics").stdout
+        assert "supply         10.5\n" in text and "\n\nasset          TIME\n" in text, text
+        found, types = samples(cluster.ctl("metrics", "--prometheus").stdout)
+        assert found["tim3_asset_supply", "TIM3"] == 10.5 and found["tim3_asset_mints", "TIME"] == 0, found
+        assert types["tim3_asset_supply"] == "gauge" and types["tim3_asset_volume_minted"] == "counter", types
+        found, _ = samples(cluster.ctl("stats", "--prometheus").stdout)
+        assert found["tim3_agent_locked_units", "lock_manager.TIM3.0"] == 10500000, found
+        assert len({agent for _, agent in found}) == len(cluster.ctl_json("agents")), found
+        assert told(run("--json", "metrics", "--asset", "NONE", cluster=cluster), REFUSED)["name"] == "not_found"
+    assert told(run("--json", "stats", "--prometheus"), USAGE)["name"] == "wrong_usage"
+
+
 def test_the_collateral_is_found():
     with Cluster(coordinators=1, collateral=dict(name="EURC")) as cluster:
         cluster.ctl("usda", "mint", "alice", "100")
