@@ -227,10 +227,10 @@ bool tim3ctl_decimals (tim3ctl_t *ctl, const char *route, unsigned *decimals);
 /*  How many shards the ledgers of an asset have. 0 after saying why.  */
 unsigned tim3ctl_shards (tim3ctl_t *ctl, const char *asset);
 /*  Asks each shard of a ledger, and adds the replies up to one: amounts modulo 2^128, numbers, and what holds in any
-    of them; a cap and a scale are the same in all. False with error filled, and whose it is in
-    route[TIM3_ADDRESS_MAX + 1].  */
+    of them; a cap and a scale are the same in all. beyond, unless NULL, gets a bit for each field whose sum does not fit.
+    False with error filled, and whose it is in route[TIM3_ADDRESS_MAX + 1].  */
 bool tim3ctl_sum_shards (tim3ctl_t *ctl, tim3_role_t role, const char *asset, tim3_type_t type, void *sum,
-                         tim3_error_t *error, char *route);
+                         uint32_t *beyond, tim3_error_t *error, char *route);
 /*  Decimal text to minor units. False after saying what is wrong, with ctl->exit set.  */
 bool tim3ctl_amount (tim3ctl_t *ctl, const char *text, unsigned decimals, tim3_amount_t *amount);
 /*  Copies a name into a member of a message. False after saying that it is no account.  */

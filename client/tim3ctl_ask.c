@@ -217,9 +217,10 @@ unsigned tim3ctl_shards (tim3ctl_t *ctl, const char *asset)
     return learn (ctl, route, &decimals, &shards) ? shards : 0;
 }
 
-static void add_field (const tim3_field_t *field, uint8_t *sum, const uint8_t *more)
+/*  False when the sum does not fit.  */
+static bool add_field (const tim3_field_t *field, uint8_t *sum, const uint8_t *more)
 {
-    tim3_amount_t amounts[2];
+    tim3_amount_t amounts[2] = {0};
     uint64_t numbers[2];
     if (field->kind == TIM3_KIND_AMOUNT && strcmp (field->name, "cap") != 0 &&
         strcmp (field->name, "scale") != 0) {
@@ -234,13 +235,15 @@ static void add_field (const tim3_field_t *field, uint8_t *sum, const uint8_t *m
         memcpy (sum + field->offset, &numbers[0], sizeof numbers[0]);
     } else if (field->kind == TIM3_KIND_BOOL)
         *(sum + field->offset) |= *(more + field->offset);
+    return amounts[0] >= amounts[1];
 }
 
 bool tim3ctl_sum_shards (tim3ctl_t *ctl, tim3_role_t role, const char *asset, tim3_type_t type, void *sum,
-                         tim3_error_t *error, char *route)
+                         uint32_t *beyond, tim3_error_t *error, char *route)
 {
     const tim3_shape_t *shape = tim3_message (tim3_message (type)->reply)->shape;
     unsigned shards = tim3ctl_shards (ctl, asset);
+    uint32_t carried = 0;
     tim3_address_format (role, asset, -1, route);
     if (shards == 0) {
         tim3_error_fill (error, TIM3_NO_ANSWER, "how many shards it has is not known");
@@ -254,8 +257,11 @@ bool tim3ctl_sum_shards (tim3ctl_t *ctl, tim3_role_t role, const char *asset, ti
         if (shard == 0)
             memcpy (sum, reply, shape->size);
         for (unsigned i = 0; shard > 0 && i < shape->count; i++)
-            add_field (&shape->fields[i], sum, reply);
+            if (!add_field (&shape->fields[i], sum, reply))
+                carried |= 1u << i;
     }
+    if (beyond)
+        *beyond = carried;
     return true;
 }
 

@@ -60,7 +60,7 @@ static bool take (audit_t *self, asset_audit_t *audit, tim3_role_t role, tim3_ty
 {
     char route[TIM3_ADDRESS_MAX + 1];
     tim3_error_t error;
-    return tim3ctl_sum_shards (self->ctl, role, audit->asset, type, out, &error, route) ||
+    return tim3ctl_sum_shards (self->ctl, role, audit->asset, type, out, NULL, &error, route) ||
            say (audit->why, sizeof audit->why, "%s: %s: %s", route, error.name, error.text);
 }
 

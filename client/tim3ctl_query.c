@@ -303,17 +303,39 @@ int tim3ctl_history (tim3ctl_t *ctl)
                          &body, columns, decimals);
 }
 
+/*  Shards that count up to the most there is, each, come to more together: there is no number for that here, and it is told.  */
+static void show_ledger (const tim3ctl_t *ctl, tim3_ledger_t *ledger, uint32_t beyond, unsigned decimals)
+{
+    const tim3_shape_t *shape = &tim3_shape_ledger;
+    json_t *object = ctl->json ? tim3ctl_json (shape, ledger) : NULL;
+    for (unsigned i = 0; i < shape->count; i++) {
+        const tim3_field_t *field = &shape->fields[i];
+        if (!(beyond & 1u << i) || strcmp (field->name, "crossing") == 0)
+            continue;
+        fprintf (stderr, "%s: the shards come to more than 2^128 - 1 minor units together, which is %s\n",
+                 field->name, ctl->json ? "told as null" : "shown instead");
+        memset ((uint8_t *) ledger + field->offset, 0xff, sizeof (tim3_amount_t));
+        if (object)
+            json_object_set_new (object, field->name, json_null ());
+    }
+    if (object)
+        tim3ctl_json_print (object);
+    else
+        tim3ctl_print_record (shape, ledger, decimals);
+}
+
 int tim3ctl_supply (tim3ctl_t *ctl)
 {
     char route[TIM3_ADDRESS_MAX + 1];
     tim3_ledger_t ledger;
     tim3_error_t error;
     unsigned decimals;
+    uint32_t beyond;
     if (!tim3ctl_decimals (ctl, tim3ctl_route (ctl, "token_manager"), &decimals))
         return ctl->exit;
-    if (!tim3ctl_sum_shards (ctl, TIM3_ROLE_TOKEN_MANAGER, ctl->asset, TIM3_MSG_GET_SUPPLY, &ledger, &error,
-                             route))
+    if (!tim3ctl_sum_shards (ctl, TIM3_ROLE_TOKEN_MANAGER, ctl->asset, TIM3_MSG_GET_SUPPLY, &ledger, &beyond,
+                             &error, route))
         return tim3ctl_refused (ctl, route, &error);
-    tim3ctl_show (ctl, &tim3_shape_ledger, &ledger, decimals);
+    show_ledger (ctl, &ledger, beyond, decimals);
     return TIM3CTL_DONE;
 }

@@ -14,13 +14,23 @@ import time
 import harness
 from harness import Cluster, home_of, needs
 from load import Load
-from tim3_wire import amount, number
+from tim3_wire import Refused, amount, number
 
 ACCOUNTS = [f"holder{i}" for i in range(24)]
 
 
 def sharded(count, **more):
     return Cluster(coordinators=max(2, count), asset_settings=dict(shards=count), **more)
+
+
+def is_of(client, account, shard):
+    """Whether an account belongs to a shard, as the shard itself tells."""
+    try:
+        client.ask(f"token_manager.TIM3.{shard}", "GetBalance", dict(account=account))
+    except Refused as refusal:
+        assert refusal.name == "wrong_shard", refusal.name
+        return False
+    return True
 
 
 def accounts_of(cluster):
@@ -271,6 +281,24 @@ def test_no_coordinator_is_needed():
         done = cluster.ctl_json("transfer", here[0], there[0], "1", "--request-id", "late")
         assert done["status"] == "completed" and client.balance(there[0]) == 6 * 10**6
         cluster.audit()
+
+
+def test_supply_of_shards_that_come_to_more_than_a_number_holds():
+    half = str(2**127)
+    with sharded(2, assets={"TIM3": 0}, collateral=dict(decimals=0)) as cluster:
+        cluster.ctl("usda", "mint", "alice", str(2**128 - 1))
+        cluster.ctl("mint", "alice", half)
+        cluster.ctl("redeem", "alice", half)
+        client = cluster.client()
+        other = next(f"a{i}" for i in range(99) if is_of(client, f"a{i}", 0) != is_of(client, "alice", 0))
+        cluster.ctl("usda", "transfer", "alice", other, half)
+        cluster.ctl("mint", other, half)
+        done = cluster.ctl("--json", "supply")
+        told = json.loads(done.stdout)
+        assert (told["minted"], told["burned"], told["supply"]) == (None, half, half), told
+        assert "minted: the shards come to more than 2^128 - 1 minor units together" in done.stderr, done.stderr
+        assert f"minted         {2**128 - 1}\n" in cluster.ctl("supply").stdout
+        assert cluster.ctl_json("audit")["agrees"]
 
 
 def test_another_number_of_shards_is_refused():
