@@ -206,7 +206,8 @@ static int show (tim3ctl_t *ctl, const tim3_transaction_t *record, standing_t *n
 
 int tim3ctl_control (tim3ctl_t *ctl)
 {
-    tim3_control_t body = {.control = (uint8_t) tim3_value_parse (tim3_control_values, ctl->command->name)};
+    tim3_control_t body = {.control =
+                               (uint8_t) tim3_value_parse (tim3_control_kind_values, ctl->command->name)};
     tim3_transaction_t record;
     standing_t now = {0};
     bool cap = body.control == TIM3_CONTROL_CAP;

@@ -22,7 +22,6 @@
 #include <xxhash.h>
 
 #define ARENA_SIZE (4 * 1024 * 1024)
-#define HANDLERS 256
 #define MAP_WARN_PERCENT 70
 #define BACKLOG_WARN 10000
 #define ROWS_PER_BATCH 100000
@@ -46,8 +45,8 @@ typedef struct {
     bool has_view;
     char name[TIM3_ADDRESS_MAX + 1];
     const char *role;
-    tim3_handler_fn *handlers[HANDLERS];
-    const tim3_field_t *tx_fields[HANDLERS]; /* of its messages: which field is the tx, if one is */
+    tim3_handler_fn *handlers[TIM3_NUMBERS_END];
+    const tim3_field_t *tx_fields[TIM3_NUMBERS_END]; /* of its messages: which field is the tx, if one is */
     tim3_publisher_t publisher;
     tim3_registrar_t registrar;
     uint64_t digest; /* of the settings */

@@ -4,11 +4,10 @@
 
 #include <string.h>
 
-#define V(number, NAME, name) {number, name},
+#define VALUE(PREFIX, number, NAME, name) {number, name},
 #define ENUMERATION(name, PREFIX) \
-    const tim3_value_t tim3_##name##_values[] = {TIM3_VALUES_##name (V){0, NULL}};
+    const tim3_value_t tim3_##name##_values[] = {TIM3_VALUES_##name (VALUE, PREFIX){0, NULL}};
 TIM3_ENUMERATIONS (ENUMERATION)
-#undef V
 
 /*  The TYPE of a field names a record for lists and an enumeration for enums.  */
 #define RECORD_U64(type) NULL
@@ -43,10 +42,9 @@ TIM3_ENUMERATIONS (ENUMERATION)
      text},
 
 /*  A bit for each number of an enumeration.  */
-#define V(number, NAME, name) | 1 << number
-#define BITS(name, PREFIX) enum { BITS_##name = 0 TIM3_VALUES_##name (V) };
+#define BIT(PREFIX, number, NAME, name) | 1 << number
+#define BITS(name, PREFIX) enum { BITS_##name = 0 TIM3_VALUES_##name (BIT, PREFIX) };
 TIM3_ENUMERATIONS (BITS)
-#undef V
 #define X(NAME, name, text) | 1 << TIM3_ROLE_##NAME
 enum { BITS_role = 0 TIM3_ROLES (X) };
 #undef X
@@ -197,9 +195,7 @@ const tim3_value_t tim3_role_values[] = {
 #undef X
         {0, NULL}};
 
-#define NUMBERS 256
-
-static const tim3_message_t s_messages[NUMBERS] = {
+static const tim3_message_t s_messages[TIM3_NUMBERS_END] = {
 #define M(number, NAME, name, text, class, from, to, reply, doc)                                \
     [number] = {number,         TIM3_CLASS_##class, text, &tim3_shape_##name, TIM3_FROM_##from, \
                 TIM3_FROM_##to, TIM3_MSG_##reply,   doc},
@@ -209,12 +205,12 @@ static const tim3_message_t s_messages[NUMBERS] = {
 
 const tim3_message_t *tim3_message (uint64_t type)
 {
-    return type < NUMBERS && s_messages[type].name ? &s_messages[type] : NULL;
+    return type < TIM3_NUMBERS_END && s_messages[type].name ? &s_messages[type] : NULL;
 }
 
 const tim3_message_t *tim3_message_at (unsigned position)
 {
-    for (unsigned i = 0; i < NUMBERS; i++)
+    for (unsigned i = 0; i < TIM3_NUMBERS_END; i++)
         if (s_messages[i].name && position-- == 0)
             return &s_messages[i];
     return NULL;
@@ -222,7 +218,7 @@ const tim3_message_t *tim3_message_at (unsigned position)
 
 const tim3_message_t *tim3_message_by_name (const char *name)
 {
-    for (unsigned i = 0; i < NUMBERS; i++)
+    for (unsigned i = 0; i < TIM3_NUMBERS_END; i++)
         if (s_messages[i].name && strcmp (s_messages[i].name, name) == 0)
             return &s_messages[i];
     return NULL;
@@ -231,7 +227,7 @@ const tim3_message_t *tim3_message_by_name (const char *name)
 size_t tim3_body_size_max (void)
 {
     size_t most = 0;
-    for (unsigned i = 0; i < NUMBERS; i++)
+    for (unsigned i = 0; i < TIM3_NUMBERS_END; i++)
         if (s_messages[i].name && s_messages[i].shape->size > most)
             most = s_messages[i].shape->size;
     return most;

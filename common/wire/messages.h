@@ -6,9 +6,13 @@
       M (number, NAME, name, "Name", CLASS, FROM, TO, REPLY, "what it does")
 
     number  explicit, never reused          CLASS  REQUEST, REPLY or EVENT
-    name    names FIELDS_name and tim3_name_t
-    FROM    who may send it, TO who takes it (masks of roles; for replies and events: unused)
-    REPLY   the message that answers it when all is well; ERROR answers otherwise
+    name    of its fields: TIM3_FIELDS_name, and the struct tim3_name_t; several messages may have the same
+    FROM    who may send it, TO who takes it: the end of a name under "masks" below, such as CLIENT or ANY; of more roles,
+            CLIENT | TIM3_FROM_COORDINATOR. A reply says NONE, for it may only come over a connection that its taker made
+    REPLY   the message that answers it when all is well; ERROR answers otherwise, and stands here in replies and events
+
+    A field of the kind STR is an array with room for its bound. What arrives is no longer than that and ends with a NUL, so
+    strcpy from one member to another of the same bound is safe.
 
     Every request may be sent again: those that change something carry a tx or request id, or set a state.
     Amounts are in the minor unit of the asset (or of the collateral, where said); times are microseconds
@@ -25,51 +29,55 @@ TIM3_C_BEGIN
 
 #define TIM3_PROTOCOL_VERSION 1
 
-#define TIM3_PAGE_MAX 1000
-#define TIM3_VAULTS_MAX 64 /* of a collateral token */
-#define TIM3_CURSOR_MAX 400
-#define TIM3_EVENTS_MAX 1024
-#define TIM3_RUNS_MAX 1024
-#define TIM3_RUN_BYTES_MAX (128 * 1024)
-#define TIM3_SETTLES_MAX 256
-#define TIM3_BODY_MAX 255
-#define TIM3_TAILS_MAX 4400
+/*  Message numbers are below this.  */
+#define TIM3_NUMBERS_END 256
+
+#define TIM3_PAGE_MAX 1000              /* items in an answer to a list */
+#define TIM3_CURSOR_MAX 400             /* bytes */
+#define TIM3_VAULTS_MAX 64              /* of a collateral token */
+#define TIM3_SETTLES_MAX 256            /* locks in one SettleAll */
+#define TIM3_BODY_MAX 255               /* bytes of an event's body */
+#define TIM3_EVENTS_MAX 1024            /* events in a run */
+#define TIM3_RUN_BYTES_MAX (128 * 1024) /* bytes of a run */
+#define TIM3_RUNS_MAX 1024              /* runs in one Events */
+#define TIM3_TAILS_MAX 4400             /* bytes of a list of what is due */
 
 /*  ------------------------------------------------------------------------------------- enumerations
-    V (number, NAME, "name")  */
+    V (P, number, NAME, "name")
+    P is the PREFIX that TIM3_ENUMERATIONS gives: TIM3_LOCK_STATE_PENDING, of the type tim3_lock_state_t.  */
 
-#define TIM3_VALUES_tx_kind(V)                                                                               \
-    V (1, MINT, "mint") V (2, REDEEM, "redeem") V (3, TRANSFER, "transfer") V (4, CONTROL, "control")
-#define TIM3_VALUES_tx_status(V)                                                                             \
-    V (1, PENDING, "pending") V (2, COMPLETED, "completed") V (3, FAILED, "failed")
-#define TIM3_VALUES_lock_state(V)                                                                            \
-    V (1, REQUESTED, "requested")                                                                            \
-    V (2, PENDING, "pending")                                                                                \
-    V (3, REFUSING, "refusing")                                                                              \
-    V (4, ACTIVE, "active") V (5, RELEASING, "releasing") V (6, RELEASED, "released") V (7, REFUSED, "refused")
-#define TIM3_VALUES_receipt_kind(V)                                                                          \
-    V (1, LOCK, "lock")                                                                                      \
-    V (2, REFUSAL, "refusal")                                                                                \
-    V (3, MINT, "mint")                                                                                      \
-    V (4, VOID, "void")                                                                                      \
-    V (5, BURN, "burn")                                                                                      \
-    V (6, RELEASE, "release")                                                                                \
-    V (7, VAULT_LOCK, "vault_lock")                                                                          \
-    V (8, VAULT_LOCKED, "vault_locked")                                                                      \
-    V (9, VAULT_REFUSED, "vault_refused")                                                                    \
-    V (10, VAULT_UNLOCK, "vault_unlock") V (11, VAULT_UNLOCKED, "vault_unlocked")                            \
-    V (12, SENT, "sent") V (13, RECEIVED, "received") V (14, NOT_RECEIVED, "not_received")
-#define TIM3_VALUES_release_reason(V) V (1, VOID, "void") V (2, BURN, "burn")
-#define TIM3_VALUES_control(V)                                                                               \
-    V (1, PAUSE, "pause")                                                                                    \
-    V (2, UNPAUSE, "unpause") V (3, FREEZE, "freeze") V (4, UNFREEZE, "unfreeze") V (5, CAP, "cap")
-#define TIM3_VALUES_entry_kind(V)                                                                            \
-    V (1, MINT, "mint") V (2, REDEEM, "redeem") V (3, SENT, "sent") V (4, RECEIVED, "received") V (5, RETURNED, "returned")
-#define TIM3_VALUES_collateral_op(V)                                                                         \
-    V (1, FAUCET, "faucet")                                                                                  \
-    V (2, TRANSFER, "transfer") V (3, LOCK, "lock") V (4, UNLOCK_VOID, "unlock_void") V (5, UNLOCK_BURN, "unlock_burn")
-#define TIM3_VALUES_copy_state(V) V (1, COPYING, "copying") V (2, COMPLETE, "complete") V (3, FAILED, "failed")
-#define TIM3_VALUES_health(V) V (1, OK, "ok") V (2, DEGRADED, "degraded") V (3, FAILING, "failing")
+#define TIM3_VALUES_tx_kind(V, P)                                                                            \
+    V (P, 1, MINT, "mint") V (P, 2, REDEEM, "redeem") V (P, 3, TRANSFER, "transfer") V (P, 4, CONTROL, "control")
+#define TIM3_VALUES_tx_status(V, P)                                                                          \
+    V (P, 1, PENDING, "pending") V (P, 2, COMPLETED, "completed") V (P, 3, FAILED, "failed")
+#define TIM3_VALUES_lock_state(V, P)                                                                         \
+    V (P, 1, REQUESTED, "requested")                                                                         \
+    V (P, 2, PENDING, "pending")                                                                             \
+    V (P, 3, REFUSING, "refusing")                                                                           \
+    V (P, 4, ACTIVE, "active") V (P, 5, RELEASING, "releasing") V (P, 6, RELEASED, "released") V (P, 7, REFUSED, "refused")
+#define TIM3_VALUES_receipt_kind(V, P)                                                                       \
+    V (P, 1, LOCK, "lock")                                                                                   \
+    V (P, 2, REFUSAL, "refusal")                                                                             \
+    V (P, 3, MINT, "mint")                                                                                   \
+    V (P, 4, VOID, "void")                                                                                   \
+    V (P, 5, BURN, "burn")                                                                                   \
+    V (P, 6, RELEASE, "release")                                                                             \
+    V (P, 7, VAULT_LOCK, "vault_lock")                                                                       \
+    V (P, 8, VAULT_LOCKED, "vault_locked")                                                                   \
+    V (P, 9, VAULT_REFUSED, "vault_refused")                                                                 \
+    V (P, 10, VAULT_UNLOCK, "vault_unlock") V (P, 11, VAULT_UNLOCKED, "vault_unlocked")                      \
+    V (P, 12, SENT, "sent") V (P, 13, RECEIVED, "received") V (P, 14, NOT_RECEIVED, "not_received")
+#define TIM3_VALUES_release_reason(V, P) V (P, 1, VOID, "void") V (P, 2, BURN, "burn")
+#define TIM3_VALUES_control_kind(V, P)                                                                       \
+    V (P, 1, PAUSE, "pause")                                                                                 \
+    V (P, 2, UNPAUSE, "unpause") V (P, 3, FREEZE, "freeze") V (P, 4, UNFREEZE, "unfreeze") V (P, 5, CAP, "cap")
+#define TIM3_VALUES_entry_kind(V, P)                                                                         \
+    V (P, 1, MINT, "mint") V (P, 2, REDEEM, "redeem") V (P, 3, SENT, "sent") V (P, 4, RECEIVED, "received") V (P, 5, RETURNED, "returned")
+#define TIM3_VALUES_collateral_op(V, P)                                                                      \
+    V (P, 1, FAUCET, "faucet")                                                                               \
+    V (P, 2, TRANSFER, "transfer") V (P, 3, LOCK, "lock") V (P, 4, UNLOCK_VOID, "unlock_void") V (P, 5, UNLOCK_BURN, "unlock_burn")
+#define TIM3_VALUES_copy_state(V, P) V (P, 1, COPYING, "copying") V (P, 2, COMPLETE, "complete") V (P, 3, FAILED, "failed")
+#define TIM3_VALUES_health(V, P) V (P, 1, OK, "ok") V (P, 2, DEGRADED, "degraded") V (P, 3, FAILING, "failing")
 
 #define TIM3_ENUMERATIONS(X)                                                                                 \
     X (tx_kind, TX_KIND)                                                                                     \
@@ -77,7 +85,7 @@ TIM3_C_BEGIN
     X (lock_state, LOCK_STATE)                                                                               \
     X (receipt_kind, RECEIPT_KIND)                                                                           \
     X (release_reason, RELEASE_REASON)                                                                       \
-    X (control, CONTROL)                                                                                     \
+    X (control_kind, CONTROL)                                                                                \
     X (entry_kind, ENTRY_KIND)                                                                               \
     X (collateral_op, COLLATERAL_OP) X (copy_state, COPY_STATE) X (health, HEALTH)
 
@@ -99,9 +107,9 @@ TIM3_C_BEGIN
     F (S, STR, text, OPTIONAL, 160, none, "what it means")
 
 #define TIM3_FIELDS_agent(F, S)                                                                              \
-    F (S, STR, name, REQUIRED, 40, none, "address: role.asset.shard")                                        \
+    F (S, STR, name, REQUIRED, TIM3_ADDRESS_MAX, none, "address: role.asset.shard")                          \
     F (S, ENUM, role, REQUIRED, 0, role, "role")                                                             \
-    F (S, STR, asset, REQUIRED, 16, none, "asset, - for none")                                               \
+    F (S, STR, asset, REQUIRED, TIM3_ASSET_MAX, none, "asset, - for none")                                   \
     F (S, U64, shard, REQUIRED, 9999, none, "shard or instance")                                             \
     F (S, STR, endpoint, REQUIRED, 200, none, "ZeroMQ endpoint of its ROUTER socket")                        \
     F (S, STR, capabilities, OPTIONAL, 200, none, "words with spaces between")                               \
@@ -115,7 +123,7 @@ TIM3_C_BEGIN
 /*  Consecutive events of one source: a row of an outbox or of the log, and a part of a stretch. See run.h for the bytes.  */
 #define TIM3_FIELDS_run(F, S)                                                                                \
     F (S, U64, offset, OPTIONAL, 0, none, "place of the first in the event log; the bus assigns it")         \
-    F (S, STR, source, OPTIONAL, 40, none, "agent that emitted them")                                        \
+    F (S, STR, source, OPTIONAL, TIM3_ADDRESS_MAX, none, "agent that emitted them")                          \
     F (S, ID, store, OPTIONAL, 0, none, "identity of the source's store")                                    \
     F (S, U64, seq, REQUIRED, 0, none, "number of the first within source and store, without gaps")          \
     F (S, U64, count, REQUIRED, TIM3_EVENTS_MAX, none, "how many they are")                                  \
@@ -124,7 +132,7 @@ TIM3_C_BEGIN
 /*  One event with all that is known of it, as people are shown it.  */
 #define TIM3_FIELDS_event_item(F, S)                                                                         \
     F (S, U64, offset, OPTIONAL, 0, none, "place in the event log")                                          \
-    F (S, STR, source, OPTIONAL, 40, none, "agent that emitted it")                                          \
+    F (S, STR, source, OPTIONAL, TIM3_ADDRESS_MAX, none, "agent that emitted it")                            \
     F (S, ID, store, OPTIONAL, 0, none, "identity of the source's store")                                    \
     F (S, U64, seq, REQUIRED, 0, none, "number within source and store, without gaps")                       \
     F (S, U64, type, REQUIRED, 65535, none, "message number of the event")                                   \
@@ -134,7 +142,7 @@ TIM3_C_BEGIN
 
 #define TIM3_FIELDS_lock_item(F, S)                                                                          \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account whose collateral it is")                                \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account whose collateral it is")                  \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount, in the asset's unit")                                  \
     F (S, ENUM, state, REQUIRED, 0, lock_state, "state")                                                     \
     F (S, ENUM, reason, OPTIONAL, 0, release_reason, "why it is or was released; burn: a redemption's release") \
@@ -159,7 +167,7 @@ TIM3_C_BEGIN
     F (S, AMOUNT, overdrawn, OPTIONAL, 0, none, "released beyond what was locked here: its tokens came from other shards")
 
 #define TIM3_FIELDS_account(F, S)                                                                            \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, AMOUNT, balance, REQUIRED, 0, none, "balance")                                                     \
     F (S, BOOL, frozen, OPTIONAL, 0, none, "neither sends nor receives")                                     \
     F (S, U64, entries, OPTIONAL, 0, none, "length of its history")                                          \
@@ -169,8 +177,8 @@ TIM3_C_BEGIN
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, ENUM, kind, REQUIRED, 0, tx_kind, "kind")                                                          \
     F (S, ENUM, status, REQUIRED, 0, tx_status, "status")                                                    \
-    F (S, STR, account, REQUIRED, 64, none, "account it was asked for")                                      \
-    F (S, STR, to, OPTIONAL, 64, none, "receiver of a transfer")                                             \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account it was asked for")                        \
+    F (S, STR, to, OPTIONAL, TIM3_ACCOUNT_MAX, none, "receiver of a transfer")                               \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, U64, code, REQUIRED, 65535, none, "result")                                                        \
     F (S, AMOUNT, available, OPTIONAL, 0, none, "operand of a refusal")                                      \
@@ -180,18 +188,18 @@ TIM3_C_BEGIN
     F (S, U64, time_us, OPTIONAL, 0, none, "when it was decided")                                            \
     F (S, U64, due_us, OPTIONAL, 0, none, "when the sweep looks at it next, 0 when final")                   \
     F (S, U64, attempts, OPTIONAL, 0, none, "how often the sweep has pushed it")                             \
-    F (S, ENUM, control, OPTIONAL, 0, control, "what a control transaction did")                              \
-    F (S, AMOUNT, to_balance, OPTIONAL, 0, none, "receiver's balance right after it, in its shard; the sender's where it came back")     \
+    F (S, ENUM, control, OPTIONAL, 0, control_kind, "what a control transaction did")                        \
+    F (S, AMOUNT, to_balance, OPTIONAL, 0, none, "receiver's balance right after it, in its shard; the sender's where it came back") \
     F (S, U64, entry, RARE, 0, none, "place in the account's history, from 1; the token manager tells it")   \
     F (S, ID, previous, RARE, 0, none, "transaction before it there")                                        \
-    F (S, U64, to_entry, RARE, 0, none, "the same of a transfer's receiver, or of its coming back")                                 \
+    F (S, U64, to_entry, RARE, 0, none, "the same of a transfer's receiver, or of its coming back")          \
     F (S, ID, to_previous, RARE, 0, none, "the same of a transfer's receiver, or of its coming back")
 
 #define TIM3_FIELDS_entry(F, S)                                                                              \
     F (S, U64, number, REQUIRED, 0, none, "place in the account's history, from 1")                          \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, ENUM, kind, REQUIRED, 0, entry_kind, "what happened to this account")                              \
-    F (S, STR, other, OPTIONAL, 64, none, "other account of a transfer")                                     \
+    F (S, STR, other, OPTIONAL, TIM3_ACCOUNT_MAX, none, "other account of a transfer")                       \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, AMOUNT, balance, REQUIRED, 0, none, "balance as of this entry")                                    \
     F (S, U64, time_us, REQUIRED, 0, none, "when")
@@ -203,32 +211,32 @@ TIM3_C_BEGIN
     F (S, AMOUNT, minted, REQUIRED, 0, none, "sum of all mints")                                             \
     F (S, AMOUNT, burned, REQUIRED, 0, none, "sum of all burns")                                             \
     F (S, AMOUNT, releasing, REQUIRED, 0, none, "burned, release not yet confirmed")                         \
-    F (S, U64, unsettled, REQUIRED, 0, none, "burns whose release, and transfers whose arrival, is not confirmed")\
+    F (S, U64, unsettled, REQUIRED, 0, none, "burns whose release, and transfers whose arrival, is not confirmed") \
     F (S, U64, mints, REQUIRED, 0, none, "mints done")                                                       \
     F (S, U64, burns, REQUIRED, 0, none, "burns done")                                                       \
     F (S, U64, transfers, REQUIRED, 0, none, "transfers done")                                               \
     F (S, U64, refused, REQUIRED, 0, none, "transactions refused or voided")                                 \
     F (S, U64, accounts, REQUIRED, 0, none, "accounts ever seen")                                            \
     F (S, U64, event_seq, OPTIONAL, 0, none, "number of the last event emitted")                             \
-    F (S, AMOUNT, crossing, OPTIONAL, 0, none, "sent to other shards, arrival or return not yet confirmed; modulo 2^128")\
+    F (S, AMOUNT, crossing, OPTIONAL, 0, none, "sent to other shards, arrival or return not yet confirmed; modulo 2^128") \
     F (S, U64, sent, OPTIONAL, 0, none, "transfers sent to other shards")                                    \
     F (S, U64, returned, OPTIONAL, 0, none, "those of them that came back")
 
 #define TIM3_FIELDS_vault(F, S)                                                                              \
-    F (S, STR, vault, REQUIRED, 16, none, "asset the vault backs")                                           \
+    F (S, STR, vault, REQUIRED, TIM3_ASSET_MAX, none, "asset the vault backs")                               \
     F (S, AMOUNT, total, REQUIRED, 0, none, "collateral in it, in the collateral's unit")                    \
     F (S, U64, locks, REQUIRED, 0, none, "moves in")                                                         \
     F (S, U64, unlocks, REQUIRED, 0, none, "moves out")
 
 #define TIM3_FIELDS_holding(F, S)                                                                            \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, AMOUNT, available, REQUIRED, 0, none, "collateral it can use")
 
 #define TIM3_FIELDS_collateral_record(F, S)                                                                  \
     F (S, ENUM, op, REQUIRED, 0, collateral_op, "what was asked")                                            \
-    F (S, STR, vault, OPTIONAL, 16, none, "vault of a lock or unlock")                                       \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
-    F (S, STR, to, OPTIONAL, 64, none, "receiver of a transfer")                                             \
+    F (S, STR, vault, OPTIONAL, TIM3_ASSET_MAX, none, "vault of a lock or unlock")                           \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
+    F (S, STR, to, OPTIONAL, TIM3_ACCOUNT_MAX, none, "receiver of a transfer")                               \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, U64, code, REQUIRED, 65535, none, "result")                                                        \
     F (S, AMOUNT, available, OPTIONAL, 0, none, "operand of a refusal")                                      \
@@ -242,8 +250,8 @@ TIM3_C_BEGIN
     F (S, U64, operations, REQUIRED, 0, none, "operations decided")
 
 #define TIM3_FIELDS_position(F, S)                                                                           \
-    F (S, STR, asset, REQUIRED, 16, none, "asset")                                                           \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, asset, REQUIRED, TIM3_ASSET_MAX, none, "asset")                                               \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, AMOUNT, minted, REQUIRED, 0, none, "sum minted by it")                                             \
     F (S, AMOUNT, redeemed, REQUIRED, 0, none, "sum redeemed by it")                                         \
     F (S, AMOUNT, received, REQUIRED, 0, none, "sum received in transfers")                                  \
@@ -254,7 +262,7 @@ TIM3_C_BEGIN
     F (S, U64, changed_us, REQUIRED, 0, none, "time of the last event applied")
 
 #define TIM3_FIELDS_asset_metrics(F, S)                                                                      \
-    F (S, STR, asset, REQUIRED, 16, none, "asset")                                                           \
+    F (S, STR, asset, REQUIRED, TIM3_ASSET_MAX, none, "asset")                                               \
     F (S, AMOUNT, locked, REQUIRED, 0, none, "collateral locked, in the asset's unit")                       \
     F (S, AMOUNT, supply, REQUIRED, 0, none, "tokens in existence")                                          \
     F (S, AMOUNT, in_flight, OPTIONAL, 0, none, "locked less supply: not yet minted, or being released")     \
@@ -268,8 +276,8 @@ TIM3_C_BEGIN
     F (S, AMOUNT, volume_transferred, REQUIRED, 0, none, "sum of transfers")                                 \
     F (S, U64, positions, REQUIRED, 0, none, "accounts with a position")                                     \
     F (S, AMOUNT, balances, REQUIRED, 0, none, "sum of the positions' balances")                             \
-    F (S, U64, token_seq, REQUIRED, 0, none, "events applied of the token manager, of all shards together")                      \
-    F (S, U64, lock_seq, REQUIRED, 0, none, "events applied of the lock manager, of all shards together")                        \
+    F (S, U64, token_seq, REQUIRED, 0, none, "events applied of the token manager, of all shards together")  \
+    F (S, U64, lock_seq, REQUIRED, 0, none, "events applied of the lock manager, of all shards together")    \
     F (S, U64, changed_us, REQUIRED, 0, none, "time of the last event applied")
 
 /*  Records of the store alone.  */
@@ -287,16 +295,16 @@ TIM3_C_BEGIN
     F (S, RAW, tails, REQUIRED, TIM3_TAILS_MAX, none, "what their records are found by, back to back: bytes")
 #define TIM3_FIELDS_store_meta(F, S)                                                                         \
     F (S, ID, id, REQUIRED, 0, none, "identity of this store")                                               \
-    F (S, STR, name, REQUIRED, 40, none, "agent it belongs to")                                              \
+    F (S, STR, name, REQUIRED, TIM3_ADDRESS_MAX, none, "agent it belongs to")                                \
     F (S, U64, schema, REQUIRED, 0, none, "schema version")                                                  \
     F (S, U64, inode, REQUIRED, 0, none, "inode of the data file: a copy has another")                       \
     F (S, U64, created_us, REQUIRED, 0, none, "when it was made")                                            \
     F (S, ID, lineage, OPTIONAL, 0, none, "identity it was made with: adopting changes id, never this")      \
-    F (S, U64, commits, OPTIONAL, 0, none, "what to add to the file's own count of commits, modulo 2^64")                     \
+    F (S, U64, commits, OPTIONAL, 0, none, "what to add to the file's own count of commits, modulo 2^64")    \
     F (S, BOOL, shared, OPTIONAL, 0, none, "it holds several agents' tables")                                \
-    F (S, U64, shards, OPTIONAL, TIM3_SHARDS_MAX, none, "of how many the shard of a ledger in it is one; 0: none is in it")        \
+    F (S, U64, shards, OPTIONAL, TIM3_SHARDS_MAX, none, "of how many the shard of a ledger in it is one; 0: none is in it") \
     F (S, U64, decimals, OPTIONAL, 0, none, "of the ledger's amounts")                                       \
-    F (S, STR, collateral, OPTIONAL, 16, none, "what it is that a ledger of an asset has locked")            \
+    F (S, STR, collateral, OPTIONAL, TIM3_ASSET_MAX, none, "what it is that a ledger of an asset has locked") \
     F (S, U64, collateral_decimals, OPTIONAL, 0, none, "of that")
 #define TIM3_FIELDS_counter(F, S) F (S, U64, value, REQUIRED, 0, none, "value")
 #define TIM3_FIELDS_life(F, S)                                                                               \
@@ -364,9 +372,9 @@ TIM3_C_BEGIN
     F (S, AMOUNT, needed, OPTIONAL, 0, none, "operand: what it takes")
 
 #define TIM3_FIELDS_info_reply(F, S)                                                                         \
-    F (S, STR, name, REQUIRED, 40, none, "address")                                                          \
+    F (S, STR, name, REQUIRED, TIM3_ADDRESS_MAX, none, "address")                                            \
     F (S, STR, role, REQUIRED, 16, none, "role")                                                             \
-    F (S, STR, asset, REQUIRED, 16, none, "asset, - for none")                                               \
+    F (S, STR, asset, REQUIRED, TIM3_ASSET_MAX, none, "asset, - for none")                                   \
     F (S, U64, shard, REQUIRED, 9999, none, "shard or instance")                                             \
     F (S, STR, version, REQUIRED, 32, none, "software version")                                              \
     F (S, U64, incarnation, REQUIRED, 0, none, "start time of this process")                                 \
@@ -408,24 +416,24 @@ TIM3_C_BEGIN
     F (S, STR, text, OPTIONAL, 240, none, "why it failed")
 
 #define TIM3_FIELDS_mint(F, S)                                                                               \
-    F (S, STR, account, REQUIRED, 64, none, "holder: its collateral is locked, its balance credited")        \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "holder: its collateral is locked, its balance credited") \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
-    F (S, STR, request_id, REQUIRED, 64, none, "the caller's own id; the same id is the same request, for ever")
+    F (S, STR, request_id, REQUIRED, TIM3_REQUEST_ID_MAX, none, "the caller's own id; the same id is the same request, for ever")
 #define TIM3_FIELDS_redeem(F, S)                                                                             \
-    F (S, STR, account, REQUIRED, 64, none, "holder: its tokens are burned, collateral goes back to it")     \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "holder: its tokens are burned, collateral goes back to it") \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
-    F (S, STR, request_id, REQUIRED, 64, none, "as in Mint")
+    F (S, STR, request_id, REQUIRED, TIM3_REQUEST_ID_MAX, none, "as in Mint")
 #define TIM3_FIELDS_transfer(F, S)                                                                           \
-    F (S, STR, account, REQUIRED, 64, none, "sender")                                                        \
-    F (S, STR, to, REQUIRED, 64, none, "receiver")                                                           \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "sender")                                          \
+    F (S, STR, to, REQUIRED, TIM3_ACCOUNT_MAX, none, "receiver")                                             \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
-    F (S, STR, request_id, REQUIRED, 64, none, "as in Mint")
+    F (S, STR, request_id, REQUIRED, TIM3_REQUEST_ID_MAX, none, "as in Mint")
 #define TIM3_FIELDS_get_transaction(F, S)                                                                    \
     F (S, ID, tx, OPTIONAL, 0, none, "transaction, or the two below")                                        \
-    F (S, STR, account, OPTIONAL, 64, none, "account it was asked for; with a tx, says which shard to ask")    \
-    F (S, STR, request_id, OPTIONAL, 64, none, "request id it was asked under")
+    F (S, STR, account, OPTIONAL, TIM3_ACCOUNT_MAX, none, "account it was asked for; with a tx, says which shard to ask") \
+    F (S, STR, request_id, OPTIONAL, TIM3_REQUEST_ID_MAX, none, "request id it was asked under")
 #define TIM3_FIELDS_list_transactions(F, S)                                                                  \
-    F (S, STR, account, OPTIONAL, 64, none, "only of this account; empty for all")                           \
+    F (S, STR, account, OPTIONAL, TIM3_ACCOUNT_MAX, none, "only of this account; empty for all")             \
     F (S, ENUM, status, OPTIONAL, 0, tx_status, "only in this status")                                       \
     F (S, STR, cursor, OPTIONAL, TIM3_CURSOR_MAX, none, "where to go on; empty to begin")                    \
     F (S, U64, limit, OPTIONAL, TIM3_PAGE_MAX, none, "most items; 0 for 100")
@@ -435,16 +443,16 @@ TIM3_C_BEGIN
 
 #define TIM3_FIELDS_lock(F, S)                                                                               \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")
 #define TIM3_FIELDS_receipt(F, S)                                                                            \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, MAC, receipt, REQUIRED, 0, none, "receipt; its kind follows from the message")
 #define TIM3_FIELDS_refusal(F, S)                                                                            \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, U64, code, REQUIRED, 65535, none, "result that refused it")                                        \
     F (S, AMOUNT, available, OPTIONAL, 0, none, "operand of the refusal")                                    \
@@ -453,7 +461,7 @@ TIM3_C_BEGIN
 #define TIM3_FIELDS_release(F, S)                                                                            \
     F (S, ENUM, reason, REQUIRED, 0, release_reason, "void: undoes a lock. burn: pays a redemption")         \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account the collateral goes to")                                \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account the collateral goes to")                  \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, MAC, receipt, REQUIRED, 0, none, "void or burn receipt, by reason")
 #define TIM3_FIELDS_settled(F, S)                                                                            \
@@ -465,7 +473,7 @@ TIM3_C_BEGIN
     F (S, U64, active, REQUIRED, 0, none, "how many of these locks are active now")
 #define TIM3_FIELDS_minted(F, S)                                                                             \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, AMOUNT, balance, REQUIRED, 0, none, "account's balance right after it")                            \
     F (S, AMOUNT, supply, REQUIRED, 0, none, "supply right after it")                                        \
@@ -473,8 +481,8 @@ TIM3_C_BEGIN
     F (S, MAC, receipt, REQUIRED, 0, none, "mint or burn receipt, by message")
 #define TIM3_FIELDS_transferred(F, S)                                                                        \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "sender")                                                        \
-    F (S, STR, to, REQUIRED, 64, none, "receiver")                                                           \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "sender")                                          \
+    F (S, STR, to, REQUIRED, TIM3_ACCOUNT_MAX, none, "receiver")                                             \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, AMOUNT, balance, REQUIRED, 0, none, "sender's balance right after it")                             \
     F (S, AMOUNT, to_balance, REQUIRED, 0, none, "receiver's balance right after it")                        \
@@ -482,13 +490,13 @@ TIM3_C_BEGIN
     F (S, U64, time_us, REQUIRED, 0, none, "when it was decided")
 #define TIM3_FIELDS_token_transfer(F, S)                                                                     \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "sender")                                                        \
-    F (S, STR, to, REQUIRED, 64, none, "receiver")                                                           \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "sender")                                          \
+    F (S, STR, to, REQUIRED, TIM3_ACCOUNT_MAX, none, "receiver")                                             \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")
 #define TIM3_FIELDS_sent(F, S)                                                                               \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "sender")                                                        \
-    F (S, STR, to, REQUIRED, 64, none, "receiver, of another shard")                                         \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "sender")                                          \
+    F (S, STR, to, REQUIRED, TIM3_ACCOUNT_MAX, none, "receiver, of another shard")                           \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, AMOUNT, balance, REQUIRED, 0, none, "sender's balance right after it")                             \
     F (S, AMOUNT, supply, REQUIRED, 0, none, "supply of the sender's shard right after it")                  \
@@ -496,14 +504,14 @@ TIM3_C_BEGIN
     F (S, MAC, receipt, REQUIRED, 0, none, "sent receipt")
 #define TIM3_FIELDS_crossing(F, S)                                                                           \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "sender")                                                        \
-    F (S, STR, to, REQUIRED, 64, none, "receiver, of another shard")                                         \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "sender")                                          \
+    F (S, STR, to, REQUIRED, TIM3_ACCOUNT_MAX, none, "receiver, of another shard")                           \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, MAC, receipt, REQUIRED, 0, none, "receipt; its kind follows from the message")
 #define TIM3_FIELDS_not_received(F, S)                                                                       \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "sender")                                                        \
-    F (S, STR, to, REQUIRED, 64, none, "receiver, of another shard")                                         \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "sender")                                          \
+    F (S, STR, to, REQUIRED, TIM3_ACCOUNT_MAX, none, "receiver, of another shard")                           \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, U64, code, REQUIRED, 65535, none, "result that refused it")                                        \
     F (S, MAC, receipt, REQUIRED, 0, none, "not_received receipt")
@@ -511,9 +519,9 @@ TIM3_C_BEGIN
 #define TIM3_FIELDS_get_lock(F, S)                                                                           \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, BOOL, release, OPTIONAL, 0, none, "only a redemption's release; else the lock, or where there is none the release")
-#define TIM3_FIELDS_account_only(F, S) F (S, STR, account, REQUIRED, 64, none, "account")
+#define TIM3_FIELDS_account_only(F, S) F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")
 #define TIM3_FIELDS_list_locks(F, S)                                                                         \
-    F (S, STR, account, OPTIONAL, 64, none, "only of this account, with unsettled alone; empty for all")     \
+    F (S, STR, account, OPTIONAL, TIM3_ACCOUNT_MAX, none, "only of this account, with unsettled alone; empty for all") \
     F (S, ENUM, state, OPTIONAL, 0, lock_state, "only in this state")                                        \
     F (S, BOOL, unsettled, OPTIONAL, 0, none, "only those not final")                                        \
     F (S, STR, cursor, OPTIONAL, TIM3_CURSOR_MAX, none, "where to go on; empty to begin")                    \
@@ -525,7 +533,7 @@ TIM3_C_BEGIN
     F (S, STR, cursor, OPTIONAL, TIM3_CURSOR_MAX, none, "where to go on; empty to begin")                    \
     F (S, U64, limit, OPTIONAL, TIM3_PAGE_MAX, none, "most items; 0 for 100")
 #define TIM3_FIELDS_list_history(F, S)                                                                       \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, STR, cursor, OPTIONAL, TIM3_CURSOR_MAX, none, "where to go on; empty to begin")                    \
     F (S, U64, limit, OPTIONAL, TIM3_PAGE_MAX, none, "most items; 0 for 100")
 #define TIM3_FIELDS_history(F, S)                                                                            \
@@ -535,24 +543,24 @@ TIM3_C_BEGIN
     F (S, LIST, items, REQUIRED, TIM3_PAGE_MAX, account, "accounts in the order of their names")             \
     F (S, STR, cursor, REQUIRED, TIM3_CURSOR_MAX, none, "where to go on; empty at the end")
 #define TIM3_FIELDS_control(F, S)                                                                            \
-    F (S, ENUM, control, REQUIRED, 0, control, "what to do")                                                 \
-    F (S, STR, account, OPTIONAL, 64, none, "account to freeze or unfreeze")                                 \
+    F (S, ENUM, control, REQUIRED, 0, control_kind, "what to do")                                            \
+    F (S, STR, account, OPTIONAL, TIM3_ACCOUNT_MAX, none, "account to freeze or unfreeze")                   \
     F (S, AMOUNT, amount, OPTIONAL, 0, none, "the new cap, above 0; 2^128 - 1 for none")                     \
-    F (S, STR, request_id, REQUIRED, 64, none, "as in Mint")
+    F (S, STR, request_id, REQUIRED, TIM3_REQUEST_ID_MAX, none, "as in Mint")
 #define TIM3_FIELDS_faucet(F, S)                                                                             \
-    F (S, STR, account, REQUIRED, 64, none, "account to credit")                                             \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account to credit")                               \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount, in the collateral's unit")                             \
-    F (S, STR, request_id, REQUIRED, 64, none, "as in Mint")
+    F (S, STR, request_id, REQUIRED, TIM3_REQUEST_ID_MAX, none, "as in Mint")
 #define TIM3_FIELDS_collateral_moved(F, S)                                                                   \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, AMOUNT, balance, REQUIRED, 0, none, "account's available collateral right after it")
 #define TIM3_FIELDS_collateral_transaction(F, S)                                                             \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, ENUM, op, REQUIRED, 0, collateral_op, "what was asked: faucet or transfer")                        \
-    F (S, STR, account, REQUIRED, 64, none, "account it was asked for")                                      \
-    F (S, STR, to, OPTIONAL, 64, none, "receiver of a transfer")                                             \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account it was asked for")                        \
+    F (S, STR, to, OPTIONAL, TIM3_ACCOUNT_MAX, none, "receiver of a transfer")                               \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount, in the collateral's unit")                             \
     F (S, U64, code, REQUIRED, 65535, none, "result; ok when it has happened, else it never will")           \
     F (S, AMOUNT, available, OPTIONAL, 0, none, "operand of a refusal")                                      \
@@ -560,16 +568,16 @@ TIM3_C_BEGIN
     F (S, AMOUNT, balance, OPTIONAL, 0, none, "account's available collateral right after it")               \
     F (S, U64, time_us, REQUIRED, 0, none, "when it was decided")
 #define TIM3_FIELDS_vault_move(F, S)                                                                         \
-    F (S, STR, vault, REQUIRED, 16, none, "asset the vault backs")                                           \
+    F (S, STR, vault, REQUIRED, TIM3_ASSET_MAX, none, "asset the vault backs")                               \
     F (S, ENUM, reason, OPTIONAL, 0, release_reason, "of an unlock; none for a lock")                        \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account to take from or give to")                               \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account to take from or give to")                 \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount, in the collateral's unit")                             \
     F (S, MAC, receipt, REQUIRED, 0, none, "under the vault's key; its kind follows from the message")
 #define TIM3_FIELDS_vault_refused(F, S)                                                                      \
-    F (S, STR, vault, REQUIRED, 16, none, "asset the vault backs")                                           \
+    F (S, STR, vault, REQUIRED, TIM3_ASSET_MAX, none, "asset the vault backs")                               \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount, in the collateral's unit")                             \
     F (S, U64, code, REQUIRED, 65535, none, "result that refused it")                                        \
     F (S, AMOUNT, available, OPTIONAL, 0, none, "operand of the refusal")                                    \
@@ -581,16 +589,16 @@ TIM3_C_BEGIN
 #define TIM3_FIELDS_vaults(F, S) F (S, LIST, items, REQUIRED, TIM3_VAULTS_MAX, vault, "vaults")
 
 #define TIM3_FIELDS_get_position(F, S)                                                                       \
-    F (S, STR, asset, REQUIRED, 16, none, "asset")                                                           \
-    F (S, STR, account, REQUIRED, 64, none, "account")
+    F (S, STR, asset, REQUIRED, TIM3_ASSET_MAX, none, "asset")                                               \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")
 #define TIM3_FIELDS_list_positions(F, S)                                                                     \
-    F (S, STR, asset, REQUIRED, 16, none, "asset")                                                           \
+    F (S, STR, asset, REQUIRED, TIM3_ASSET_MAX, none, "asset")                                               \
     F (S, STR, cursor, OPTIONAL, TIM3_CURSOR_MAX, none, "where to go on; empty to begin")                    \
     F (S, U64, limit, OPTIONAL, TIM3_PAGE_MAX, none, "most items; 0 for 100")
 #define TIM3_FIELDS_positions(F, S)                                                                          \
     F (S, LIST, items, REQUIRED, TIM3_PAGE_MAX, position, "positions in the order of accounts")              \
     F (S, STR, cursor, REQUIRED, TIM3_CURSOR_MAX, none, "where to go on; empty at the end")
-#define TIM3_FIELDS_get_metrics(F, S) F (S, STR, asset, OPTIONAL, 16, none, "only this asset; empty for all")
+#define TIM3_FIELDS_get_metrics(F, S) F (S, STR, asset, OPTIONAL, TIM3_ASSET_MAX, none, "only this asset; empty for all")
 #define TIM3_FIELDS_metrics(F, S) F (S, LIST, items, REQUIRED, 64, asset_metrics, "metrics by asset")
 
 #define TIM3_FIELDS_register(F, S)                                                                           \
@@ -599,7 +607,7 @@ TIM3_C_BEGIN
     F (S, U64, router_life, OPTIONAL, 0, none, "incarnation of the router that a ledger last had an answer of") \
     F (S, U64, router_log_end, OPTIONAL, 0, none, "where its event log ended then")
 #define TIM3_FIELDS_heartbeat(F, S)                                                                          \
-    F (S, STR, name, REQUIRED, 40, none, "address")                                                          \
+    F (S, STR, name, REQUIRED, TIM3_ADDRESS_MAX, none, "address")                                            \
     F (S, U64, incarnation, REQUIRED, 0, none, "as registered")                                              \
     F (S, ENUM, health, OPTIONAL, 0, health, "what it says of itself")                                       \
     TIM3_FIELDS_standing (F, S)
@@ -609,12 +617,12 @@ TIM3_C_BEGIN
     F (S, U64, log_end, OPTIONAL, 0, none, "where its event log ends")                                       \
     F (S, U64, heard, OPTIONAL, 0, none, "commits of the agent's own store, as it just told them")
 #define TIM3_FIELDS_deregister(F, S)                                                                         \
-    F (S, STR, name, REQUIRED, 40, none, "address")                                                          \
+    F (S, STR, name, REQUIRED, TIM3_ADDRESS_MAX, none, "address")                                            \
     F (S, U64, incarnation, REQUIRED, 0, none, "as registered")                                              \
     TIM3_FIELDS_standing (F, S)
 #define TIM3_FIELDS_discover(F, S)                                                                           \
     F (S, ENUM, role, OPTIONAL, 0, role, "only this role")                                                   \
-    F (S, STR, asset, OPTIONAL, 16, none, "only this asset")                                                 \
+    F (S, STR, asset, OPTIONAL, TIM3_ASSET_MAX, none, "only this asset")                                     \
     F (S, STR, capability, OPTIONAL, 32, none, "only with this capability")                                  \
     F (S, BOOL, alive, OPTIONAL, 0, none, "only those with fresh heartbeats")
 #define TIM3_FIELDS_agents(F, S)                                                                             \
@@ -622,14 +630,14 @@ TIM3_C_BEGIN
     F (S, U64, generation, REQUIRED, 0, none, "changes when the registry changes")
 
 #define TIM3_FIELDS_publish(F, S)                                                                            \
-    F (S, STR, source, REQUIRED, 40, none, "agent that emitted them")                                        \
+    F (S, STR, source, REQUIRED, TIM3_ADDRESS_MAX, none, "agent that emitted them")                          \
     F (S, ID, store, REQUIRED, 0, none, "identity of its store")                                             \
     F (S, U64, seq, REQUIRED, 0, none, "number of the first")                                                \
     F (S, U64, count, REQUIRED, TIM3_EVENTS_MAX, none, "how many they are")                                  \
     F (S, RAW, events, REQUIRED, TIM3_RUN_BYTES_MAX, none, "bytes: the events, one behind the other")        \
     F (S, U64, acked, OPTIONAL, 0, none, "all up to this seq were durable before: a new log begins behind it")
 #define TIM3_FIELDS_published(F, S)                                                                          \
-    F (S, STR, source, REQUIRED, 40, none, "agent")                                                          \
+    F (S, STR, source, REQUIRED, TIM3_ADDRESS_MAX, none, "agent")                                            \
     F (S, U64, seq, REQUIRED, 0, none, "all up to this number are durable")
 #define TIM3_FIELDS_subscribe(F, S)                                                                          \
     F (S, U64, subscription, REQUIRED, 0, none, "the caller's own number; the same one replaces")            \
@@ -648,61 +656,60 @@ TIM3_C_BEGIN
 /*  Events: every one tells the balances as of itself.  */
 #define TIM3_FIELDS_collateral_locked(F, S)                                                                  \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, AMOUNT, locked, REQUIRED, 0, none, "total locked right after it")                                  \
     F (S, AMOUNT, overdrawn, OPTIONAL, 0, none, "or released beyond what was locked in this shard")
 #define TIM3_FIELDS_collateral_released(F, S)                                                                \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, ENUM, reason, REQUIRED, 0, release_reason, "why")                                                  \
     F (S, AMOUNT, locked, REQUIRED, 0, none, "total locked right after it")                                  \
     F (S, AMOUNT, overdrawn, OPTIONAL, 0, none, "or released beyond what was locked in this shard")
 #define TIM3_FIELDS_token_changed(F, S)                                                                      \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account")                                                       \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account")                                         \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, AMOUNT, balance, REQUIRED, 0, none, "account's balance right after it")                            \
     F (S, AMOUNT, supply, REQUIRED, 0, none, "supply right after it")
 #define TIM3_FIELDS_token_transferred(F, S)                                                                  \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "sender")                                                        \
-    F (S, STR, to, REQUIRED, 64, none, "receiver")                                                           \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "sender")                                          \
+    F (S, STR, to, REQUIRED, TIM3_ACCOUNT_MAX, none, "receiver")                                             \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, AMOUNT, balance, REQUIRED, 0, none, "sender's balance right after it")                             \
     F (S, AMOUNT, to_balance, REQUIRED, 0, none, "receiver's balance right after it")                        \
     F (S, AMOUNT, supply, REQUIRED, 0, none, "supply")
 #define TIM3_FIELDS_token_crossed(F, S)                                                                      \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account whose balance has changed")                             \
-    F (S, STR, other, REQUIRED, 64, none, "account at the other end, of another shard")                      \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account whose balance has changed")               \
+    F (S, STR, other, REQUIRED, TIM3_ACCOUNT_MAX, none, "account at the other end, of another shard")        \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, AMOUNT, balance, REQUIRED, 0, none, "account's balance right after it")                            \
     F (S, AMOUNT, supply, REQUIRED, 0, none, "supply of its shard right after it")
 #define TIM3_FIELDS_token_controlled(F, S)                                                                   \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
-    F (S, ENUM, control, REQUIRED, 0, control, "what was done")                                              \
-    F (S, STR, account, OPTIONAL, 64, none, "account frozen or unfrozen")                                    \
+    F (S, ENUM, control, REQUIRED, 0, control_kind, "what was done")                                         \
+    F (S, STR, account, OPTIONAL, TIM3_ACCOUNT_MAX, none, "account frozen or unfrozen")                      \
     F (S, AMOUNT, amount, OPTIONAL, 0, none, "the new cap")
 #define TIM3_FIELDS_transaction_failed(F, S)                                                                 \
     F (S, ID, tx, REQUIRED, 0, none, "transaction")                                                          \
     F (S, ENUM, kind, REQUIRED, 0, tx_kind, "kind")                                                          \
-    F (S, STR, account, REQUIRED, 64, none, "account it was asked for")                                      \
+    F (S, STR, account, REQUIRED, TIM3_ACCOUNT_MAX, none, "account it was asked for")                        \
     F (S, AMOUNT, amount, REQUIRED, 0, none, "amount")                                                       \
     F (S, U64, code, REQUIRED, 65535, none, "result")
 
 /*  ------------------------------------------------------------------------------------------ masks  */
 
-#define TIM3_FROM_CLIENT (1u << TIM3_ROLE_CLIENT)
-#define TIM3_FROM_ROUTER (1u << TIM3_ROLE_ROUTER)
-#define TIM3_FROM_COORDINATOR (1u << TIM3_ROLE_COORDINATOR)
-#define TIM3_FROM_LOCK_MANAGER (1u << TIM3_ROLE_LOCK_MANAGER)
-#define TIM3_FROM_TOKEN_MANAGER (1u << TIM3_ROLE_TOKEN_MANAGER)
-#define TIM3_FROM_STATE_MANAGER (1u << TIM3_ROLE_STATE_MANAGER)
-#define TIM3_FROM_MOCK_USDA (1u << TIM3_ROLE_MOCK_USDA)
+/*  One bit for each role: TIM3_FROM_CLIENT and so on.  */
+enum {
+#define X(NAME, name, text) TIM3_FROM_##NAME = 1u << TIM3_ROLE_##NAME,
+    TIM3_ROLES (X)
+#undef X
+};
 #define TIM3_FROM_ANY ((1u << TIM3_ROLE_COUNT) - 1)
-#define TIM3_FROM_AGENT (TIM3_FROM_ANY & ~TIM3_FROM_CLIENT)
+#define TIM3_FROM_AGENT (TIM3_FROM_ANY - TIM3_FROM_CLIENT)
 /*  Agents whose stores belong together: what a backup is made of.  */
 #define TIM3_FROM_KEEPER                                                                                     \
     (TIM3_FROM_ROUTER | TIM3_FROM_LOCK_MANAGER | TIM3_FROM_TOKEN_MANAGER | TIM3_FROM_STATE_MANAGER |         \
@@ -754,7 +761,7 @@ TIM3_C_BEGIN
        RELEASED, "give collateral back against a void or burn receipt")                                      \
     M (46, RELEASED, release, "Released", REPLY, NONE, NONE, ERROR,                                          \
        "collateral is out of the vault; release receipt")                                                    \
-    M (47, GET_LOCK, get_lock, "GetLock", REQUEST, CLIENT | TIM3_FROM_COORDINATOR, LOCK_MANAGER, LOCK_ITEM,   \
+    M (47, GET_LOCK, get_lock, "GetLock", REQUEST, CLIENT | TIM3_FROM_COORDINATOR, LOCK_MANAGER, LOCK_ITEM,  \
        "look a lock up")                                                                                     \
     M (48, LOCK_ITEM, lock_item, "LockItem", REPLY, NONE, NONE, ERROR, "a lock")                             \
     M (49, LIST_LOCKS, list_locks, "ListLocks", REQUEST, CLIENT | TIM3_FROM_COORDINATOR, LOCK_MANAGER, LOCKS, \
@@ -782,7 +789,7 @@ TIM3_C_BEGIN
     M (67, SETTLE_BURN, receipt, "SettleBurn", REQUEST, COORDINATOR, TOKEN_MANAGER, SETTLED,                 \
        "the burn's collateral is released; release receipt")                                                 \
     M (68, TOKEN_TRANSFER, token_transfer, "TokenTransfer", REQUEST, COORDINATOR, TOKEN_MANAGER,             \
-       TRANSFERRED, "move tokens; answered by Transferred, or by Sent when they go to another shard")                                                                           \
+       TRANSFERRED, "move tokens; answered by Transferred, or by Sent when they go to another shard")        \
     M (69, TRANSFERRED, transferred, "Transferred", REPLY, NONE, NONE, ERROR, "tokens are moved")            \
     M (70, GET_BALANCE, account_only, "GetBalance", REQUEST, CLIENT, TOKEN_MANAGER, BALANCE, "a balance")    \
     M (71, BALANCE, account, "Balance", REPLY, NONE, NONE, ERROR, "a balance")                               \
@@ -800,10 +807,10 @@ TIM3_C_BEGIN
        TOKEN_MANAGER, TRANSACTIONS, "page through this ledger's transactions")                               \
     M (80, CONTROL, control, "Control", REQUEST, CLIENT, TOKEN_MANAGER, TRANSACTION,                         \
        "pause, unpause, freeze, unfreeze, set the cap")                                                      \
-    M (81, SENT, sent, "Sent", REPLY, NONE, NONE, ERROR, "tokens are on their way to another shard; sent receipt")\
+    M (81, SENT, sent, "Sent", REPLY, NONE, NONE, ERROR, "tokens are on their way to another shard; sent receipt") \
     M (82, RECEIVE, crossing, "Receive", REQUEST, COORDINATOR | TIM3_FROM_TOKEN_MANAGER, TOKEN_MANAGER,      \
        RECEIVED, "credit what another shard has sent (sent receipt); answered by Received or NotReceived")   \
-    M (83, RECEIVED, crossing, "Received", REPLY, NONE, NONE, ERROR, "tokens are credited; received receipt")\
+    M (83, RECEIVED, crossing, "Received", REPLY, NONE, NONE, ERROR, "tokens are credited; received receipt") \
     M (84, NOT_RECEIVED, not_received, "NotReceived", REPLY, NONE, NONE, ERROR,                              \
        "tokens were not credited and never will be; not_received receipt")                                   \
     M (85, SETTLE_SENT, crossing, "SettleSent", REQUEST, COORDINATOR, TOKEN_MANAGER, SETTLED,                \
@@ -839,9 +846,9 @@ TIM3_C_BEGIN
        COLLATERAL_TOTALS, "totals of the collateral token")                                                  \
     M (115, COLLATERAL_TOTALS, collateral_totals, "CollateralTotals", REPLY, NONE, NONE, ERROR,              \
        "totals of the collateral token")                                                                     \
-    M (116, GET_COLLATERAL_TRANSACTION, get_transaction, "GetCollateralTransaction", REQUEST, CLIENT, MOCK_USDA,\
+    M (116, GET_COLLATERAL_TRANSACTION, get_transaction, "GetCollateralTransaction", REQUEST, CLIENT, MOCK_USDA, \
        COLLATERAL_TRANSACTION, "look a faucet mint or transfer up, by tx or by account and request id")      \
-    M (117, COLLATERAL_TRANSACTION, collateral_transaction, "CollateralTransaction", REPLY, NONE, NONE, ERROR,\
+    M (117, COLLATERAL_TRANSACTION, collateral_transaction, "CollateralTransaction", REPLY, NONE, NONE, ERROR, \
        "what was decided")                                                                                   \
     /* state manager */                                                                                      \
     M (120, GET_POSITION, get_position, "GetPosition", REQUEST, CLIENT, STATE_MANAGER, POSITION,             \
@@ -986,61 +993,13 @@ TIM3_RECORDS (TIM3_STRUCT)
 TIM3_BODIES (TIM3_STRUCT)
 extern const tim3_shape_t tim3_shape_empty;
 
-/*  TIM3_LOCK_STATE_PENDING and so on; and tim3_lock_state_values for names.  */
-#define TIM3_ENUM_EXTERN(name, PREFIX) extern const tim3_value_t tim3_##name##_values[];
-TIM3_ENUMERATIONS (TIM3_ENUM_EXTERN)
+/*  Of each enumeration its type, and its values with their names.  */
+#define TIM3_ENUM_VALUE(PREFIX, number, NAME, name) TIM3_##PREFIX##_##NAME = number,
+#define TIM3_ENUM(name, PREFIX)                                                                              \
+    typedef enum { TIM3_VALUES_##name (TIM3_ENUM_VALUE, PREFIX) } tim3_##name##_t;                           \
+    extern const tim3_value_t tim3_##name##_values[];
+TIM3_ENUMERATIONS (TIM3_ENUM)
 extern const tim3_value_t tim3_role_values[];
-
-typedef enum {
-#define V(number, NAME, name) TIM3_TX_KIND_##NAME = number,
-    TIM3_VALUES_tx_kind (V)
-#undef V
-} tim3_tx_kind_t;
-typedef enum {
-#define V(number, NAME, name) TIM3_TX_STATUS_##NAME = number,
-    TIM3_VALUES_tx_status (V)
-#undef V
-} tim3_tx_status_t;
-typedef enum {
-#define V(number, NAME, name) TIM3_LOCK_STATE_##NAME = number,
-    TIM3_VALUES_lock_state (V)
-#undef V
-} tim3_lock_state_t;
-typedef enum {
-#define V(number, NAME, name) TIM3_RECEIPT_KIND_##NAME = number,
-    TIM3_VALUES_receipt_kind (V)
-#undef V
-} tim3_receipt_kind_t;
-typedef enum {
-#define V(number, NAME, name) TIM3_RELEASE_REASON_##NAME = number,
-    TIM3_VALUES_release_reason (V)
-#undef V
-} tim3_release_reason_t;
-enum {
-#define V(number, NAME, name) TIM3_CONTROL_##NAME = number,
-    TIM3_VALUES_control (V)
-#undef V
-};
-enum {
-#define V(number, NAME, name) TIM3_ENTRY_KIND_##NAME = number,
-    TIM3_VALUES_entry_kind (V)
-#undef V
-};
-enum {
-#define V(number, NAME, name) TIM3_COLLATERAL_OP_##NAME = number,
-    TIM3_VALUES_collateral_op (V)
-#undef V
-};
-enum {
-#define V(number, NAME, name) TIM3_COPY_STATE_##NAME = number,
-    TIM3_VALUES_copy_state (V)
-#undef V
-};
-enum {
-#define V(number, NAME, name) TIM3_HEALTH_##NAME = number,
-    TIM3_VALUES_health (V)
-#undef V
-};
 
 typedef enum { TIM3_CLASS_REQUEST, TIM3_CLASS_REPLY, TIM3_CLASS_EVENT } tim3_class_t;
 
