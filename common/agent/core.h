@@ -15,8 +15,6 @@
 #include "wire/envelope.h"
 #include "wire/receipt.h"
 
-#define TIM3_ASSETS_MAX 32
-
 /*  One asset, as configured.  */
 typedef struct {
     char name[TIM3_ASSET_MAX + 1];

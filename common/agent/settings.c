@@ -71,13 +71,10 @@ static bool check_asset (const source_t *source, tim3_role_t role, const char *a
 
 static void fill_asset (tim3_settings_t *settings, const tim3_config_t *config, const char *asset)
 {
-    const char *cap = tim3_config_text (config, "asset/*", "cap", asset);
     settings->decimals = (unsigned) tim3_config_u64 (config, "asset/*", "decimals", asset);
     settings->shards = (unsigned) tim3_config_u64 (config, "asset/*", "shards", asset);
     settings->scale = tim3_amount_pow10 (collateral_decimals (config) - settings->decimals);
-    settings->cap = TIM3_AMOUNT_MAX;
-    if (strcmp (cap, "none") != 0)
-        TIM3_ASSERT (tim3_amount_parse (cap, settings->decimals, &settings->cap));
+    settings->cap = tim3_config_amount (config, "asset/*", "cap", asset);
 }
 
 static void fill_assets (tim3_settings_t *settings, const tim3_config_t *config)
@@ -156,9 +153,11 @@ bool tim3_settings_merged (const tim3_config_t *config, const char *asset)
 
 /*  ------------------------------------------------------------------------------------------- listings  */
 
-static void list_one (const tim3_config_t *config, const tim3_config_key_t *key, const char *asset,
-                      tim3_setting_t *setting)
+static void add_setting (const tim3_config_t *config, const tim3_config_key_t *key, const char *asset,
+                         tim3_setting_t list[TIM3_SETTINGS_MAX], uint32_t *count)
 {
+    TIM3_ASSERT (*count < TIM3_SETTINGS_MAX);
+    tim3_setting_t *setting = &list[(*count)++];
     if (asset)
         snprintf (setting->key, sizeof setting->key, "asset/%s/%s", asset, key->name);
     else
@@ -168,21 +167,19 @@ static void list_one (const tim3_config_t *config, const tim3_config_key_t *key,
     snprintf (setting->text, sizeof setting->text, "%s", key->text);
 }
 
-uint32_t tim3_settings_list (const tim3_config_t *config, tim3_setting_t list[TIM3_SETTING_LIST_MAX])
+uint32_t tim3_settings_list (const tim3_config_t *config, tim3_setting_t list[TIM3_SETTINGS_MAX])
 {
     const tim3_config_key_t *key;
     const char *asset;
     uint32_t count = 0;
 
-    memset (list, 0, TIM3_SETTING_LIST_MAX * sizeof *list);
+    memset (list, 0, TIM3_SETTINGS_MAX * sizeof *list);
     for (unsigned i = 0; (key = tim3_config_key_at (i)); i++) {
-        if (strcmp (key->section, "asset/*") != 0) {
-            list_one (config, key, NULL, &list[count++]);
-            continue;
-        }
-        for (unsigned j = 0; (asset = tim3_config_asset (config, j)); j++)
-            if (count < TIM3_SETTING_LIST_MAX)
-                list_one (config, key, asset, &list[count++]);
+        if (strcmp (key->section, "asset/*") != 0)
+            add_setting (config, key, NULL, list, &count);
+        else
+            for (unsigned j = 0; (asset = tim3_config_asset (config, j)); j++)
+                add_setting (config, key, asset, list, &count);
     }
     return count;
 }

@@ -5,8 +5,6 @@
 #include "agent/core.h"
 #include "base/config.h"
 
-#define TIM3_SETTING_LIST_MAX 128
-
 /*  Fills settings for one agent. False with why filled when the asset does not fit the role or is not configured,
     when it has no such shard, or when a key file that the role needs is missing, not 32 bytes, or open to others.  */
 bool tim3_settings_fill (tim3_settings_t *settings, const tim3_config_t *config, const char *data,
@@ -16,7 +14,7 @@ bool tim3_settings_fill (tim3_settings_t *settings, const tim3_config_t *config,
 bool tim3_settings_merged (const tim3_config_t *config, const char *asset);
 
 /*  All settings in force as ConfigGet shows them; returns how many.  */
-uint32_t tim3_settings_list (const tim3_config_t *config, tim3_setting_t list[TIM3_SETTING_LIST_MAX]);
+uint32_t tim3_settings_list (const tim3_config_t *config, tim3_setting_t list[TIM3_SETTINGS_MAX]);
 
 /*  Prints one line per process that the configuration asks for: executable, address, asset, shard; and `ledgers` behind it
     when it hosts those of its shard.  */

@@ -75,7 +75,7 @@ typedef struct {
     tim3_settings_t settings;
     tim3_settings_t hosted[TIM3_HOST_CORES_MAX]; /* of the cores that it hosts besides */
     unsigned hosted_count;
-    tim3_setting_t list[TIM3_SETTING_LIST_MAX];
+    tim3_setting_t list[TIM3_SETTINGS_MAX];
     tim3_host_options_t options;
     tim3_store_t *store;
     tim3_host_t *host;

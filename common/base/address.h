@@ -38,6 +38,7 @@ typedef enum {
 #define TIM3_ADDRESS_MAX 40
 #define TIM3_SLOTS 1024
 #define TIM3_SHARDS_MAX 16 /* of a ledger */
+#define TIM3_ASSETS_MAX 32 /* of a configuration */
 
 typedef struct {
     tim3_role_t role;

@@ -19,7 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ASSETS_MAX 32
 #define NAME_MAX_SUGGESTED 32
 #define PLACE_MAX 160
 #define ASSET_SECTION "asset/*"
@@ -34,10 +33,10 @@ static const tim3_config_key_t s_keys[] = {
 #define KEY_COUNT (sizeof s_keys / sizeof s_keys[0])
 
 struct tim3_config {
-    char assets[ASSETS_MAX][TIM3_ASSET_MAX + 1];
+    char assets[TIM3_ASSETS_MAX][TIM3_ASSET_MAX + 1];
     unsigned asset_count;
     /* by key, then by asset; keys of other sections use the first place; NULL: the default */
-    char *values[KEY_COUNT][ASSETS_MAX];
+    char *values[KEY_COUNT][TIM3_ASSETS_MAX];
 };
 
 /*  Where the reading has got to, and where to tell what is wrong.  */
@@ -186,7 +185,7 @@ static bool check_bool (reader_t *self, const char *place, const tim3_config_key
     return refuse (self, place, "\"%s\" is neither yes nor no", value);
 }
 
-/*  Amounts need the asset's decimals, which may come later in the file: see check_asset.  */
+/*  Amounts need decimals, which may come later in the file: see check_amounts.  */
 static bool check_amount (reader_t *self, const char *place, const tim3_config_key_t *key, const char *value)
 {
     (void) key;
@@ -205,6 +204,11 @@ static bool check_value (reader_t *self, const char *place, const tim3_config_ke
 }
 
 /*  --------------------------------------------------------------------------------------------- the file  */
+
+static bool is_of_assets (const tim3_config_key_t *key)
+{
+    return strcmp (key->section, ASSET_SECTION) == 0;
+}
 
 static const tim3_config_key_t *find_key (const char *section, const char *name)
 {
@@ -264,8 +268,8 @@ static bool read_asset (reader_t *self, zconfig_t *node)
     for (unsigned i = 0; i < config->asset_count; i++)
         if (strcmp (config->assets[i], name) == 0)
             return refuse (self, place, "given twice; keep one");
-    if (config->asset_count == ASSETS_MAX)
-        return refuse (self, place, "there are more than %d assets", ASSETS_MAX);
+    if (config->asset_count == TIM3_ASSETS_MAX)
+        return refuse (self, place, "there are more than %d assets", TIM3_ASSETS_MAX);
     strcpy (config->assets[config->asset_count++], name);
     return read_section (self, node, ASSET_SECTION, place, config->asset_count - 1);
 }
@@ -329,13 +333,45 @@ static bool check_shards (reader_t *self, const char *asset)
                    coordinators, shards);
 }
 
+static uint64_t decimals_of (const tim3_config_t *config, const char *asset)
+{
+    return asset ? tim3_config_u64 (config, ASSET_SECTION, "decimals", asset)
+                 : tim3_config_u64 (config, "collateral", "decimals", NULL);
+}
+
+static bool parse_amount (const tim3_config_t *config, const tim3_config_key_t *key, const char *asset,
+                          tim3_amount_t *amount)
+{
+    const char *text = tim3_config_text (config, key->section, key->name, asset);
+    *amount = TIM3_AMOUNT_MAX;
+    return strcmp (text, "none") == 0 ||
+           tim3_amount_parse (text, (unsigned) decimals_of (config, asset), amount);
+}
+
+/*  All amounts of an asset; without one, all others.  */
+static bool check_amounts (reader_t *self, const char *asset)
+{
+    char place[PLACE_MAX];
+    tim3_amount_t amount;
+    for (const tim3_config_key_t *key = s_keys; key < s_keys + KEY_COUNT; key++) {
+        if (key->kind != TIM3_KEY_AMOUNT || is_of_assets (key) != (asset != NULL) ||
+            parse_amount (self->config, key, asset, &amount))
+            continue;
+        snprintf (place, sizeof place, "%s%s/%s", asset ? "asset/" : "", asset ? asset : key->section,
+                  key->name);
+        return refuse (self, place,
+                       "\"%s\" is not none, nor an amount with at most %lu decimals below 2^128 units",
+                       tim3_config_text (self->config, key->section, key->name, asset),
+                       decimals_of (self->config, asset));
+    }
+    return true;
+}
+
 static bool check_asset (reader_t *self, const char *asset)
 {
     char place[PLACE_MAX];
-    tim3_amount_t cap;
     uint64_t decimals = tim3_config_u64 (self->config, ASSET_SECTION, "decimals", asset);
     uint64_t most = tim3_config_u64 (self->config, "collateral", "decimals", NULL);
-    const char *text = tim3_config_text (self->config, ASSET_SECTION, "cap", asset);
 
     snprintf (place, sizeof place, "asset/%s", asset);
     if (strcmp (asset, tim3_config_text (self->config, "collateral", "name", NULL)) == 0)
@@ -343,12 +379,7 @@ static bool check_asset (reader_t *self, const char *asset)
     snprintf (place, sizeof place, "asset/%s/decimals", asset);
     if (decimals > most)
         return refuse (self, place, "%lu are more than the %lu of the collateral", decimals, most);
-    snprintf (place, sizeof place, "asset/%s/cap", asset);
-    if (strcmp (text, "none") != 0 && !tim3_amount_parse (text, (unsigned) decimals, &cap))
-        return refuse (self, place,
-                       "\"%s\" is not none, nor an amount with at most %lu decimals below 2^128 units", text,
-                       decimals);
-    return check_shards (self, asset);
+    return check_amounts (self, asset) && check_shards (self, asset);
 }
 
 /*  An address of tcp is checked even where ipc is used: a wrong one should not wait for the day it counts.  */
@@ -395,7 +426,8 @@ static bool check_whole (reader_t *self)
     for (unsigned i = 0; i < self->config->asset_count; i++)
         if (!check_asset (self, self->config->assets[i]))
             return false;
-    return check_listener (self, "listen") && check_listener (self, "advertise") && check_front (self);
+    return check_amounts (self, NULL) && check_listener (self, "listen") &&
+           check_listener (self, "advertise") && check_front (self);
 }
 
 /*  ---------------------------------------------------------------------------------------------- loading  */
@@ -472,7 +504,7 @@ void tim3_config_destroy (tim3_config_t **self)
     if (!*self)
         return;
     for (size_t key = 0; key < KEY_COUNT; key++)
-        for (unsigned asset = 0; asset < ASSETS_MAX; asset++)
+        for (unsigned asset = 0; asset < TIM3_ASSETS_MAX; asset++)
             free ((*self)->values[key][asset]);
     free (*self);
     *self = NULL;
@@ -499,7 +531,7 @@ static unsigned asset_index (const tim3_config_t *self, const char *asset)
 static const char *value_of (const tim3_config_t *self, const tim3_config_key_t *key, const char *asset)
 {
     TIM3_ASSERT (key);
-    TIM3_ASSERT ((strcmp (key->section, ASSET_SECTION) == 0) == (asset != NULL));
+    TIM3_ASSERT (is_of_assets (key) == (asset != NULL));
     const char *value = self->values[key - s_keys][asset_index (self, asset)];
     return value ? value : key->fallback;
 }
@@ -522,4 +554,13 @@ bool tim3_config_bool (const tim3_config_t *self, const char *section, const cha
     const tim3_config_key_t *key = find_key (section, name);
     TIM3_ASSERT (key && key->kind == TIM3_KEY_BOOL);
     return strcmp (value_of (self, key, asset), "yes") == 0;
+}
+
+tim3_amount_t tim3_config_amount (const tim3_config_t *self, const char *section, const char *name,
+                                  const char *asset)
+{
+    const tim3_config_key_t *key = find_key (section, name);
+    tim3_amount_t amount;
+    TIM3_ASSERT (key && key->kind == TIM3_KEY_AMOUNT && parse_amount (self, key, asset, &amount));
+    return amount;
 }

@@ -3,12 +3,14 @@
     K (section, name, KIND, least, most, "default", "help")
 
     The section with the star stands for one section per asset, named by the asset. Kinds: U64 (least, most),
-    AMOUNT (decimal text in the asset's unit, "none" for no limit), TEXT (least and most length),
+    AMOUNT (decimal text, in the unit of the asset or else of the collateral; "none" for no limit), TEXT (least and most length),
     CHOICE (help begins with the words allowed, split by |, before a colon), BOOL (yes or no).
     A key or section that is not in the table is an error, named with its place; so is a value out of range.
 */
 #ifndef TIM3_CONFIG_H
 #define TIM3_CONFIG_H
+
+#include "base/amount.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -105,5 +107,8 @@ const char *tim3_config_text (const tim3_config_t *self, const char *section, co
 uint64_t tim3_config_u64 (const tim3_config_t *self, const char *section, const char *name,
                           const char *asset);
 bool tim3_config_bool (const tim3_config_t *self, const char *section, const char *name, const char *asset);
+/*  In minor units; TIM3_AMOUNT_MAX for none.  */
+tim3_amount_t tim3_config_amount (const tim3_config_t *self, const char *section, const char *name,
+                                  const char *asset);
 
 #endif

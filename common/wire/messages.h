@@ -34,6 +34,7 @@ TIM3_C_BEGIN
 
 #define TIM3_PAGE_MAX 1000              /* items in an answer to a list */
 #define TIM3_CURSOR_MAX 400             /* bytes */
+#define TIM3_SETTINGS_MAX 256           /* in force in an agent */
 #define TIM3_VAULTS_MAX 64              /* of a collateral token */
 #define TIM3_SETTLES_MAX 256            /* locks in one SettleAll */
 #define TIM3_BODY_MAX 255               /* bytes of an event's body */
@@ -390,7 +391,7 @@ TIM3_C_BEGIN
     F (S, U64, score, REQUIRED, 100, none, "100: nothing is wrong")                                          \
     F (S, LIST, reasons, REQUIRED, 64, reason, "what took from the score")
 #define TIM3_FIELDS_stats_reply(F, S) F (S, LIST, metrics, REQUIRED, 256, metric, "counters and gauges since start")
-#define TIM3_FIELDS_config_reply(F, S) F (S, LIST, settings, REQUIRED, 256, setting, "settings in force")
+#define TIM3_FIELDS_config_reply(F, S) F (S, LIST, settings, REQUIRED, TIM3_SETTINGS_MAX, setting, "settings in force")
 
 #define TIM3_FIELDS_hold(F, S)                                                                               \
     F (S, ID, backup, REQUIRED, 0, none, "the caller's own id of this backup")                               \

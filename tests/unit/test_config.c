@@ -1,5 +1,6 @@
 /*  test_config.c - the configuration: what is accepted, and that every mistake is named with its place.  */
 #include "agent/endpoint.h"
+#include "agent/settings.h"
 #include "base/config.h"
 #include "base/loopback.h"
 
@@ -77,6 +78,7 @@ START_TEST (test_defaults)
     ck_assert (tim3_config_bool (config, "collateral", "faucet", NULL));
     ck_assert_uint_eq (tim3_config_u64 (config, "asset/*", "coordinators", "TIM3"), 2);
     ck_assert_str_eq (tim3_config_text (config, "asset/*", "cap", "TIM3"), "none");
+    ck_assert (tim3_config_amount (config, "asset/*", "cap", "TIM3") == TIM3_AMOUNT_MAX);
     tim3_config_destroy (&config);
     ck_assert_ptr_null (config);
 }
@@ -106,6 +108,7 @@ START_TEST (test_given)
     ck_assert_str_eq (tim3_config_text (config, "collateral", "name", NULL), "EURA");
     ck_assert (!tim3_config_bool (config, "collateral", "faucet", NULL));
     ck_assert_str_eq (tim3_config_text (config, "asset/*", "cap", "TIM3"), "1000000.25");
+    ck_assert (tim3_config_amount (config, "asset/*", "cap", "TIM3") == 100000025);
     ck_assert_uint_eq (tim3_config_u64 (config, "asset/*", "coordinators", "TIM3"), 2);
     ck_assert_uint_eq (tim3_config_u64 (config, "asset/*", "coordinators", "SPACE"), 64);
     tim3_config_destroy (&config);
@@ -331,14 +334,26 @@ START_TEST (test_assets)
 }
 END_TEST
 
+/*  How many keys are given for each asset, or once.  */
+static unsigned keys_of (bool assets)
+{
+    const tim3_config_key_t *key;
+    unsigned count = 0;
+    for (unsigned i = 0; (key = tim3_config_key_at (i)); i++)
+        count += (strcmp (key->section, "asset/*") == 0) == assets;
+    return count;
+}
+
 START_TEST (test_most_assets)
 {
+    static tim3_setting_t list[TIM3_SETTINGS_MAX];
     char text[2048] = "asset\n";
     for (int i = 0; i < 32; i++)
         sprintf (text + strlen (text), "    A%d\n", i);
     tim3_config_t *config = load (text);
     ck_assert_msg (config != NULL, "%s", s_why);
     ck_assert_str_eq (tim3_config_asset (config, 31), "A31");
+    ck_assert_uint_eq (tim3_settings_list (config, list), keys_of (false) + 32 * keys_of (true));
     tim3_config_destroy (&config);
     refused (strcat (text, "    A32\n"), "asset/A32: there are more than 32 assets");
 }
