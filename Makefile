@@ -97,7 +97,7 @@ $(BUILD)/bin/tim3-crash-images: $(call obj,tests/crash/crash_images.c tests/cras
 
 # Fuzz targets: with libFuzzer, or (replay) with a main that runs files and seeded mutations. See tests/fuzz/fuzz.h.
 FUZZ = $(filter-out tests/fuzz/libfuzzer.c tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)) $(CORES) \
-       tests/unit/memory_store.c tests/unit/seeded.c tests/unit/deadlines.c client/tim3ctl_options.c client/tim3ctl_errors.c \
+       tests/unit/memory_store.c tests/unit/seeded.c tests/unit/deadlines.c tests/unit/plain.c client/tim3ctl_options.c client/tim3ctl_errors.c \
        client/tim3ctl_json.c client/tim3ctl_csv.c
 FUZZ_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all
 $(BUILD)/bin/tim3-fuzz-replay: $(call obj,tests/fuzz/replay.c $(FUZZ)) $(BUILD)/libtim3.a
@@ -160,7 +160,7 @@ $(BUILD)/bin/tim3-bench-memtable: $(call obj,tests/bench/memtable.c tests/unit/s
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # What the agents' own work costs, with no sockets.
-$(BUILD)/bin/tim3-bench-hosts: $(call obj,tests/bench/hosts.c $(CORES)) $(BUILD)/libtim3.a
+$(BUILD)/bin/tim3-bench-hosts: $(call obj,tests/bench/hosts.c tests/unit/plain.c $(CORES)) $(BUILD)/libtim3.a
 	@mkdir -p $(@D)
 	@echo '  LD   $@'
 	@$(CC) $(ALL_LDFLAGS) -Wl,--wrap=tim3_journal_append -o $@ $^ $(LIBS)

@@ -7,6 +7,7 @@
     first tenth of the mints warms up and is not counted. Everything happens in a fixed order, so
     `valgrind --tool=callgrind --toggle-collect=run_lock_manager` counts the same instructions every time.
 */
+#include "../unit/plain.h"
 #include "agent/host.h"
 #include "base/log.h"
 #include "store/journal.h"
@@ -31,16 +32,16 @@
 #define ACCOUNTS_MOST 10000000ull
 #define OUTSTANDING_MOST 100000ull
 
-/*  A (address, core, asset)  */
-#define AGENTS(A)                                     \
-    A ("router.-.0", router, "-")                     \
-    A ("coordinator.TIM3.0", coordinator, "TIM3")     \
-    A ("lock_manager.TIM3.0", lock_manager, "TIM3")   \
-    A ("token_manager.TIM3.0", token_manager, "TIM3") \
-    A ("mock_usda.USDA.0", mock_usda, "USDA")         \
-    A ("state_manager.-.0", state_manager, "-")
+/*  A (address, core)  */
+#define AGENTS(A)                             \
+    A ("router.-.0", router)                  \
+    A ("coordinator.TIM3.0", coordinator)     \
+    A ("lock_manager.TIM3.0", lock_manager)   \
+    A ("token_manager.TIM3.0", token_manager) \
+    A ("mock_usda.USDA.0", mock_usda)         \
+    A ("state_manager.-.0", state_manager)
 
-#define A(address, core, asset) AGENT_##core,
+#define A(address, core) AGENT_##core,
 enum { AGENTS (A) CAST };
 #undef A
 
@@ -70,7 +71,7 @@ typedef struct {
 
 static agent_t s_agents[CAST];
 static const char *const s_names[] = {
-#define A(address, core, asset) address,
+#define A(address, core) address,
     AGENTS (A)
 #undef A
 };
@@ -127,26 +128,13 @@ static uint64_t clock_ns (clockid_t clock)
 
 /*  ---------------------------------------------------------------------------------------- life and death  */
 
-static void fill_settings (tim3_settings_t *settings, const char *name, const char *asset)
+static void fill_settings (tim3_settings_t *settings, const char *name)
 {
-    strcpy (settings->name, name);
-    strcpy (settings->asset, asset);
-    settings->decimals = 6;
-    settings->shards = 1;
-    settings->scale = 1;
-    settings->cap = TIM3_AMOUNT_MAX;
-    strcpy (settings->collateral, s_names[AGENT_mock_usda]);
-    memset (settings->evidence_key.bytes, 1, sizeof settings->evidence_key.bytes);
-    memset (settings->vault_key.bytes, 2, sizeof settings->vault_key.bytes);
-    strcpy (settings->assets[0].name, "TIM3");
-    settings->assets[0].vault_key = settings->vault_key;
-    settings->asset_count = 1;
+    plain_settings (settings, name);
     settings->sweep_after_us = 10000000;
     settings->sweep_most_us = 60000000;
     settings->retry_us = 5000000;
     settings->in_flight_most = OUTSTANDING_MOST;
-    settings->heartbeat_us = 1000000;
-    settings->faucet = true;
 }
 
 static bool is_hosted (unsigned i)
@@ -155,13 +143,13 @@ static bool is_hosted (unsigned i)
 }
 
 /*  By the coordinator, which is there already.  */
-static void start_hosted (unsigned i, const tim3_core_t *core, const char *asset)
+static void start_hosted (unsigned i, const tim3_core_t *core)
 {
-    fill_settings (&s_agents[i].settings, s_names[i], asset);
+    fill_settings (&s_agents[i].settings, s_names[i]);
     tim3_host_add (s_agents[AGENT_coordinator].host, core, &s_agents[i].settings);
 }
 
-static void start (unsigned i, const tim3_core_t *core, const char *asset, uint64_t checkpoint_mb)
+static void start (unsigned i, const tim3_core_t *core, uint64_t checkpoint_mb)
 {
     bool shared = s_merged && i == AGENT_coordinator;
     agent_t *agent = &s_agents[i];
@@ -179,13 +167,13 @@ static void start (unsigned i, const tim3_core_t *core, const char *asset, uint6
     tim3_host_options_t host = {.incarnation = s_now, .endpoint = "ipc://bench", .shared = shared};
 
     if (is_hosted (i)) {
-        start_hosted (i, core, asset);
+        start_hosted (i, core);
         return;
     }
     snprintf (agent->path, sizeof agent->path, "%s/%s", s_folder, s_names[i]);
     options.fresh_id.bytes[0] = (uint8_t) (i + 1);
     strcpy (host.name, s_names[i]);
-    fill_settings (&agent->settings, s_names[i], asset);
+    fill_settings (&agent->settings, s_names[i]);
     agent->store = tim3_store_open (&options, &host.meta, why, sizeof why);
     if (!agent->store) {
         fprintf (stderr, "%s\n", why);
@@ -277,7 +265,7 @@ static void run (unsigned i, bool tick)
 }
 
 /*  One function for each agent, so that a profile can tell them apart.  */
-#define A(address, core, asset)                                          \
+#define A(address, core)                                                 \
     static __attribute__ ((noinline)) void run_##core (bool tick)        \
     {                                                                    \
         run (AGENT_##core, tick);                                        \
@@ -287,7 +275,7 @@ AGENTS (A)
 #undef A
 
 static void (*const s_run[CAST]) (bool tick) = {
-#define A(address, core, asset) run_##core,
+#define A(address, core) run_##core,
     AGENTS (A)
 #undef A
 };
@@ -442,7 +430,7 @@ int main (int argc, char **argv)
     s_accounts = argument (argc, argv, 5, 10000, ACCOUNTS_MOST);
     s_merged = argc > 4 && strcmp (argv[4], "merged") == 0;
     TIM3_ASSERT (sodium_init () >= 0 && mkdtemp (s_folder));
-#define A(address, core, asset) start (AGENT_##core, &tim3_##core##_core, asset, checkpoint_mb);
+#define A(address, core) start (AGENT_##core, &tim3_##core##_core, checkpoint_mb);
     AGENTS (A)
 #undef A
     fund ();

@@ -9,6 +9,7 @@
 #include "fuzz.h"
 #include "sample.h"
 #include "../unit/memory_store.h"
+#include "../unit/plain.h"
 #include "agent/host.h"
 #include "../../coordinator/core.h"
 #include "../../lock_manager/core.h"
@@ -58,28 +59,9 @@ static _Alignas(16) uint8_t s_object[4096];
 
 static void set_up (world_t *self)
 {
-    tim3_settings_t *settings = &self->settings;
-    tim3_address_t address;
-
-    strcpy (settings->name, sample_address (self->core->role));
-    FUZZ_CHECK (tim3_address_parse (settings->name, &address));
-    strcpy (settings->asset, address.asset);
-    strcpy (settings->collateral, sample_address (TIM3_ROLE_MOCK_USDA));
-    settings->decimals = 6;
-    settings->shards = 1;
-    settings->scale = SAMPLE_SCALE;
-    settings->cap = TIM3_AMOUNT_MAX;
-    memset (settings->evidence_key.bytes, 1, sizeof settings->evidence_key.bytes);
-    memset (settings->vault_key.bytes, 2, sizeof settings->vault_key.bytes);
-    strcpy (settings->assets[0].name, "TIM3");
-    settings->assets[0].vault_key = settings->vault_key;
-    settings->asset_count = 1;
-    settings->sweep_after_us = 2 * SECOND;
-    settings->sweep_most_us = 16 * SECOND;
-    settings->retry_us = SECOND;
-    settings->in_flight_most = 4;
-    settings->heartbeat_us = SECOND;
-    settings->faucet = true;
+    plain_settings (&self->settings, sample_address (self->core->role));
+    self->settings.scale = SAMPLE_SCALE;
+    self->settings.in_flight_most = 4;
 }
 
 static void start (world_t *self)

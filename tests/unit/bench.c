@@ -1,6 +1,7 @@
 /*  bench.c - one core on the bench.  */
 #include "bench.h"
 #include "deadlines.h"
+#include "plain.h"
 #include "runs.h"
 
 #include <check.h>
@@ -27,30 +28,9 @@ static unsigned s_count;
 
 /*  ---------------------------------------------------------------------------------------- life and death  */
 
-static tim3_key_secret_t secret (uint8_t byte)
-{
-    tim3_key_secret_t key;
-    memset (key.bytes, byte, sizeof key.bytes);
-    return key;
-}
-
 void bench_defaults (const char *name)
 {
-    bench_settings = (tim3_settings_t){.asset = "TIM3", .decimals = 6, .shards = 1, .scale = 1};
-    strcpy (bench_settings.name, name);
-    strcpy (bench_settings.collateral, "mock_usda.USDA.0");
-    bench_settings.cap = TIM3_AMOUNT_MAX;
-    bench_settings.evidence_key = secret (1);
-    bench_settings.vault_key = secret (2);
-    strcpy (bench_settings.assets[0].name, "TIM3");
-    bench_settings.assets[0].vault_key = secret (2);
-    bench_settings.asset_count = 1;
-    bench_settings.sweep_after_us = 2 * BENCH_SECOND;
-    bench_settings.sweep_most_us = 16 * BENCH_SECOND;
-    bench_settings.retry_us = BENCH_SECOND;
-    bench_settings.in_flight_most = 100;
-    bench_settings.heartbeat_us = BENCH_SECOND;
-    bench_settings.faucet = true;
+    plain_settings (&bench_settings, name);
 }
 
 static void start (void)
@@ -405,17 +385,15 @@ bool bench_has_reason (const char *name)
 tim3_mac_t bench_evidence (tim3_receipt_kind_t kind, const tim3_id_t *tx, const char *account,
                            tim3_amount_t amount, uint64_t extra)
 {
-    tim3_key_secret_t key = secret (1);
     tim3_claim_t claim = {kind, "TIM3", *tx, account, amount, extra};
-    return tim3_receipt_make (&key, &claim);
+    return tim3_receipt_make (&bench_settings.evidence_key, &claim);
 }
 
 tim3_mac_t bench_vault (tim3_receipt_kind_t kind, const tim3_id_t *tx, const char *account,
                         tim3_amount_t amount, uint64_t extra)
 {
-    tim3_key_secret_t key = secret (2);
     tim3_claim_t claim = {kind, "TIM3", *tx, account, amount, extra};
-    return tim3_receipt_make (&key, &claim);
+    return tim3_receipt_make (&bench_settings.vault_key, &claim);
 }
 
 const char *bench_account (unsigned shard, unsigned shards)

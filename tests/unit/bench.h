@@ -25,7 +25,7 @@ typedef struct {
     size_t size;
 } bench_message_t;
 
-/*  Filled with defaults for one asset TIM3 on USDA (keys included) before bench_open; a test may change it.  */
+/*  What plain.h says, from bench_defaults on; a test may change it before bench_open.  */
 extern tim3_settings_t bench_settings;
 extern uint64_t bench_now;
 

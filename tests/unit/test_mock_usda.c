@@ -10,7 +10,6 @@
 static void setup (void)
 {
     bench_defaults ("mock_usda.USDA.0");
-    strcpy (bench_settings.asset, "USDA");
     strcpy (bench_settings.assets[1].name, "GOLD");
     bench_settings.asset_count = 2;
     bench_open (&tim3_mock_usda_core);

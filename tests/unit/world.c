@@ -1,5 +1,6 @@
 /*  world.c - a whole TIM3 in one process.  */
 #include "world.h"
+#include "plain.h"
 #include "../../coordinator/core.h"
 #include "../../lock_manager/core.h"
 #include "../../mock_usda/core.h"
@@ -19,24 +20,23 @@
 #define ANSWERS_MOST 256
 #define ARENA (8 * 1024 * 1024)
 
-/*  A (address, core, asset)  */
-#define AGENTS(A)                                     \
-    A ("router.-.0", router, "-")                     \
-    A ("coordinator.TIM3.0", coordinator, "TIM3")     \
-    A ("coordinator.TIM3.1", coordinator, "TIM3")     \
-    A ("lock_manager.TIM3.0", lock_manager, "TIM3")   \
-    A ("token_manager.TIM3.0", token_manager, "TIM3") \
-    A ("mock_usda.USDA.0", mock_usda, "USDA")         \
-    A ("state_manager.-.0", state_manager, "-")
+/*  A (address, core)  */
+#define AGENTS(A)                             \
+    A ("router.-.0", router)                  \
+    A ("coordinator.TIM3.0", coordinator)     \
+    A ("coordinator.TIM3.1", coordinator)     \
+    A ("lock_manager.TIM3.0", lock_manager)   \
+    A ("token_manager.TIM3.0", token_manager) \
+    A ("mock_usda.USDA.0", mock_usda)         \
+    A ("state_manager.-.0", state_manager)
 
 typedef struct {
     const char *address;
     const tim3_core_t *core;
-    const char *asset;
 } cast_t;
 
 static const cast_t s_cast[] = {
-#define A(address, core, asset) {address, &tim3_##core##_core, asset},
+#define A(address, core) {address, &tim3_##core##_core},
     AGENTS (A)
 #undef A
 };
@@ -92,28 +92,11 @@ static bool happens (unsigned in_thousand)
 
 static void fill_settings (const cast_t *role, tim3_settings_t *settings)
 {
-    tim3_address_t address;
-    memset (settings, 0, sizeof *settings);
-    ck_assert (tim3_address_parse (role->address, &address));
-    strcpy (settings->name, role->address);
-    strcpy (settings->asset, role->asset);
-    settings->shard = (unsigned) address.shard;
-    settings->decimals = 6;
-    settings->shards = 1;
+    plain_settings (settings, role->address);
     settings->scale = WORLD_SCALE;
-    settings->cap = TIM3_AMOUNT_MAX;
-    strcpy (settings->collateral, "mock_usda.USDA.0");
-    memset (settings->evidence_key.bytes, 1, sizeof settings->evidence_key.bytes);
-    memset (settings->vault_key.bytes, 2, sizeof settings->vault_key.bytes);
-    strcpy (settings->assets[0].name, "TIM3");
-    settings->assets[0].vault_key = settings->vault_key;
-    settings->asset_count = 1;
-    settings->sweep_after_us = 2 * WORLD_SECOND;
     settings->sweep_most_us = 8 * WORLD_SECOND;
     settings->retry_us = WORLD_SECOND / 2;
     settings->in_flight_most = 1000;
-    settings->heartbeat_us = WORLD_SECOND;
-    settings->faucet = true;
 }
 
 static void start (size_t i)
