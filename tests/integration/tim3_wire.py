@@ -17,29 +17,34 @@ VERSION = 1
 # Seconds that any wait may take. A wait ends as soon as what it waits for is there, so this only says when a test has failed;
 # it is so long because the machine may be slow, and that must fail no test.
 PATIENT = 180.0
-# Numbers as docs/PROTOCOL.md lists them.
-TYPES = dict(
-    Error=1, Info=2, InfoReply=3, Health=4, HealthReply=5, Stats=6, StatsReply=7, ConfigGet=8, ConfigReply=9,
-    Hold=10, Held=11, Resume=12, Copying=13,
-    Mint=20, Redeem=21, Transfer=22, Transaction=23, GetTransaction=24, ListTransactions=25, Transactions=26,
-    Lock=40, Locked=41, LockRefused=42, Settle=43, Settled=44, Release=45, Released=46, GetLock=47,
-    LockItem=48, ListLocks=49, Locks=50, GetLockTotals=51, LockTotals=52, SettleAll=53, SettledAll=54,
-    TokenMint=60, Minted=61, Voided=62,
-    Resolve=63, ResolveRefused=64, TokenBurn=65, Burned=66, SettleBurn=67, TokenTransfer=68, Transferred=69,
-    GetBalance=70, Balance=71, ListBalances=72, Balances=73, GetSupply=74, Supply=75, ListHistory=76,
-    History=77, GetRecord=78, ListRecords=79, Control=80, Sent=81, Receive=82, Received=83,
-    NotReceived=84, SettleSent=85, ReturnSent=86, Faucet=100, CollateralTransfer=101,
-    CollateralMoved=102, VaultLock=103, VaultLocked=104, VaultRefused=105, VaultUnlock=106, VaultUnlocked=107,
-    GetHolding=108, Holding=109, ListHoldings=110, Holdings=111, ListVaults=112, Vaults=113,
-    GetCollateralTotals=114, CollateralTotals=115, GetCollateralTransaction=116, CollateralTransaction=117,
-    GetPosition=120, Position=121, ListPositions=122,
-    Positions=123, GetMetrics=124, Metrics=125, GetSystemHealth=126, Register=140, Registered=141,
-    Heartbeat=142, Update=143, Deregister=144, Discover=145, Agents=146, List=147, Publish=160, Published=161,
-    Subscribe=162, Events=163)
+
+# ----------------------------------------------------------------- what the tables of docs/PROTOCOL.md say
+
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/PROTOCOL.md"), encoding="utf-8") as document:
+    PROTOCOL = document.read()
+
+
+def section(title):
+    """The text below a heading, up to the next one."""
+    return re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#)", PROTOCOL + "\n#", re.M | re.S).group(1)
+
+
+def enumeration(name):
+    """{name of a value: its number}"""
+    return {value: int(code) for code, value in re.findall(r"^\| (\d+) \| (\w+) \|", section(name), re.M)}
+
+
+MESSAGES = [(int(code), name) for code, name in re.findall(r"^\| (\d+) \| \[([\w.]+)\]\(#message", PROTOCOL, re.M)]
+TYPES = {name: code for code, name in MESSAGES if "." not in name}
 NAMES = {value: key for key, value in TYPES.items()}
-RECEIPTS = dict(lock=1, refusal=2, mint=3, void=4, burn=5, release=6, vault_lock=7, vault_locked=8,
-                vault_refused=9, vault_unlock=10, vault_unlocked=11, sent=12, received=13, not_received=14)
-VOID, BURN = 1, 2  # reasons of a release
+# Events, by their numbers: name, and the fields of the body in their order.
+EVENTS = {code: (name, tuple(re.findall(r"^\| (\w+) \|", section(f"{code} {name}"), re.M)[1:]))
+          for code, name in MESSAGES if "." in name}
+RECEIPTS = enumeration("receipt_kind")
+VOID, BURN = (enumeration("release_reason")[name] for name in ("void", "burn"))
+
+
+# ------------------------------------------------------------------------------------------------ encoding
 
 
 def amount(value):
@@ -50,19 +55,6 @@ def amount(value):
 def number(data):
     """An amount that was read: 16 bytes, or in an event a plain number."""
     return data if isinstance(data, int) else int.from_bytes(data, "big")
-
-
-# Events, by their numbers: name, and the fields of the body in their order.
-EVENTS = {200: ("collateral.locked", ("tx", "account", "amount", "locked", "overdrawn")),
-          201: ("collateral.released", ("tx", "account", "amount", "reason", "locked", "overdrawn")),
-          202: ("token.minted", ("tx", "account", "amount", "balance", "supply")),
-          203: ("token.burned", ("tx", "account", "amount", "balance", "supply")),
-          204: ("token.transferred", ("tx", "account", "to", "amount", "balance", "to_balance", "supply")),
-          205: ("token.controlled", ("tx", "control", "account", "amount")),
-          206: ("transaction.failed", ("tx", "kind", "account", "amount", "code")),
-          207: ("token.sent", ("tx", "account", "other", "amount", "balance", "supply")),
-          208: ("token.received", ("tx", "account", "other", "amount", "balance", "supply")),
-          209: ("token.returned", ("tx", "account", "other", "amount", "balance", "supply"))}
 
 
 def pack_events(events):
