@@ -941,13 +941,13 @@ static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
 {
     self_t *self = state;
     (void) env;
-    tim3_report_metric (report, "in_flight", HASH_COUNT (self->flights));
-    tim3_report_metric (report, "waiting", tim3_waiters_count (self->waiters));
-    tim3_report_metric (report, "completed", self->completed);
-    tim3_report_metric (report, "failed", self->failed);
-    tim3_report_metric (report, "resent", self->resent);
-    tim3_report_metric (report, "overloaded", self->overloaded);
-    tim3_report_metric (report, "abandoned", self->abandoned);
+    tim3_report_metric (report, TIM3_METRIC_in_flight, HASH_COUNT (self->flights));
+    tim3_report_metric (report, TIM3_METRIC_waiting, tim3_waiters_count (self->waiters));
+    tim3_report_metric (report, TIM3_METRIC_completed, self->completed);
+    tim3_report_metric (report, TIM3_METRIC_failed, self->failed);
+    tim3_report_metric (report, TIM3_METRIC_resent, self->resent);
+    tim3_report_metric (report, TIM3_METRIC_overloaded, self->overloaded);
+    tim3_report_metric (report, TIM3_METRIC_abandoned, self->abandoned);
 }
 
 static void *new (const tim3_settings_t *settings)

@@ -850,17 +850,17 @@ static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
     self_t *self = state;
     tim3_lock_totals_t totals;
     read_totals (self, env, &totals);
-    tim3_report_metric (report, "locked_units", totals.locked);
-    tim3_report_metric (report, "overdrawn_units", totals.overdrawn);
-    tim3_report_metric (report, "in_flight_units", totals.in_flight);
-    tim3_report_metric (report, "locks", totals.locks);
-    tim3_report_metric (report, "releases", totals.releases);
-    tim3_report_metric (report, "locks_refused", totals.refused);
-    tim3_report_metric (report, "unsettled", totals.unsettled);
-    tim3_report_metric (report, "waiting", tim3_waiters_count (self->waiters));
-    tim3_report_metric (report, "swept", self->swept);
-    tim3_report_metric (report, "bad_receipts", self->bad_receipts);
-    tim3_report_metric (report, "conflicts", self->conflicts);
+    tim3_report_metric (report, TIM3_METRIC_locked_units, totals.locked);
+    tim3_report_metric (report, TIM3_METRIC_overdrawn_units, totals.overdrawn);
+    tim3_report_metric (report, TIM3_METRIC_in_flight_units, totals.in_flight);
+    tim3_report_metric (report, TIM3_METRIC_locks, totals.locks);
+    tim3_report_metric (report, TIM3_METRIC_releases, totals.releases);
+    tim3_report_metric (report, TIM3_METRIC_locks_refused, totals.refused);
+    tim3_report_metric (report, TIM3_METRIC_unsettled, totals.unsettled);
+    tim3_report_metric (report, TIM3_METRIC_waiting, tim3_waiters_count (self->waiters));
+    tim3_report_metric (report, TIM3_METRIC_swept, self->swept);
+    tim3_report_metric (report, TIM3_METRIC_bad_receipts, self->bad_receipts);
+    tim3_report_metric (report, TIM3_METRIC_conflicts, self->conflicts);
 }
 
 static void *new (const tim3_settings_t *settings)

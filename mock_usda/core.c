@@ -505,11 +505,11 @@ static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
 {
     self_t *self = state;
     const tim3_collateral_totals_t *totals = read_totals (self, env);
-    tim3_report_metric (report, "issued_units", totals->issued);
-    tim3_report_metric (report, "accounts", totals->accounts);
-    tim3_report_metric (report, "operations", totals->operations);
-    tim3_report_metric (report, "bad_receipts", self->bad_receipts);
-    tim3_report_metric (report, "conflicts", self->conflicts);
+    tim3_report_metric (report, TIM3_METRIC_issued_units, totals->issued);
+    tim3_report_metric (report, TIM3_METRIC_accounts, totals->accounts);
+    tim3_report_metric (report, TIM3_METRIC_operations, totals->operations);
+    tim3_report_metric (report, TIM3_METRIC_bad_receipts, self->bad_receipts);
+    tim3_report_metric (report, TIM3_METRIC_conflicts, self->conflicts);
 }
 
 static void health (void *state, tim3_env_t *env, tim3_report_t *report)

@@ -837,11 +837,11 @@ void tim3_broker_stats (const void *self, tim3_report_t *report)
     const broker_t *broker = self;
     const tim3_broker_counters_t *at = &broker->counters;
     tim3_door_count_t clients = tim3_door_count (broker->listener);
-    tim3_report_metric (report, "front_clients", clients.connected);
-    tim3_report_metric (report, "front_clients_most", broker->clients_most);
-    tim3_report_metric (report, "front_clients_refused", clients.refused);
-    tim3_report_metric (report, "front_unread_bytes", broker->clients.unread.total);
-#define C(name, text) tim3_report_metric (report, "front_" #name, at->name);
+    tim3_report_metric (report, TIM3_METRIC_front_clients, clients.connected);
+    tim3_report_metric (report, TIM3_METRIC_front_clients_most, broker->clients_most);
+    tim3_report_metric (report, TIM3_METRIC_front_clients_refused, clients.refused);
+    tim3_report_metric (report, TIM3_METRIC_front_unread_bytes, broker->clients.unread.total);
+#define C(name, text) tim3_report_counter (report, "front_" #name, at->name);
     TIM3_BROKER_COUNTERS (C)
 #undef C
 }

@@ -318,15 +318,15 @@ static void router_stats (void *self, tim3_env_t *env, tim3_report_t *report)
 {
     const router_t *router = started (self, env);
     unsigned alive = tim3_registry_alive (&router->registry);
-    tim3_report_metric (report, "agents_alive", alive);
-    tim3_report_metric (report, "agents_dead", router->registry.count - alive);
-    tim3_report_metric (report, "registry_generation", router->registry.generation);
-    tim3_report_metric (report, "log_end_offset", router->log.end);
-    tim3_report_metric (report, "events_appended", router->log.appended);
-    tim3_report_metric (report, "events_duplicate", router->log.duplicates);
-    tim3_report_metric (report, "event_gaps", router->log.gaps);
-    tim3_report_metric (report, "events_sent", router->subscribers.sent);
-    tim3_report_metric (report, "subscriptions", router->subscribers.count);
+    tim3_report_metric (report, TIM3_METRIC_agents_alive, alive);
+    tim3_report_metric (report, TIM3_METRIC_agents_dead, router->registry.count - alive);
+    tim3_report_metric (report, TIM3_METRIC_registry_generation, router->registry.generation);
+    tim3_report_metric (report, TIM3_METRIC_log_end_offset, router->log.end);
+    tim3_report_metric (report, TIM3_METRIC_events_appended, router->log.appended);
+    tim3_report_metric (report, TIM3_METRIC_events_duplicate, router->log.duplicates);
+    tim3_report_metric (report, TIM3_METRIC_event_gaps, router->log.gaps);
+    tim3_report_metric (report, TIM3_METRIC_events_sent, router->subscribers.sent);
+    tim3_report_metric (report, TIM3_METRIC_subscriptions, router->subscribers.count);
 }
 
 static const tim3_handler_t s_handlers[] = {

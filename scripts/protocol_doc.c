@@ -5,6 +5,7 @@
     Whatever is in a table comes from it, and the example is the real encoder's; so the document cannot say
     anything that the code does not do. Its output is the same on every run.
 */
+#include "agent/host.h"
 #include "agent/waiters.h"
 #include "base/log.h"
 #include "wire/envelope.h"
@@ -379,6 +380,25 @@ static void print_results (void)
     printf ("\n");
 }
 
+static void print_metrics (void)
+{
+    printf ("## Metrics\n\n"
+            "What `Stats` answers, of each agent what concerns it. Counters begin at 0 with the process, but "
+            "for those that\n"
+            "are of \"ever\", which are in the store; a gauge tells how it is now.\n\n"
+            "| name | of | what it tells |\n|---|---|---|\n");
+#define C(name, text) printf ("| %s | all | %s |\n", #name, text);
+    TIM3_HOST_COUNTERS (C)
+#undef C
+#define M(name, who, text) printf ("| %s | %s | %s |\n", #name, who, text);
+    TIM3_METRICS (M)
+#undef M
+#define C(name, text) printf ("| front_%s | router | %s |\n", #name, text);
+    TIM3_BROKER_COUNTERS (C)
+#undef C
+    printf ("\n");
+}
+
 static void print_values (const char *name, const tim3_value_t *values)
 {
     printf ("### %s\n\n| number | name |\n|---|---|\n", name);
@@ -661,6 +681,7 @@ static void print_document (void)
     print_index ();
     print_messages ();
     print_records ();
+    print_metrics ();
 }
 
 int main (int argc, char **argv)

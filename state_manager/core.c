@@ -863,15 +863,15 @@ static void stats (void *core, tim3_env_t *env, tim3_report_t *report)
 {
     const state_manager_t *self = core;
     tim3_log_cursor_t cursor = read_cursor (env);
-    tim3_report_metric (report, "events_applied", self->applied);
-    tim3_report_metric (report, "events_stale", self->stale);
-    tim3_report_metric (report, "events_unreadable", self->unreadable);
-    tim3_report_metric (report, "events_missing", cursor.gaps);
-    tim3_report_metric (report, "event_log_next_offset", cursor.next);
-    tim3_report_metric (report, "event_log_end_offset", self->end);
-    tim3_report_metric (report, "stretches_ignored", self->ignored);
-    tim3_report_metric (report, "sums_saturated", self->saturated);
-    tim3_report_metric (report, "agents_known", self->agent_count);
+    tim3_report_metric (report, TIM3_METRIC_events_applied, self->applied);
+    tim3_report_metric (report, TIM3_METRIC_events_stale, self->stale);
+    tim3_report_metric (report, TIM3_METRIC_events_unreadable, self->unreadable);
+    tim3_report_metric (report, TIM3_METRIC_events_missing, cursor.gaps);
+    tim3_report_metric (report, TIM3_METRIC_event_log_next_offset, cursor.next);
+    tim3_report_metric (report, TIM3_METRIC_event_log_end_offset, self->end);
+    tim3_report_metric (report, TIM3_METRIC_stretches_ignored, self->ignored);
+    tim3_report_metric (report, TIM3_METRIC_sums_saturated, self->saturated);
+    tim3_report_metric (report, TIM3_METRIC_agents_known, self->agent_count);
 }
 
 static void *new (const tim3_settings_t *settings)

@@ -1274,17 +1274,17 @@ static void stats (void *state, tim3_env_t *env, tim3_report_t *report)
     self_t *self = state;
     tim3_ledger_t ledger;
     read_ledger (self, env, &ledger);
-    tim3_report_metric (report, "supply_units", ledger.supply);
-    tim3_report_metric (report, "mints", ledger.mints);
-    tim3_report_metric (report, "burns", ledger.burns);
-    tim3_report_metric (report, "transfers", ledger.transfers);
-    tim3_report_metric (report, "sent", ledger.sent);
-    tim3_report_metric (report, "returned", ledger.returned);
-    tim3_report_metric (report, "crossing_units", ledger.crossing);
-    tim3_report_metric (report, "failed", ledger.refused);
-    tim3_report_metric (report, "unsettled", ledger.unsettled);
-    tim3_report_metric (report, "swept", self->swept);
-    tim3_report_metric (report, "bad_receipts", self->bad_receipts);
+    tim3_report_metric (report, TIM3_METRIC_supply_units, ledger.supply);
+    tim3_report_metric (report, TIM3_METRIC_mints, ledger.mints);
+    tim3_report_metric (report, TIM3_METRIC_burns, ledger.burns);
+    tim3_report_metric (report, TIM3_METRIC_transfers, ledger.transfers);
+    tim3_report_metric (report, TIM3_METRIC_sent, ledger.sent);
+    tim3_report_metric (report, TIM3_METRIC_returned, ledger.returned);
+    tim3_report_metric (report, TIM3_METRIC_crossing_units, ledger.crossing);
+    tim3_report_metric (report, TIM3_METRIC_failed, ledger.refused);
+    tim3_report_metric (report, TIM3_METRIC_unsettled, ledger.unsettled);
+    tim3_report_metric (report, TIM3_METRIC_swept, self->swept);
+    tim3_report_metric (report, TIM3_METRIC_bad_receipts, self->bad_receipts);
 }
 
 static void *new (const tim3_settings_t *settings)

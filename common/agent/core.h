@@ -11,6 +11,7 @@
 #ifndef TIM3_CORE_H
 #define TIM3_CORE_H
 
+#include "agent/metrics.h"
 #include "store/store.h"
 #include "wire/envelope.h"
 #include "wire/receipt.h"
@@ -59,7 +60,9 @@ typedef struct {
 typedef struct tim3_report tim3_report_t;
 void tim3_report_reason (tim3_report_t *self, const char *name, unsigned weight, const char *format, ...)
     __attribute__ ((format (printf, 4, 5)));
-void tim3_report_metric (tim3_report_t *self, const char *name, tim3_amount_t value);
+void tim3_report_metric (tim3_report_t *self, tim3_metric_name_t metric, tim3_amount_t value);
+/*  One of a table of counters.  */
+void tim3_report_counter (tim3_report_t *self, const char *name, tim3_amount_t value);
 
 typedef struct {
     tim3_role_t role;

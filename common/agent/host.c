@@ -375,13 +375,23 @@ void tim3_report_reason (tim3_report_t *self, const char *name, unsigned weight,
     va_end (arguments);
 }
 
-void tim3_report_metric (tim3_report_t *self, const char *name, tim3_amount_t value)
+void tim3_report_counter (tim3_report_t *self, const char *name, tim3_amount_t value)
 {
     if (self->metric_count == sizeof self->metrics / sizeof self->metrics[0])
         return;
     tim3_metric_t *metric = &self->metrics[self->metric_count++];
     snprintf (metric->name, sizeof metric->name, "%s", name);
     metric->value = value;
+}
+
+void tim3_report_metric (tim3_report_t *self, tim3_metric_name_t metric, tim3_amount_t value)
+{
+    static const char *const names[] = {
+#define M(name, who, text) #name,
+        TIM3_METRICS (M)
+#undef M
+    };
+    tim3_report_counter (self, names[metric], value);
 }
 
 static void clear_report (tim3_report_t *report)
@@ -464,13 +474,13 @@ static void on_stats (tim3_host_t *self)
     uint64_t most;
 
     clear_report (report);
-#define C(name, text) tim3_report_metric (report, #name, self->counters.name);
+#define C(name, text) tim3_report_counter (report, #name, self->counters.name);
     TIM3_HOST_COUNTERS (C)
 #undef C
     tim3_store_usage (self->store, &used, &most);
-    tim3_report_metric (report, "store_used_bytes", used);
-    tim3_report_metric (report, "store_most_bytes", most);
-    tim3_report_metric (report, "events_waiting", unit->publisher.last - unit->publisher.acked);
+    tim3_report_metric (report, TIM3_METRIC_store_used_bytes, used);
+    tim3_report_metric (report, TIM3_METRIC_store_most_bytes, most);
+    tim3_report_metric (report, TIM3_METRIC_events_waiting, unit->publisher.last - unit->publisher.acked);
     if (self->options.process_stats)
         self->options.process_stats (report);
     if (unit->core->stats)

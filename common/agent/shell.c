@@ -98,7 +98,6 @@ typedef struct {
     char backup[512];
     char endpoint[TIM3_ENDPOINT_MAX + 1]; /* where it listens */
     char front[TIM3_ENDPOINT_MAX + 1];
-    /* C (name): counters of the shell itself */
     uint64_t answers_dropped;
     uint64_t sends_dropped;
     uint64_t unrouted;
@@ -132,13 +131,13 @@ static void process_stats (tim3_report_t *report)
 {
     struct rusage usage;
     getrusage (RUSAGE_SELF, &usage);
-    tim3_report_metric (report, "cpu_user_us", timeval_us (usage.ru_utime));
-    tim3_report_metric (report, "cpu_system_us", timeval_us (usage.ru_stime));
-    tim3_report_metric (report, "memory_most_kb", (uint64_t) usage.ru_maxrss);
-    tim3_report_metric (report, "answers_dropped", s_shell.answers_dropped);
-    tim3_report_metric (report, "sends_dropped", s_shell.sends_dropped);
-    tim3_report_metric (report, "unrouted", s_shell.unrouted);
-    tim3_report_metric (report, "kept_dropped", s_shell.kept.dropped);
+    tim3_report_metric (report, TIM3_METRIC_cpu_user_us, timeval_us (usage.ru_utime));
+    tim3_report_metric (report, TIM3_METRIC_cpu_system_us, timeval_us (usage.ru_stime));
+    tim3_report_metric (report, TIM3_METRIC_memory_most_kb, (uint64_t) usage.ru_maxrss);
+    tim3_report_metric (report, TIM3_METRIC_answers_dropped, s_shell.answers_dropped);
+    tim3_report_metric (report, TIM3_METRIC_sends_dropped, s_shell.sends_dropped);
+    tim3_report_metric (report, TIM3_METRIC_unrouted, s_shell.unrouted);
+    tim3_report_metric (report, TIM3_METRIC_kept_dropped, s_shell.kept.dropped);
     if (s_shell.companion)
         s_shell.program->companion_stats (s_shell.companion, report);
 }
