@@ -22,8 +22,7 @@
 static const char s_opening[] =
     "# The TIM3 protocol\n"
     "\n"
-    "Made by `tim3-protocol-doc` from the tables in `common/wire` and `common/base`; change those, not\n"
-    "this.\n"
+    "Made by `tim3-protocol-doc` from the tables in `common/`; change those, not this.\n"
     "\n"
     "With this page, a ZeroMQ library and a MessagePack library, a client can be written in any\n"
     "language.\n"
