@@ -1,15 +1,16 @@
 /*  store_tiers.c - the store in two tiers: a journal and a table in memory over an LMDB environment.
 
-    A commit appends one record to the journal, syncs it, and is done. What it changed stays in a table in memory,
-    which hides what lies below. When enough has come together the table is frozen and a new one takes its place;
-    a thread writes the frozen one to the environment (checkpointer.c), part by part, and with the last part the number
-    of the last record that it holds, and then deletes what of the journal nobody needs any more.
-    Opening replays the journal's records behind that number.
+    A commit appends one record to the journal, syncs it, and is done. The rows that it changed stay in a table in memory, the
+    active one. When that is large enough it is frozen, and a new one becomes active; a thread writes the frozen table to the
+    environment (checkpointer.c) in several transactions. The last of them also writes the number of the last journal record whose
+    changes are now in the environment; records up to there are then deleted. Opening replays the records after that number.
 
-        reads:  active -> frozen -> environment, as of some time since the last checkpoint began
+    A read looks into the active table, then the frozen one, then the environment, and takes the first row it finds; a deleted row is a
+    mark in memory that hides the row below it.
 
-    The environment is shared by two handles: the owner's, which only reads, and the thread's, which only writes. The
-    frozen table is changed by nobody, and hides all that the thread writes.
+    Two handles share the environment: the owner of the store only reads through one, the thread only writes through the other.
+    While the thread writes, the owner may see any part of what it has written so far. That does no harm: every row that the thread writes
+    is also in the frozen table, where the owner finds it first.
 */
 #include "store/store_tiers.h"
 #include "store/checkpointer.h"
@@ -35,23 +36,24 @@
 #define TABLES 256
 #define NOTES_MOST (1024 * 1024)
 #define RETRY_US 1000000
-#define PARTS 64             /* about so many in a checkpoint, if its rows are all over the environment */
-#define PART_PAGES 256       /* in one at most */
-#define FULL 1000            /* a table whose time to be frozen has come */
+#define PARTS \
+    64 /* transactions of a checkpoint, about, when its rows are spread over the whole environment */
+#define PART_PAGES 256       /* most pages that one of them writes */
+#define FULL 1000            /* the fill of an active table that is to be frozen; 0 is an empty one */
 #define REST_TIMES 20        /* a rest is at most so many times as long as the work before it, ... */
-#define REST_MOST_US 1000000 /* ... and so long */
-#define NAP_US 4000
-#define GAP_LEAST 4  /* marks that were walked over, to be worth remembering */
-#define SPARE_MOST 4 /* times as much memory as a stretch of the journal has bytes */
+#define REST_MOST_US 1000000 /* ... and no longer than this */
+#define NAP_US 4000          /* a rest is taken in naps, and ends early when the thread is needed */
+#define GAP_LEAST 4          /* a gap is remembered when the search walked over so many marks */
+#define SPARE_MOST 4         /* a table is kept for reuse up to so many times checkpoint_bytes */
 
 typedef enum { WORK_NONE, WORK_ASKED, WORK_DONE } work_t;
 
-/*  A stretch of a table's keys in which there is nothing but marks of deleted rows, as a search has found. Who looks for the first row
-    again and again, as a sweep does, walks over them once.  */
+/*  A range of a table's keys, [from, to) or (from, to), in which a search has found only marks of deleted rows. It is remembered so
+    that the next search can start at its end: a sweep asks for the first row of a table again and again, and deletes what it finds.  */
 typedef struct {
     bool known;
-    bool with_from; /* from belongs to it */
-    bool endless;   /* there is no to, which does not belong to it */
+    bool with_from; /* [from, ... */
+    bool endless;   /* it has no end: there is no row after it */
     tim3_key_t from;
     tim3_key_t to;
 } gap_t;
@@ -65,19 +67,19 @@ typedef struct {
     tim3_memtable_t *active;
     tim3_memtable_t *frozen;
     tim3_memtable_t *spare; /* the last frozen one, cleared, to be the next active one; NULL: none */
-    tim3_buffer_t record;   /* the next one: heads, then notes of batches so far */
-    size_t kept;            /* bytes of it that are notes of earlier batches */
-    uint64_t digest;
-    uint64_t read_number; /* of the last record, in a store that is only read */
-    uint64_t commits;     /* that the environment counts, and that are sure to last */
-    uint64_t appended;    /* bytes in the journal since the last freeze */
-    bool fresh;           /* a stretch of the journal has begun */
-    bool has_journal;     /* the environment said so when it was opened */
-    /* Below the active table no key of a table comes after this one, so that most of what is new need not be
-       looked for there.  */
+    tim3_buffer_t record;   /* the next record of the journal: room for its heads, then the notes so far */
+    size_t kept;            /* its size when the last batch ended: what abort goes back to */
+    uint64_t digest;        /* of all effects up to the last record */
+    uint64_t read_number;   /* number of the last record, in a store opened for reading alone */
+    uint64_t commits;       /* as the environment counts them */
+    uint64_t appended;      /* bytes in the journal since the last freeze */
+    bool fresh;             /* a stretch of the journal has begun: told once, by tiers_fresh */
+    bool has_journal;       /* the environment said so when it was opened */
+    /* For each table, no key in the frozen table or the environment is greater than this one. New rows mostly have greater keys, and
+       need not be looked for there.  */
     tim3_key_t below[TABLES];
     gap_t *gaps[TABLES]; /* NULL: none yet */
-    /* the thread and what it works on */
+    /* the thread; lock guards work, prepare, stopping and outcome */
     pthread_t thread;
     bool threaded;
     pthread_mutex_t lock;
@@ -85,16 +87,16 @@ typedef struct {
     work_t work;
     bool prepare; /* it is to make the file of the journal's next segment */
     bool stopping;
-    _Atomic bool stop;
-    _Atomic bool hurry;     /* somebody waits for it */
-    _Atomic unsigned fill;  /* of the active table, of FULL */
-    _Atomic unsigned parts; /* that it has written so far */
-    unsigned parts_seen;
-    tim3_store_error_t outcome;
-    tim3_checkpoint_t goal;       /* what the frozen table leads to */
-    tim3_checkpoint_t checkpoint; /* what the environment holds; the thread's while it works */
-    uint64_t retry_us;
-    pid_t pid; /* process that opened it */
+    tim3_store_error_t outcome;   /* of the last checkpoint */
+    _Atomic bool stop;            /* as stopping, for where it works without the lock */
+    _Atomic bool hurry;           /* somebody waits for it: no rests */
+    _Atomic unsigned fill;        /* of the active table: 0 to FULL */
+    _Atomic unsigned parts;       /* transactions that it has committed */
+    unsigned parts_seen;          /* of these, those that the owner's handle reads */
+    tim3_checkpoint_t goal;       /* what the environment holds once the frozen table is written */
+    tim3_checkpoint_t checkpoint; /* what it holds now; only the thread touches this while work is asked */
+    uint64_t retry_us;            /* when to try again a checkpoint that found no room; 0: there is none */
+    pid_t pid;                    /* process that opened the store */
     /* a copy that waits for the checkpoint that it will be made from */
     bool copy_waits;
     char copy_path[4096];
@@ -105,7 +107,7 @@ typedef struct {
     void *context;
 } tiers_t;
 
-/*  A forked child has no thread, and shares the files with its parent.  */
+/*  A forked child does not have the thread, and would write to its parent's files.  */
 static void check_process (const tiers_t *self)
 {
     if (self->pid != getpid ())
@@ -265,7 +267,7 @@ static void remember_gap (tiers_t *self, tim3_table_t table, const tim3_key_t *f
         gap->to = *to;
 }
 
-/*  A row comes in: what is in front of it is a gap still.  */
+/*  A row is put: a gap that it falls into ends in front of it.  */
 static void end_gap (tiers_t *self, tim3_table_t table, const tim3_key_t *key)
 {
     gap_t *gap = self->gaps[table];
@@ -275,7 +277,7 @@ static void end_gap (tiers_t *self, tim3_table_t table, const tim3_key_t *key)
     gap->to = *key;
 }
 
-/*  What was deleted comes back.  */
+/*  After an abort, rows that had been deleted are there again.  */
 static void forget_gaps (tiers_t *self)
 {
     for (unsigned i = 0; i < TABLES; i++)
@@ -357,8 +359,8 @@ static void tiers_put (tim3_store_t *base, tim3_table_t table, const tim3_key_t 
     end_gap (self, table, key);
 }
 
-/*  Whether a read below the active table would find the key. The environment holds a part of the frozen table or not, but a key that
-    the frozen one does not hide is the same in it either way.  */
+/*  Whether the frozen table or the environment has the row. How much of the frozen table the thread has written by now makes no
+    difference: a key that is in the frozen table is not looked for in the environment.  */
 static bool is_below (tiers_t *self, tim3_table_t table, const tim3_key_t *key, const place_t *place)
 {
     tim3_memrow_t row;
@@ -371,7 +373,8 @@ static bool is_below (tiers_t *self, tim3_table_t table, const tim3_key_t *key, 
     return self->reader->ops->get (self->reader, table, key, &value, &size) || take_error (self);
 }
 
-/*  Also how recovery deletes. A mark is left where there is something to hide, for who goes through a table walks over all of them.  */
+/*  Deletes a row; recovery does it in the same way. A mark is left only if there is a row below for it to hide, because seeking has to
+    walk over every mark.  */
 static void erase (tiers_t *self, tim3_table_t table, const tim3_key_t *key)
 {
     place_t place;
@@ -415,16 +418,17 @@ static bool tiers_fresh (tim3_store_t *base)
 
 /*  --------------------------------------------------------------------------------------- checkpoints  */
 
-/*  Whoever shares the disk or the processor with the thread is held up while it works. So it works in small pieces and
-    rests between them, as long as it is further with its table than the owner with the next one: it is done when that is two
-    thirds full. An owner who does nothing meanwhile does not hold it up for ever.  */
+/*  While the thread works, it slows down everybody who shares the disk or the processor with it. So it works in small pieces and
+    rests between them, as long as it keeps ahead of the owner: it may rest while the part of the frozen table that it has written is
+    more than one and a half times the fill of the active one. It is then done when the active table is two thirds full.  */
 static bool is_ahead (const tiers_t *self, uint64_t done, uint64_t all)
 {
     return !atomic_load (&self->stop) && !atomic_load (&self->hurry) &&
            done * FULL * 2 > all * atomic_load (&self->fill) * 3;
 }
 
-/*  Times come from a clock that may have jumped, so nothing is taken from it unbounded.  */
+/*  Called between two transactions. The rest is bounded whatever worked_us says, for the clock may have jumped; it also is when the
+    owner adds nothing to the active table meanwhile.  */
 static bool rest (void *context, uint64_t done, uint64_t all, uint64_t worked_us)
 {
     const tiers_t *self = context;
@@ -438,7 +442,7 @@ static bool rest (void *context, uint64_t done, uint64_t all, uint64_t worked_us
     return !atomic_load (&self->stop);
 }
 
-/*  Between the zeros of a segment: as long as it took to write some, so that others' syncs get through.  */
+/*  Called while a new segment is filled with zeros: a rest as long as the last piece took, so that others' syncs get through.  */
 static bool rest_a_little (void *context, uint64_t worked_us)
 {
     const tiers_t *self = context;
@@ -460,7 +464,8 @@ static tim3_store_error_t write_checkpoint (tiers_t *self)
     return tim3_checkpointer_write (&checkpointer, self->frozen, &self->checkpoint, &self->goal);
 }
 
-/*  Deletes what is older than it has to be kept, and what of the journal is behind the oldest state then left.  */
+/*  Deletes undo files that are older, or together larger, than what is to be kept for replay; then the part of the journal before the
+    oldest state that can still be gone back to.  */
 static void trim (tiers_t *self, const tim3_checkpoint_t *checkpoint)
 {
     size_t count;
@@ -482,6 +487,17 @@ static void trim (tiers_t *self, const tim3_checkpoint_t *checkpoint)
     free (entries);
 }
 
+static tim3_store_error_t make_checkpoint (tiers_t *self)
+{
+    tim3_store_error_t outcome = write_checkpoint (self);
+    if (outcome == TIM3_STORE_OK)
+        trim (self, &self->goal);
+    /* the owner may have begun the segment prepared before; the next one is there before he needs it */
+    tim3_journal_prepare (self->journal, rest_a_little, self);
+    return outcome;
+}
+
+/*  The thread.  */
 static void *work (void *context)
 {
     tiers_t *self = context;
@@ -495,25 +511,19 @@ static void *work (void *context)
         self->prepare = false;
         pthread_mutex_unlock (&self->lock);
         tim3_journal_prepare (self->journal, rest_a_little, self);
-        if (!asked) {
-            pthread_mutex_lock (&self->lock);
-            continue;
-        }
-        tim3_store_error_t outcome = write_checkpoint (self);
-        if (outcome == TIM3_STORE_OK)
-            trim (self, &self->goal);
-        /* the owner has taken the first one meanwhile; it will not have to wait for the next */
-        tim3_journal_prepare (self->journal, rest_a_little, self);
+        tim3_store_error_t outcome = asked ? make_checkpoint (self) : TIM3_STORE_OK;
         pthread_mutex_lock (&self->lock);
-        self->outcome = outcome;
-        self->work = WORK_DONE;
-        pthread_cond_broadcast (&self->changed);
+        if (asked) {
+            self->outcome = outcome;
+            self->work = WORK_DONE;
+            pthread_cond_broadcast (&self->changed);
+        }
     }
     pthread_mutex_unlock (&self->lock);
     return NULL;
 }
 
-/*  Whoever asks waits for the outcome before asking again.  */
+/*  To be called again only after take_outcome has seen the outcome.  */
 static void ask_for_work (tiers_t *self)
 {
     self->retry_us = 0;
@@ -524,8 +534,8 @@ static void ask_for_work (tiers_t *self)
     pthread_mutex_unlock (&self->lock);
 }
 
-/*  While segments are small one follows the other soon, and without a checkpoint in between. Whoever commits should not have
-    to fill one with zeros.  */
+/*  Small segments follow each other without a checkpoint in between, so the thread is told of each: else a commit would have to make
+    the next file itself.  */
 static void prepare_journal (tiers_t *self)
 {
     if (!tim3_journal_wants_next (self->journal))
@@ -536,7 +546,7 @@ static void prepare_journal (tiers_t *self)
     pthread_mutex_unlock (&self->lock);
 }
 
-/*  The highest key of each table that the active one, still empty, has below itself.  */
+/*  Raises below[table] to the greatest key in the frozen table, or if there is none, in the environment.  */
 static void look_below (tiers_t *self, tim3_table_t table)
 {
     static const tim3_key_t highest = {.data = {[0 ... TIM3_KEY_MAX - 1] = 0xff}, .size = TIM3_KEY_MAX};
@@ -576,14 +586,15 @@ static void freeze (tiers_t *self)
     self->appended = 0;
     atomic_store (&self->fill, 0);
     self->fresh = true;
-    begin_record (self); /* notes that led to nothing so far belong to the stretch that ends */
+    begin_record (
+        self); /* drops notes of batches that changed nothing: the stretch they belong to ends here */
     look_below_all (self);
     tim3_journal_turn (self->journal);
     ask_for_work (self);
 }
 
-/*  The checkpoint is in the environment: read from there. A table that was crowded far beyond a stretch gives its memory
-    back.  */
+/*  The checkpoint is done: its rows are read from the environment now. The table is kept to be used again, unless it has grown far
+    beyond its usual size.  */
 static void thaw (tiers_t *self)
 {
     tim3_store_abort (self->reader);
@@ -597,7 +608,7 @@ static void thaw (tiers_t *self)
     tim3_memtable_clear (self->spare);
 }
 
-/*  The environment holds what is to be copied, and goes on holding it for a reader that begins now.  */
+/*  The checkpoint that a copy has waited for is done. The copy reads a snapshot of the environment that is taken now.  */
 static void begin_copy (tiers_t *self, tim3_store_error_t outcome)
 {
     self->copy_waits = false;
@@ -608,7 +619,8 @@ static void begin_copy (tiers_t *self, tim3_store_error_t outcome)
                                     sizeof self->copy_why);
 }
 
-/*  What a part wrote over is used again when nobody reads the environment as it was before.  */
+/*  Ends the owner's read transaction when the thread has committed since it began: LMDB can only use pages again that no reader's
+    snapshot needs.  */
 static void let_pages_go (tiers_t *self)
 {
     unsigned parts = atomic_load (&self->parts);
@@ -663,7 +675,8 @@ static void wait_for_work (tiers_t *self)
     take_outcome (self);
 }
 
-/*  Twice as much in memory as is meant to be: waits for the checkpoint under way. False when that finds no room.  */
+/*  Before a commit: when both tables are as large as they may be, waits for the checkpoint under way. False when that found no room on
+    the disk, so that there is still none in memory.  */
 static bool wait_for_room (tiers_t *self)
 {
     take_outcome (self);
@@ -682,14 +695,14 @@ static uint64_t tiers_commits (tim3_store_t *base)
     return self->commits + number;
 }
 
-/*  Than the environment, or than should be in it.  */
+/*  Whether memory has rows that the environment has not, or a checkpoint was begun by an earlier process and not ended.  */
 static bool has_more (const tiers_t *self)
 {
     return tim3_memtable_rows (self->active) > 0 || self->checkpoint.towards > 0;
 }
 
-/*  What is in memory alone goes into a checkpoint, and the copy is made of that: the agent waits for no more than one that is under
-    way already.  */
+/*  A copy is one of the environment, so rows that are only in memory have to get there first: they are frozen, and the copy begins when
+    that checkpoint is done (take_outcome). The caller waits only for a checkpoint that is under way already.  */
 static int tiers_copy_begin (tim3_store_t *base, const char *path, char *why, size_t why_size)
 {
     tiers_t *self = (tiers_t *) base;
@@ -774,7 +787,7 @@ bool tim3_store_tiers_leave (tim3_store_t *store)
 
 /*  ------------------------------------------------------------------------------------------- commit  */
 
-/*  The batch never was; its notes neither.  */
+/*  Forgets the changes of the batch, and its notes.  */
 static void tiers_abort (tim3_store_t *base)
 {
     tiers_t *self = (tiers_t *) base;
@@ -917,7 +930,7 @@ static bool row_valid (const tim3_memrow_t *row)
     return row->key_size >= 2 && row->key_size <= TIM3_KEY_MAX + 1 && tim3_table (row->key[0]);
 }
 
-/*  What a record says was done is done again. False when it changes a table that is not known.  */
+/*  Makes the changes of a record in the active table. False when it changes a table that is not known.  */
 static bool apply_effects (tiers_t *self, const tim3_record_t *record)
 {
     tim3_memrow_t row;
@@ -963,8 +976,8 @@ static bool refuse_why (char *why, size_t why_size, const char *reason)
     return false;
 }
 
-/*  An environment that has a journal says so from the beginning: without it, all that has happened since the last
-    checkpoint would be gone and nobody would know.  */
+/*  An environment with a journal has a checkpoint row from the beginning. Where the row is there and the journal is not, everything
+    since the last checkpoint would be lost without a word: so that is refused.  */
 static bool has_what_it_should (tiers_t *self, char *why, size_t why_size)
 {
     size_t count;
@@ -981,7 +994,7 @@ static bool has_what_it_should (tiers_t *self, char *why, size_t why_size)
     return refuse_why (why, why_size, "its files journal-* are missing");
 }
 
-/*  Comes after the first segment is there.  */
+/*  Writes that row, once the journal's first segment exists.  */
 static bool say_that_it_should (tiers_t *self, char *why, size_t why_size)
 {
     tim3_key_t key = checkpoint_key ();
@@ -997,8 +1010,8 @@ static bool say_that_it_should (tiers_t *self, char *why, size_t why_size)
                        "the store cannot be written to; make room on the disk, or raise agents/map_size_mb");
 }
 
-/*  Does away with the files of a journal that was never begun, or has been taken in. What comes before the first record
-    is random, so that no other store's journal can follow from it.  */
+/*  Deletes the files of a journal that no row of this environment speaks of. The checksum that the first record has to name as the one
+    before it is random, so that a segment of another store's journal is never taken for this one's.  */
 static bool begin_journal (tiers_t *self, char *why, size_t why_size)
 {
     uint64_t *before = &self->checkpoint.checksum;
@@ -1010,8 +1023,8 @@ static bool begin_journal (tiers_t *self, char *why, size_t why_size)
     return true;
 }
 
-/*  A checkpoint under way that was not finished has put rows of its records into the environment: with the records, that
-    is made good; without the last of them, it would be half a commit.  */
+/*  A checkpoint that was cut off has left some of its rows in the environment. Replaying all the records it was made from puts that
+    right; if the last of them were missing, a commit would be there in part.  */
 static bool reaches_far_enough (const tiers_t *self, const tim3_journal_place_t *last, char *why,
                                 size_t why_size)
 {
@@ -1096,7 +1109,7 @@ tim3_store_t *tim3_store_open_over (tim3_store_t *below, tim3_memtable_t *over, 
     pthread_mutex_init (&self->lock, NULL);
     pthread_cond_init (&self->changed, NULL);
     begin_record (self);
-    look_below_all (self);
+    look_below_all (self); /* in the table, and then in what is below it */
     self->frozen = NULL;
     look_below_all (self);
     self->frozen = over;
