@@ -27,36 +27,24 @@
 #include <uthash.h>
 
 #define WAITERS_MOST 100000
-#define SETTLES_HELD 2048
+#define SETTLES_HELD 2048        /* mint receipts gathered for the lock managers */
 #define FLIGHT_MOST_US 120000000 /* then whoever waits is told that the outcome is unknown */
-#define DOUBLED_MOST 2 /* times that the wait for a ledger is: whoever waits should not wait long for one that is back */
-#define ASKS_MOST 4096
+#define DOUBLED_MOST 2           /* the wait for an answer doubles so often: a ledger that is back is asked soon */
+#define ASKS_MOST 4096           /* look-ups under way */
 #define ASK_MOST_US 10000000
 
 typedef enum { LOCKING, MINTING, REFUSING, VOIDING, BURNING, RELEASING, MOVING, ARRIVING, RETURNING, STATES } stage_t;
 
-static const char *const s_stage_names[STATES] = {"locking",   "minting", "refusing", "voiding",  "burning",
-                                                  "releasing", "moving",  "arriving", "returning"};
-
-/*  Moves a flight may make, by stage: a mask of next stages.  */
-static const unsigned s_moves[STATES] = {
-    [LOCKING] = 1u << MINTING | 1u << REFUSING,
-    [MINTING] = 1u << VOIDING,
-    [REFUSING] = 1u << VOIDING,
-    [BURNING] = 1u << RELEASING,
-    [MOVING] = 1u << ARRIVING,
-    [ARRIVING] = 1u << RETURNING,
-};
-
-/*  The handle comes first, beside the tx that the record begins with: who looks for a flight reads no more than these two.  */
+/*  A transaction under way. The hash handle stands right before the tx, with which the record begins, so that a look-up touches few
+    lines of the cache.  */
 typedef struct {
     UT_hash_handle hh;
     tim3_transaction_t record; /* what will be answered */
     stage_t stage;
     tim3_mac_t receipt;        /* the latest one: evidence for the next step */
-    uint64_t first_id;         /* of its first message: answers to older ones were for another flight */
+    uint64_t first_id;         /* id of its first message; an answer to an older one is for an earlier flight */
     uint64_t begun_us;
-    uint64_t due_us; /* ask again */
+    uint64_t due_us; /* when to ask again */
     uint64_t attempts;
 } flight_t;
 
@@ -137,6 +125,8 @@ static void end_flight (self_t *self, flight_t *flight)
     else
         self->spare[self->spare_count++] = flight;
 }
+
+/*  ------------------------------------------------------------------------------------- what stages ask  */
 
 static uint64_t send_to_shard (const self_t *self, tim3_env_t *env, tim3_role_t role, unsigned shard,
                                tim3_type_t type, const void *body)
@@ -231,12 +221,30 @@ static uint64_t ask_return (const self_t *self, tim3_env_t *env, const flight_t 
     return send_to_ledger (self, env, TIM3_ROLE_TOKEN_MANAGER, body.account, TIM3_MSG_RETURN_SENT, &body);
 }
 
-/*  What each stage asks, and may ask any number of times. Returns the id of the message.  */
-typedef uint64_t (ask_fn) (const self_t *self, tim3_env_t *env, const flight_t *flight);
-static ask_fn *const s_asks[STATES] = {
-    [LOCKING] = ask_lock, [MINTING] = ask_mint,     [REFUSING] = ask_record_refusal, [VOIDING] = ask_release,
-    [BURNING] = ask_burn, [RELEASING] = ask_release, [MOVING] = ask_move,            [ARRIVING] = ask_receive,
-    [RETURNING] = ask_return};
+#define TO(stage) (1u << stage)
+
+typedef struct {
+    const char *name;
+    /* sends its question to a ledger, any number of times; returns the id of the message */
+    uint64_t (*ask) (const self_t *self, tim3_env_t *env, const flight_t *flight);
+    tim3_type_t request;    /* that question: an error about another one is late */
+    unsigned next;          /* stages that may follow */
+    bool is_undecided;      /* no ledger has decided: the client can be told to ask again */
+    bool must_go_on;        /* tokens are burned or on their way: no error ends it */
+    bool fails_as_recorded; /* an error ends it with the result that brought it here */
+} stage_row_t;
+
+static const stage_row_t s_stages[STATES] = {
+    [LOCKING] = {"locking", ask_lock, TIM3_MSG_LOCK, TO (MINTING) | TO (REFUSING), .is_undecided = true},
+    [MINTING] = {"minting", ask_mint, TIM3_MSG_TOKEN_MINT, TO (VOIDING), .is_undecided = true},
+    [REFUSING] = {"refusing", ask_record_refusal, TIM3_MSG_RESOLVE_REFUSED, TO (VOIDING)},
+    [VOIDING] = {"voiding", ask_release, TIM3_MSG_RELEASE, .fails_as_recorded = true},
+    [BURNING] = {"burning", ask_burn, TIM3_MSG_TOKEN_BURN, TO (RELEASING), .is_undecided = true},
+    [RELEASING] = {"releasing", ask_release, TIM3_MSG_RELEASE, .must_go_on = true},
+    [MOVING] = {"moving", ask_move, TIM3_MSG_TOKEN_TRANSFER, TO (ARRIVING), .is_undecided = true},
+    [ARRIVING] = {"arriving", ask_receive, TIM3_MSG_RECEIVE, TO (RETURNING), .must_go_on = true},
+    [RETURNING] = {"returning", ask_return, TIM3_MSG_RETURN_SENT, .must_go_on = true},
+};
 
 /*  When a flight is to be looked at again.  */
 static void set_due (self_t *self, flight_t *flight, uint64_t due_us)
@@ -250,7 +258,7 @@ static void push (self_t *self, tim3_env_t *env, flight_t *flight)
 {
     uint64_t wait = self->settings->retry_us << (flight->attempts < DOUBLED_MOST ? flight->attempts : DOUBLED_MOST);
     set_due (self, flight, tim3_env_now (env) + wait);
-    uint64_t id = s_asks[flight->stage](self, env, flight);
+    uint64_t id = s_stages[flight->stage].ask (self, env, flight);
     self->locks_asked = self->locks_asked || flight->stage == LOCKING;
     if (flight->first_id == 0)
         flight->first_id = id;
@@ -258,7 +266,7 @@ static void push (self_t *self, tim3_env_t *env, flight_t *flight)
 
 static void move (self_t *self, tim3_env_t *env, flight_t *flight, stage_t next)
 {
-    TIM3_ASSERT (s_moves[flight->stage] & 1u << next);
+    TIM3_ASSERT (s_stages[flight->stage].next & TO (next));
     flight->stage = next;
     flight->attempts = 0;
     push (self, env, flight);
@@ -422,9 +430,9 @@ static void keep_outcome (flight_t *flight, const tim3_minted_t *answer)
     flight->record.time_us = answer->time_us;
 }
 
-/*  Locks are settled by courtesy; should that get lost, the lock manager's sweep finds out. So nobody looks at the answer, and
-    nobody waits for it: it goes with the next locks that are asked for, in one frame, and into one commit of the lock
-    manager's. When none are, the tick sends it.  */
+/*  That a lock's tokens are minted is told to the lock manager as a courtesy: if the message gets lost, its sweep asks the token manager. So
+    nobody waits for it. Mint receipts are gathered and sent with the next Lock, in one frame, so that the lock manager takes both in one
+    commit; when there is no Lock, the next tick sends them.  */
 static void send_settles_of (const self_t *self, tim3_env_t *env, unsigned shard)
 {
     tim3_receipt_t items[TIM3_SETTLES_MAX];
@@ -562,7 +570,7 @@ static void on_not_received (void *state, tim3_env_t *env, const void *body)
     move (state, env, flight, RETURNING);
 }
 
-/*  Nobody waits for it but who has something given back.  */
+/*  Only what is given back to the sender waits for this; other answers of this type are of no interest.  */
 static void on_settled (void *state, tim3_env_t *env, const void *body)
 {
     const tim3_settled_t *answer = body;
@@ -571,40 +579,20 @@ static void on_settled (void *state, tim3_env_t *env, const void *body)
         fail (state, env, flight, (tim3_result_t) flight->record.code);
 }
 
-/*  Which request a stage waits for, so that late refusals of earlier ones are not taken for its own.  */
-static bool refuses_stage (const flight_t *flight, uint64_t request)
-{
-    static const uint16_t requests[STATES] = {
-        [LOCKING] = TIM3_MSG_LOCK,        [MINTING] = TIM3_MSG_TOKEN_MINT,
-        [REFUSING] = TIM3_MSG_RESOLVE_REFUSED, [VOIDING] = TIM3_MSG_RELEASE,
-        [BURNING] = TIM3_MSG_TOKEN_BURN,  [RELEASING] = TIM3_MSG_RELEASE,
-        [MOVING] = TIM3_MSG_TOKEN_TRANSFER, [ARRIVING] = TIM3_MSG_RECEIVE,
-        [RETURNING] = TIM3_MSG_RETURN_SENT};
-    return requests[flight->stage] == request;
-}
-
-/*  Before that no ledger has decided the transaction: its client can be sent away to ask again.  */
-static bool is_undecided (const flight_t *flight)
-{
-    return flight->stage == LOCKING || flight->stage == MINTING || flight->stage == BURNING ||
-           flight->stage == MOVING;
-}
-
 static void fail_stage (self_t *self, tim3_env_t *env, flight_t *flight, const tim3_error_t *error)
 {
+    const stage_row_t *stage = &s_stages[flight->stage];
     tim3_advice_t advice = tim3_result_advice ((unsigned) error->code);
-    if (!refuses_stage (flight, error->request))
+    if (error->request != stage->request)
         return;
-    if (error->code == TIM3_STORAGE_FULL && is_undecided (flight)) {
+    if (error->code == TIM3_STORAGE_FULL && stage->is_undecided) {
         /* it may last, and the client should know; asked again under the same id it goes on where it was */
         fail (self, env, flight, TIM3_STORAGE_FULL);
         return;
     }
-    if (advice == TIM3_ADVICE_RETRY_SAME_ID || advice == TIM3_ADVICE_UNKNOWN)
+    if (advice == TIM3_ADVICE_RETRY_SAME_ID || advice == TIM3_ADVICE_UNKNOWN || stage->must_go_on)
         return; /* it will be asked again */
-    if (flight->stage == RELEASING || flight->stage == ARRIVING || flight->stage == RETURNING)
-        return; /* the tokens are burned, or sent: there is no way but forward */
-    if (flight->stage == VOIDING) {
+    if (stage->fails_as_recorded) {
         fail (self, env, flight, (tim3_result_t) flight->record.code);
         return;
     }
@@ -629,7 +617,7 @@ static void end_ask (self_t *self, ask_t *ask)
     free (ask);
 }
 
-/*  Remembers under a new message id who waits for the answer; an ask is passed on until somebody knows.  */
+/*  Remembers who waits for the answer to the message of that id.  */
 static void keep_ask (self_t *self, ask_t *ask, uint64_t id)
 {
     ask->id = id;
@@ -658,7 +646,7 @@ static void refuse_ask (self_t *self, tim3_env_t *env, ask_t *ask, const tim3_er
     end_ask (self, ask);
 }
 
-/*  Where the account is, or with none everywhere, one shard after the other.  */
+/*  The account's shard; without an account, all shards from the first.  */
 static void choose_shards (const self_t *self, ask_t *ask, const char *account)
 {
     ask->all = account[0] == '\0';
@@ -879,7 +867,7 @@ static void on_error (void *state, tim3_env_t *env, const void *body)
 
 /*  ------------------------------------------------------------------------------------------------- time  */
 
-/*  Most are done long before they are due, so there is seldom one to look for.  */
+/*  Asks again for flights that are due. Most flights end long before, so due_us mostly saves the walk.  */
 static void check_flights (self_t *self, tim3_env_t *env)
 {
     uint64_t now = tim3_env_now (env);
@@ -932,7 +920,7 @@ static void health (void *state, tim3_env_t *env, tim3_report_t *report)
     for (int i = 0; i < STATES; i++)
         if (slow[i] > 0)
             tim3_report_reason (report, "slow", 5, "%u transactions have long been %s", slow[i],
-                                s_stage_names[i]);
+                                s_stages[i].name);
     if (HASH_COUNT (self->flights) >= self->settings->in_flight_most)
         tim3_report_reason (report, "overloaded", 20, "as many transactions as allowed are in flight");
 }
