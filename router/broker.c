@@ -37,7 +37,7 @@
 #include <zmq.h>
 
 #define LINKS_MAX (TIM3_ROUTES_MAX + 1)
-/*  What is counted for each connection.  */
+/*  Kinds of requests, of each of which a connection may have so many unanswered: work for coordinators; a page of a list; all else.  */
 typedef enum { WORK, QUESTIONS, PAGES, KINDS } kind_t;
 
 _Static_assert(KINDS *LINKS_MAX <= TIM3_IN_FLIGHT_TAKERS, "each connection has as many takers");
@@ -52,7 +52,7 @@ _Static_assert(KINDS *LINKS_MAX <= TIM3_IN_FLIGHT_TAKERS, "each connection has a
 #define LIST_SOONEST_US 50000
 #define LOG_EVERY_US 60000000
 
-/*  How often is looked at what has no answer yet, and how fast answers come.  */
+/*  How often requests without an answer are looked through, and the bound on them is adapted.  */
 #define LOOK_EVERY_US 200000
 
 #define REFUSING_US 5000000 /* clients were refused of late: in so much time */
@@ -250,8 +250,8 @@ static void refuse (broker_t *self, const tim3_client_id_t *from, const tim3_env
     tell_error (self, from, asked, (tim3_result_t) error->code, &self->refusal);
 }
 
-/*  There may be more of these than of all else, while there is no time for them: the body is encoded once, as requests
-    mostly are of one type.  */
+/*  Under overload most answers are this one, and there is least time for them. So the body is encoded once for as long as requests are
+    of the same type, which they mostly are.  */
 static void refuse_overloaded (broker_t *self, const tim3_client_id_t *from, const tim3_envelope_t *asked)
 {
     tim3_error_t error;
@@ -284,7 +284,8 @@ static void bounce (broker_t *self, const tim3_buffer_t *frame)
     }
 }
 
-/*  What happened to a connection, good or bad, may be told while it sends, and is never signalled then.  */
+/*  While a socket sends, ZeroMQ may take in what has happened to its connection, and then its descriptor never signals that: so it is
+    asked after each sending.  */
 static void check_link (link_t *link)
 {
     link->ready = tim3_watch_check (&link->watched) & ZMQ_POLLOUT ? READY_YES : READY_NO;
@@ -397,7 +398,7 @@ static void close_link (broker_t *self, link_t *link)
     free (link);
 }
 
-/*  Closes the links that the list no longer names, and makes the others close ranks.  */
+/*  Closes the links to endpoints that the list no longer names, and moves the others together.  */
 static void close_unwanted (broker_t *self, const tim3_agent_t *agents)
 {
     unsigned kept = 0;
@@ -571,7 +572,7 @@ static void refuse_no_shard (broker_t *self, const tim3_client_id_t *from, const
     refuse (self, from, asked, &error);
 }
 
-/*  Work is what is for coordinators alone. Lists go on at a cursor.  */
+/*  A request with a cursor is for a page of a list; work is what only coordinators take.  */
 static kind_t kind_of (uint64_t type)
 {
     const tim3_message_t *message = tim3_message (type);
@@ -581,7 +582,7 @@ static kind_t kind_of (uint64_t type)
     return message->to == TIM3_FROM_COORDINATOR ? WORK : QUESTIONS;
 }
 
-/*  Passes on what may be in flight, so that it is answered soon.  */
+/*  Passes a request on unless its agent has as many unanswered as it may have.  */
 static void accept (broker_t *self, link_t *link, const tim3_client_id_t *from, tim3_envelope_t *envelope)
 {
     uint32_t taker = taker_of (link, kind_of (envelope->type));
@@ -705,7 +706,7 @@ static void run_round (broker_t *self)
     atomic_store (&self->counters.answers_dropped, self->clients.dropped);
 }
 
-/*  Whether something may be there without having been signalled.  */
+/*  Whether a socket is to be read again although its descriptor may not signal.  */
 static bool something_waits (const broker_t *self)
 {
     bool waits = self->front.look;

@@ -3,8 +3,8 @@
     A message passes: envelope -> for which core? -> known? -> class fits the connection? -> sender allowed? -> meant for
     this agent? -> body. The first check that fails decides the answer.
 
-    What cores of one host say to each other never leaves it: it waits in a queue of its own and is handed over after
-    the frame that led to it, so that all of it is one commit, and a batch has been run when it has been taken.
+    A host may run several cores, each with what belongs to it in a unit_t. What they send to each other does not leave the host: it
+    waits in a queue (self->local) and is handed over after the frame that led to it. So all of it is part of the same commit.
 */
 #include "agent/host.h"
 #include "agent/cause.h"
@@ -25,9 +25,9 @@
 #define MAP_WARN_PERCENT 70
 #define BACKLOG_WARN 10000
 #define ROWS_PER_BATCH 100000
-#define LIFE_CHANCE 1000000 /* as many microseconds */
-#define ROUNDS_MOST 64
-#define KNOWN 19 /* what two letters add up to leaves another rest for each role */
+#define LIFE_CHANCE 1000000 /* microseconds, see tim3_host_next_life */
+#define ROUNDS_MOST 64      /* of messages between the cores of a host that one frame leads to */
+#define KNOWN 19            /* places for addresses: by the sum of its first two letters, each role has one of its own */
 
 struct tim3_report {
     tim3_reason_t reasons[64];
@@ -41,12 +41,12 @@ typedef struct {
     const tim3_core_t *core;
     const tim3_settings_t *settings;
     void *state;
-    tim3_store_t *store; /* its sight of the host's */
+    tim3_store_t *store; /* the host's, or a view of it */
     bool has_view;
     char name[TIM3_ADDRESS_MAX + 1];
     const char *role;
     tim3_handler_fn *handlers[TIM3_NUMBERS_END];
-    const tim3_field_t *tx_fields[TIM3_NUMBERS_END]; /* of its messages: which field is the tx, if one is */
+    const tim3_field_t *tx_fields[TIM3_NUMBERS_END]; /* of each message, the field that is the tx; or NULL */
     tim3_publisher_t publisher;
     tim3_registrar_t registrar;
     uint64_t digest; /* of the settings */
@@ -64,7 +64,7 @@ typedef struct {
     tim3_id_t tx; /* zeros when it is about none */
 } asked_t;
 
-/*  An address as it was last read: messages come from the same few agents.  */
+/*  An address that was parsed before: messages mostly come from, and go to, the same few.  */
 typedef struct {
     char text[TIM3_ADDRESS_MAX + 1]; /* empty: none */
     tim3_address_t address;
@@ -82,27 +82,28 @@ struct tim3_host {
     uint64_t started_us;
     uint64_t next_id;
     tim3_outbox_t *outbox;
-    tim3_buffer_t local; /* what cores here have said to each other: local_t and what it tells of, each */
-    tim3_buffer_t delivering;
-    size_t handed_out;
-    tim3_frame_t frame;
+    tim3_buffer_t local;      /* messages between cores of this host: a local_t and what it describes, each */
+    tim3_buffer_t delivering; /* those that are being handed over, while new ones come into local */
+    size_t handed_out;        /* frames that tim3_host_next has given */
+    tim3_frame_t frame;       /* the last of them */
     char frame_address[TIM3_OUTBOX_KEY_MAX + 1];
     tim3_buffer_t asked; /* asked_t of every request of the batch, in case it has to be refused */
-    uint32_t rows;       /* that may still be looked at in this batch */
+    uint32_t rows;       /* how many rows may still be read in this batch: see tim3_env_rows */
     tim3_arena_t arena;
     uint8_t *body;
     tim3_report_t *report;
     tim3_holder_t holder;
-    unit_t *held_unit; /* that was told to hold: all cores do */
+    unit_t *held_unit; /* the core that was told to hold; all of the host's are held with it */
     tim3_host_counters_t counters;
     bool alive;                    /* its first batch has begun */
-    bool noted;                    /* that the batch has begun */
-    const tim3_message_t *message; /* what the message at hand is; NULL: not known */
-    bool taken;                    /* body is its body already */
+    bool noted;                    /* the begin of this batch is in the store's notes */
+    const tim3_message_t *message; /* row of the message at hand in the table; NULL: there is none */
+    bool taken;                    /* body holds its body already, decoded */
 };
 
 /*  ------------------------------------------------------------------------------------------- causes
-    Everything that decides what a batch writes is noted in the store, so that it can be run again.  */
+    Everything that decides what a batch writes (frames, ticks, the time) is noted in the store beside what it wrote, so that
+    tim3ctl replay can run it again.  */
 
 static void note_one (tim3_host_t *self, const tim3_cause_t *cause)
 {
@@ -114,8 +115,8 @@ static void note_one (tim3_host_t *self, const tim3_cause_t *cause)
         tim3_store_note (self->store, cause->data, cause->size);
 }
 
-/*  That a batch began is noted with the first that happens in it: nothing happens in most of those of an agent that
-    is held, or idle.  */
+/*  Notes the begin of the batch, before the first note of another kind: in most batches of an idle or held agent nothing happens, and
+    nothing is noted.  */
 static void note_begin (tim3_host_t *self)
 {
     if (!self->noted)
@@ -129,7 +130,7 @@ static void note (tim3_host_t *self, const tim3_cause_t *cause)
     note_one (self, cause);
 }
 
-/*  Of what the core was told, but its secrets.  */
+/*  A hash of what the core was told, without the secrets: replay tells by it that settings have changed.  */
 static uint64_t settings_digest (const tim3_settings_t *settings)
 {
     tim3_settings_t *open = tim3_alloc (sizeof *open);
@@ -176,9 +177,9 @@ static void head (const tim3_env_t *env, tim3_envelope_t *envelope, tim3_type_t 
     self->counters.messages_out++;
 }
 
-/*  In front of each message between cores of this host. A body that is flat follows as it is, for it need not be decoded again, and
-    is noted, if whom it is for keeps something, as a frame: so there are the struct of the envelope and that of the body, or a
-    frame, or both.  */
+/*  What stands in front of each message between cores of this host. If its body is flat (shape.h), the structs of envelope and body follow
+    as they are, which saves encoding and decoding. A frame follows if the body is not flat, or if the receiver keeps something in its
+    store: then the frame has to be noted as a cause. So there may be either, or first the structs and then the frame.  */
 typedef struct {
     uint32_t frame_size;
     uint32_t body_size; /* 0: only a frame follows */
@@ -186,8 +187,8 @@ typedef struct {
     bool answer;
 } local_t;
 
-/*  The peer of such an envelope is a zero and the number of the core. ZeroMQ makes no such routing id (five bytes), but lets
-    a peer choose one: tim3_host_take refuses it.  */
+/*  The peer of such a message is a zero byte and the number of the core that sent it. ZeroMQ's own routing ids have five bytes, but a peer
+    may choose its own, even this one: tim3_host_take refuses that.  */
 #define LOCAL_PEER_SIZE 2
 
 static bool is_local_peer (const tim3_host_t *self, const uint8_t *peer, size_t size)
@@ -261,7 +262,7 @@ uint64_t tim3_env_send (tim3_env_t *env, const char *address, tim3_type_t type, 
     return envelope.id;
 }
 
-/*  What is not told is not filled, for this is done for every message.  */
+/*  Fills only as much of the arrays as their sizes tell, for this is done for every message.  */
 static void fill_return (const tim3_env_t *env, tim3_return_t *to)
 {
     const tim3_envelope_t *message = env->message;
@@ -497,7 +498,7 @@ static void on_config_get (tim3_host_t *self)
 
 /*  ------------------------------------------------------------------------------------------ one message  */
 
-/*  Word about the registry and the event log counts from the router alone, whoever else this agent asks things.  */
+/*  Answers about the registry and the event log count only when they come from the router.  */
 static bool is_from_router (const tim3_host_t *self)
 {
     static const char role[] = "router.";
@@ -577,7 +578,7 @@ static tim3_result_t check_request (tim3_host_t *self, const tim3_envelope_t *en
     return TIM3_OK;
 }
 
-/*  Whether the message may come this way; if not, it has been answered or counted.  */
+/*  Whether the message may come over this connection, from this sender; if not, it has been refused, or dropped and counted.  */
 static bool admit (tim3_host_t *self, const tim3_envelope_t *envelope)
 {
     const tim3_message_t *message = self->message;
@@ -671,7 +672,8 @@ static void dispatch (tim3_host_t *self, const tim3_envelope_t *envelope)
         tim3_env_refuse (&self->env, TIM3_UNKNOWN_MESSAGE, NULL, NULL);
 }
 
-/*  Only requests: an answer that came the wrong way is never answered, not even when the store is full.  */
+/*  Remembers who asked, in case the batch has to be refused. Only of requests: an answer that came over the wrong connection is never
+    answered.  */
 static void remember (tim3_host_t *self)
 {
     const tim3_message_t *message = self->message;
@@ -685,7 +687,7 @@ static void remember (tim3_host_t *self)
     tim3_buffer_filled (&self->asked, (uint8_t *) (asked + 1));
 }
 
-/*  The rest of a frame is not looked at; who sent it is told with the first envelope that was not taken.  */
+/*  The rest of a frame is not looked at: the first envelope that cannot be taken is refused, and stands for all behind it.  */
 static void refuse_rest (tim3_host_t *self, tim3_result_t code, const char *what)
 {
     self->counters.malformed++;
@@ -693,7 +695,7 @@ static void refuse_rest (tim3_host_t *self, tim3_result_t code, const char *what
         tim3_env_refuse (&self->env, code, NULL, "the envelope's %s cannot be taken", what);
 }
 
-/*  While an agent is held its host is handed little, and of that only the word to go on makes a difference.  */
+/*  Whether a frame begins with Resume: of what a held host takes, nothing else can change its state.  */
 static bool ends_hold (const uint8_t *data, size_t size)
 {
     tim3_envelope_t envelope;
@@ -715,7 +717,7 @@ static void note_frame (tim3_host_t *self, const uint8_t *data, size_t size)
                                 .size = size});
 }
 
-/*  The core that a message is for, by role: the first one stands for what no other one is.  */
+/*  The core that a message is for, by the recipient's role; the first core, when none has that role: it will refuse.  */
 static unit_t *unit_for (tim3_host_t *self, const char *recipient)
 {
     const tim3_address_t *address = self->unit_count > 1 ? read_address (self->recipients, recipient) : NULL;
@@ -725,8 +727,8 @@ static unit_t *unit_for (tim3_host_t *self, const char *recipient)
     return &self->units[0];
 }
 
-/*  Takes the next envelope of a frame, and its body too if that is as most are: then its end is known without passing over it first.
-    Whether the message may come, and what is wrong with another body, is looked at in the order that dispatch has.  */
+/*  Reads the next envelope of a frame. If its body is as our own encoder writes it, that is decoded on the way, so that it is walked over
+    only once (self->taken). Any other body is skipped here and decoded in dispatch, after the checks that come before.  */
 static int read_envelope (tim3_host_t *self, const uint8_t **at, const uint8_t *end,
                           tim3_envelope_t *envelope, tim3_fault_t *fault)
 {
@@ -746,8 +748,8 @@ static int read_envelope (tim3_host_t *self, const uint8_t **at, const uint8_t *
     return 1;
 }
 
-/*  An envelope to the core that it is for. One core alone has its frames noted as they came; with several, only what is
-    for those that keep something.  */
+/*  Hands an envelope to the core that it is for. With a single core, tim3_host_take has noted the whole frame; with several, each
+    envelope is noted by itself, if its core keeps something.  */
 static void take_envelope (tim3_host_t *self, const tim3_envelope_t *envelope, const uint8_t *data,
                            size_t size)
 {
@@ -773,7 +775,7 @@ static int take_envelopes (tim3_host_t *self, const uint8_t **at, const uint8_t 
     return more;
 }
 
-/*  A message whose body is there as it is; its frame, if there is one, is what is noted.  */
+/*  A message that lies there as structs; its frame, if there is one, is only noted.  */
 static void hand_over_struct (tim3_host_t *self, const local_t *item, const uint8_t *data,
                               tim3_envelope_t *envelope)
 {
@@ -812,8 +814,9 @@ static const uint8_t *hand_over (tim3_host_t *self, const uint8_t *at)
     return end;
 }
 
-/*  What cores have said to each other, and what they say to that, until all is said: no core answers answers for
-    ever, and each round is a step of one of them further.  */
+/*  Hands over what the cores have sent to each other, then what they sent on that, until nothing is left. It ends, because each message
+    brings some transaction a step further, and no core answers an answer without end; ROUNDS_MOST would show a core that does.
+    In a replay nothing is handed over: these messages are among the noted frames.  */
 static void deliver (tim3_host_t *self)
 {
     for (unsigned round = 0; self->local.size > 0; round++) {
@@ -828,8 +831,8 @@ static void deliver (tim3_host_t *self)
     }
 }
 
-/*  The answer to a peer under a core's name would go to that core, as if it had asked. What is run again has frames of cores
-    among it.  */
+/*  A peer that calls itself what a core here is called (LOCAL_PEER_SIZE) is not served: the answer would go to that core. In a replay such
+    peers are right, for the frames between cores were noted.  */
 static bool can_be_answered (const tim3_host_t *self, const tim3_origin_t *origin)
 {
     return origin->peer_size <= TIM3_PEER_MAX &&
@@ -878,7 +881,6 @@ static void make_cores (tim3_host_t *self)
         make_core (&self->units[i]);
 }
 
-/*  Of the settings of all that keep something.  */
 uint64_t tim3_host_digest (const tim3_host_t *self)
 {
     uint64_t digest = 0;
@@ -906,7 +908,8 @@ static void note_renewal (tim3_host_t *self)
                                     .accepted = accepted_roles (self)});
 }
 
-/*  From here on what is written must follow from the store and from what is noted.  */
+/*  A stretch of the journal begins, which replay may run by itself. So what is written from here on must follow from the store and the notes
+    alone: cores that remember more are made anew.  */
 static void begin_stretch (tim3_host_t *self)
 {
     for (unsigned i = 0; i < self->unit_count; i++) {
@@ -954,8 +957,8 @@ void tim3_host_begin (tim3_host_t *self, uint64_t now_us)
         begin_stretch (self);
 }
 
-/*  Until it is accepted, an agent tells what its store was when it was opened: what this life writes by itself must
-    not hide that it is an old one.  */
+/*  How far the store has come, for the router. Until the router has accepted it, that is how far it was when it was opened: what the agent
+    writes by itself since then would make an old store look newer.  */
 static tim3_standing_t standing (const tim3_host_t *self, const unit_t *unit)
 {
     return (tim3_standing_t){.store = self->options.meta.id,
@@ -1021,8 +1024,8 @@ static void refuse_batch (tim3_host_t *self)
     note_renewal (self);
 }
 
-/*  What the cores gathered. To whom a core here says something then, its turn comes later: coordinators are the first of
-    their host.  */
+/*  Lets each core write and send what it gathered over the batch. What it sends to another core here is delivered at once, before that
+    one's end_batch: a coordinator is the first unit of its host.  */
 static void end_batch (tim3_host_t *self)
 {
     for (unsigned i = 0; i < self->unit_count; i++) {

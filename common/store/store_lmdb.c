@@ -45,18 +45,19 @@ typedef struct {
     MDB_cursor *cursor; /* of txn, once something was sought */
     MDB_dbi dbi;
     bool dirty;       /* something was put or deleted in txn */
-    bool looked;      /* in txn: key and value below are the first at or after the last one looked for */
-    MDB_val near_key; /* of size 0: there is none */
+    bool
+        looked; /* in txn, look_near has run: the two below are the first row at or after the key it was last given */
+    MDB_val near_key; /* of size 0: there is no such row */
     MDB_val near_value;
     bool read_only;
     bool shared;    /* the environment is another handle's, which closes it */
-    bool told_full; /* logged once, until a commit succeeds again */
+    bool told_full; /* that it is full has been logged, and is not again until a commit succeeds */
     bool doubtful;  /* the environment must be opened anew before it is used */
     size_t map_size;
     char *path;
     int directory;           /* descriptor, -1 when not open */
     int lock;                /* descriptor of LOCK, -1 when not open */
-    uint64_t commits_before; /* what the record says to add to LMDB's count */
+    uint64_t commits_before; /* of the store's life before this file: added to LMDB's own count */
     tim3_copier_t *copier;   /* NULL when there is no copy to tell of */
     pid_t pid;               /* process that opened it */
 } lmdb_t;
@@ -96,7 +97,7 @@ static void tell_full (lmdb_t *self, const char *doing, int error)
 static void latch (lmdb_t *self, const char *doing, int error)
 {
     bool partly = error == EIO && tim3_disk_full (self->path);
-    /* with others on the environment it cannot be opened anew; what LMDB itself then holds for broken ends the process */
+    /* while two handles share the environment it cannot be opened anew: if LMDB then refuses to go on, the process ends */
     self->doubtful = self->doubtful || (partly && !self->shared);
     if (is_full (error) || partly) {
         self->base.error = TIM3_STORE_FULL;
@@ -116,7 +117,7 @@ static void check_process (const lmdb_t *self)
         tim3_panic (__FILE__, __LINE__, "a store is used by a process that did not open it");
 }
 
-/*  The lock stays ours meanwhile.  */
+/*  Opens the environment anew, as after a restart, but without giving up the lock on the store.  */
 static int renew (lmdb_t *self)
 {
     mdb_env_close (self->env);
@@ -251,7 +252,7 @@ static void lmdb_delete (tim3_store_t *base, tim3_table_t table, const tim3_key_
         self->dirty = true;
 }
 
-/*  LMDB finds the first key at or after a place; from there each direction is at most one step away.  */
+/*  MDB_SET_RANGE finds the first key at or after a place; what is sought is that one, or the one beside it.  */
 static int step (MDB_cursor *cursor, tim3_seek_t how, const place_t *place, MDB_val *at, MDB_val *data)
 {
     bool backwards = how == TIM3_SEEK_LE || how == TIM3_SEEK_LT;
@@ -400,8 +401,8 @@ static const tim3_store_ops_t s_ops = {.get = lmdb_get,
                                        .copy_end = lmdb_copy_end};
 
 /*  -------------------------------------------------------------------------------------- rows in order
-    The other handle is given rows in the order of their keys. Its cursor stays where the last one was, so that most
-    searches end on the page at hand. Keys of rows are as LMDB has them.  */
+    The handle of tim3_store_lmdb_share is for writing rows in the order of their keys, as checkpoints do. All its operations use one
+    cursor, which stays where the last row was: LMDB then finds most keys on the page at hand, without a search from the root.  */
 
 static bool near_find (lmdb_t *self, MDB_val *key, MDB_val *value)
 {
@@ -482,8 +483,8 @@ static int compare (const MDB_val *a, const MDB_val *b)
     return order ? order : (a->mv_size > b->mv_size) - (a->mv_size < b->mv_size);
 }
 
-/*  Keys come in order: what was the nearest for the last one is so for all in front of it, and of many new ones only the first
-    has to be looked for.  */
+/*  Finds the first row at or after a key. Keys are asked for in ascending order, so the row found last is still the answer for every key
+    up to it: of many new keys in a gap only the first takes a search.  */
 static bool look_near (lmdb_t *self, const MDB_val *key)
 {
     if (self->looked && (self->near_key.mv_size == 0 || compare (key, &self->near_key) <= 0))
@@ -500,7 +501,7 @@ bool tim3_store_lmdb_look (tim3_store_t *store, const tim3_memrow_t *row, tim3_m
 {
     lmdb_t *self = (lmdb_t *) store;
     MDB_val key = key_of (row);
-    TIM3_ASSERT (!self->dirty); /* what was changed does not lie where pages are */
+    TIM3_ASSERT (!self->dirty); /* pages changed in this transaction are not in the map */
     *page = UINT64_MAX;
     *old = (tim3_memrow_t){.key = row->key, .key_size = row->key_size, .deleted = true};
     if (!ready (self) || !found (self, "open cursor", open_cursor (self)) || !look_near (self, &key))
@@ -716,7 +717,7 @@ static const char *collateral_of (const tim3_store_terms_t *terms)
     return terms->collateral ? terms->collateral : "";
 }
 
-/*  Data without a record that says whose it is was not made here: better left alone than written over.  */
+/*  Makes the META record of a new store. Data without such a record is not ours, and is left alone.  */
 static int create (opening_t *self, uint64_t inode)
 {
     MDB_stat stat;
@@ -767,7 +768,8 @@ static int check_copy (opening_t *self, uint64_t inode)
                        self->options->path, self->meta->name);
     self->meta->inode = inode;
     self->meta->id = self->options->fresh_id;
-    self->meta->commits--; /* so that this one does not count: peers must find what they know, or less */
+    self->meta
+        ->commits--; /* the commit of write_meta is not to count: the router compares with what it knows of the original */
     return write_meta (self);
 }
 
@@ -939,7 +941,7 @@ tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_
 
 /*  ------------------------------------------------------------------------------------------- restoring  */
 
-/*  Where agents were is no longer true, and another set may be there: nobody of this one must be sent to it.  */
+/*  Deletes the registry's rows: the endpoints in them may be those of another set of agents by now.  */
 static int forget_registry (MDB_txn *txn, MDB_dbi dbi)
 {
     const uint8_t first = TIM3_TABLE_REGISTRY;
@@ -961,7 +963,7 @@ static int forget_registry (MDB_txn *txn, MDB_dbi dbi)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/*  The copy becomes the original: it tells the inode that it has from now on.  */
+/*  Makes the copy the original, by writing its own inode into the META record.  */
 static int claim (MDB_env *env)
 {
     struct stat stat;
