@@ -401,8 +401,8 @@ static void clear_report (tim3_report_t *report)
     report->metric_count = 0;
 }
 
-/*  What every agent looks at, then what its core adds. Returns the score.  */
-static unsigned judge (tim3_host_t *self, tim3_report_t *report, tim3_health_reply_t *reply)
+/*  What every agent looks at, then what its core adds.  */
+static void judge (tim3_host_t *self, tim3_report_t *report, tim3_health_reply_t *reply)
 {
     uint64_t used;
     uint64_t most;
@@ -437,7 +437,6 @@ static unsigned judge (tim3_host_t *self, tim3_report_t *report, tim3_health_rep
                     : reply->score >= 50 ? TIM3_HEALTH_DEGRADED
                                          : TIM3_HEALTH_FAILING;
     reply->reasons = (tim3_list_t){report->reasons, report->reason_count};
-    return (unsigned) reply->score;
 }
 
 static void on_info (tim3_host_t *self)

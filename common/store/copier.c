@@ -7,6 +7,7 @@
 #include "store/copier.h"
 #include "base/log.h"
 #include "store/files.h"
+#include "store/store_lmdb.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -18,8 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DATA_FILE "data.mdb"
-#define NEW_FILE "data.new"
 #define BATCH_BYTES (8 * 1024 * 1024)
 
 struct tim3_copier {
@@ -134,8 +133,8 @@ static int give_name (const tim3_copier_t *self)
 {
     char from[PATH_MAX];
     char to[PATH_MAX];
-    file_path (self, NEW_FILE, from);
-    file_path (self, DATA_FILE, to);
+    file_path (self, TIM3_DATA_FILE_NEW, from);
+    file_path (self, TIM3_DATA_FILE, to);
     return rename (from, to) || tim3_directory_sync (self->path) ? errno : 0;
 }
 
@@ -158,7 +157,7 @@ static int make_folder (tim3_copier_t *self)
 static int write_copy (tim3_copier_t *self)
 {
     char path[PATH_MAX];
-    file_path (self, NEW_FILE, path);
+    file_path (self, TIM3_DATA_FILE_NEW, path);
     int rc = mdb_env_create (&self->env);
     if (rc)
         return rc;
@@ -215,7 +214,7 @@ static int open_snapshot (tim3_copier_t *self, MDB_env *from)
 
 static void delete_files (const tim3_copier_t *self)
 {
-    static const char *const names[] = {DATA_FILE, NEW_FILE};
+    static const char *const names[] = {TIM3_DATA_FILE, TIM3_DATA_FILE_NEW};
     char path[PATH_MAX];
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         file_path (self, names[i], path);

@@ -59,7 +59,7 @@ static bool lacks_data (const char *path)
     int directory = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
         return false;
-    if (fstatat (directory, "data.mdb", &stat, 0) ? errno == ENOENT : stat.st_size == 0)
+    if (fstatat (directory, TIM3_DATA_FILE, &stat, 0) ? errno == ENOENT : stat.st_size == 0)
         free (tim3_journal_segments (directory, &count));
     close (directory);
     return count > 0;
