@@ -77,7 +77,7 @@ static void write_totals (self_t *self, const tim3_lock_totals_t *totals)
     self->totals_changed = true;
 }
 
-/*  Nearly every message changes the totals; the store hears of them once.  */
+/*  Nearly every message changes the totals: they are written once for the whole batch.  */
 static void end_batch (void *state, tim3_env_t *env)
 {
     self_t *self = state;
@@ -96,7 +96,7 @@ static bool read_item (tim3_env_t *env, tim3_table_t table, const tim3_id_t *tx,
     return tim3_store_read (tim3_env_store (env), table, &key, item);
 }
 
-/*  Evidence is checked first, and what it is about is there when that is done.  */
+/*  Checking a receipt takes a while: meanwhile the row that will be read next comes into the processor's cache.  */
 static void fetch_item (tim3_env_t *env, tim3_table_t table, const tim3_id_t *tx)
 {
     tim3_key_t key;
@@ -112,7 +112,7 @@ static bool read_place (tim3_env_t *env, const uint8_t *place, tim3_lock_item_t 
     return read_item (env, (tim3_table_t) place[0], &tx, item);
 }
 
-/*  A release is told from a lock by its reason from the start; a lock gets one when it is voided.  */
+/*  A redemption's release has the reason BURN from its beginning. A lock has none, or VOID once it is voided.  */
 static tim3_table_t table_of (const tim3_lock_item_t *item)
 {
     return item->reason == TIM3_RELEASE_REASON_BURN ? TIM3_TABLE_RELEASE : TIM3_TABLE_LOCK;
@@ -138,9 +138,9 @@ static void set_due (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
     tim3_due_set (self->due, env, place, item->attempts, &item->due_us);
 }
 
-/*  in_flight and releasing tell what is not confirmed yet. A confirmation can get lost, and the same collateral be
-    locked or released again meanwhile, so either may come to more than all the collateral there is. They decide
-    nothing, and are kept modulo 2^128, which puts itself right.  */
+/*  The totals in_flight and releasing are of what is not confirmed yet. When confirmations are late, the same collateral may have been
+    locked or released again meanwhile, and counts twice: the sums may be more than all the collateral there is. Nothing is decided by
+    them, and they are kept modulo 2^128: once all is confirmed they are right again.  */
 static void add_unconfirmed (tim3_amount_t *sum, tim3_amount_t amount)
 {
     TIM3_ASSERT (!TIM3_CANARY_IS (22) || *sum <= TIM3_AMOUNT_MAX - amount);
@@ -152,9 +152,9 @@ static void take_unconfirmed (tim3_amount_t *sum, tim3_amount_t amount)
     *sum -= amount;
 }
 
-/*  `locked` and `overdrawn` are one sum with its sign: what is added to the one is first taken from the other. With several shards
-    either can grow beyond all the collateral there is, as tokens go round; both are kept modulo 2^128, and so the difference over
-    all shards is right.  */
+/*  `locked` and `overdrawn` are one signed number, of which one is always zero: what is added to the one is first taken from the other. With
+    several shards either can grow beyond all the collateral there is, as tokens go round. Both are kept modulo 2^128, so the difference of
+    their sums over all shards is right.  */
 static void move_net (tim3_amount_t *up, tim3_amount_t *down, tim3_amount_t amount)
 {
     tim3_amount_t taken = *down < amount ? *down : amount;
@@ -162,7 +162,7 @@ static void move_net (tim3_amount_t *up, tim3_amount_t *down, tim3_amount_t amou
     *up += amount - taken;
 }
 
-/*  By itself the ledger knows better: the vault holds as much, in a unit that is no larger.  */
+/*  A ledger with one shard cannot overflow: the vault holds at least as much, in a unit that is no larger.  */
 static void count_lock (const self_t *self, tim3_lock_totals_t *totals, tim3_amount_t amount)
 {
     TIM3_ASSERT (self->settings->shards > 1 || totals->locked <= TIM3_AMOUNT_MAX - amount);
@@ -185,7 +185,7 @@ static void move (self_t *self, tim3_env_t *env, tim3_lock_item_t *item, tim3_lo
     write_totals (self, totals);
 }
 
-/*  Makes a record that is not final. table_of must know it already.  */
+/*  Makes a record that is not final. Its reason, by which table_of finds its table, must be set already.  */
 static void begin_item (self_t *self, tim3_env_t *env, tim3_lock_item_t *item,
                         tim3_lock_totals_t *totals, tim3_lock_state_t state)
 {
@@ -216,7 +216,7 @@ static tim3_mac_t make_receipt (const self_t *self, tim3_receipt_kind_t kind, co
     return tim3_receipt_make (&self->settings->evidence_key, &claim);
 }
 
-/*  Whether evidence of the token manager holds.  */
+/*  Whether a receipt under the key of the asset's evidence holds.  */
 static bool is_proven (self_t *self, tim3_receipt_kind_t kind, const tim3_id_t *tx, const char *account,
                        tim3_amount_t amount, const tim3_mac_t *receipt, uint64_t extra)
 {
@@ -226,7 +226,7 @@ static bool is_proven (self_t *self, tim3_receipt_kind_t kind, const tim3_id_t *
     return proven;
 }
 
-/*  Refuses the message at hand when it does not.  */
+/*  The same, and refuses the message at hand when it does not.  */
 static bool check_evidence (self_t *self, tim3_env_t *env, tim3_receipt_kind_t kind, const tim3_id_t *tx,
                             const char *account, tim3_amount_t amount, const tim3_mac_t *receipt,
                             uint64_t extra)
@@ -345,8 +345,7 @@ static void wait (const self_t *self, tim3_env_t *env, const tim3_id_t *tx)
 
 /*  -------------------------------------------------------------------------------------------------- lock  */
 
-/*  Refuses it where the collateral's unit has no number for it. That is so of the amount for ever, whatever is locked or asked for
-    under the tx, so nothing is recorded.  */
+/*  Refuses an amount that would not fit 128 bits in the collateral's unit. No state can ever change that, so nothing is recorded.  */
 static bool fits_collateral (const self_t *self, tim3_env_t *env, const tim3_id_t *tx, tim3_amount_t amount)
 {
     tim3_amount_t product;
@@ -388,7 +387,8 @@ static void on_lock (void *state, tim3_env_t *env, const void *body)
     }
 }
 
-/*  The collateral token's word on a lock; anything that is not about a requested lock has been heard before.  */
+/*  Finds the lock that an answer of the collateral token is about; false when it is no longer REQUESTED, for then the answer was taken
+    before.  */
 static bool find_requested (const self_t *self, tim3_env_t *env, const tim3_id_t *tx, const char *account,
                             tim3_amount_t collateral, tim3_lock_item_t *item)
 {
@@ -492,7 +492,7 @@ static void on_settle (void *state, tim3_env_t *env, const void *body)
     tim3_env_reply (env, TIM3_MSG_SETTLED, &reply);
 }
 
-/*  One of several: what does not hold, or fits no lock, is left to the sweep.  */
+/*  Settles one lock of a SettleAll. A receipt that does not hold, or fits no lock, is passed over: the sweep will look after that lock.  */
 static bool settle_one (self_t *self, tim3_env_t *env, const tim3_receipt_t *ask)
 {
     tim3_lock_item_t item;
@@ -544,14 +544,14 @@ static void count_release (tim3_lock_totals_t *totals, tim3_amount_t amount)
     totals->releases++;
 }
 
-/*  Whether so much is locked. Only one who is alone can tell: with more shards what is released here may be locked in another.  */
+/*  Whether so much is locked. With several shards it is always true: what is released here may have been locked in another.  */
 static bool is_locked (const self_t *self, const tim3_lock_totals_t *totals, tim3_amount_t amount)
 {
     return self->settings->shards > 1 || totals->locked >= amount;
 }
 
-/*  False when less is locked than this lock says: somebody else's release has taken it, which no evidence of a
-    token ledger that fits this one can bring about.  */
+/*  False when less is locked than this lock holds. Then a release has taken what was not its own, for which no token ledger that fits
+    this one makes receipts.  */
 static bool start_void (self_t *self, tim3_env_t *env, tim3_lock_item_t *item)
 {
     tim3_lock_totals_t totals;
@@ -732,7 +732,8 @@ static tim3_table_t choose_source (const tim3_list_locks_t *ask)
     return ask->cursor[0] == 'r' ? TIM3_TABLE_RELEASE : TIM3_TABLE_LOCK;
 }
 
-/*  Steps to the next that is not final: those that wait for another time by now are met there.  */
+/*  Steps to the next record that is not final. An entry of the index whose record is due at another time by now is passed over: the record
+    has an entry there.  */
 static bool next_unsettled (self_t *self, tim3_env_t *env, tim3_page_t *page, tim3_lock_item_t *item)
 {
     uint8_t place[TAIL_SIZE];
@@ -754,7 +755,7 @@ static bool wanted (const tim3_list_locks_t *ask, const tim3_lock_item_t *item)
            && (!ask->account[0] || strcmp (ask->account, item->account) == 0);
 }
 
-/*  There is no list by account: that of the transactions which the token manager has recorded says as much.  */
+/*  Locks that are final are not listed by account: each belongs to a transaction, and the token manager lists those by account.  */
 static bool can_list (const self_t *self, tim3_env_t *env, const tim3_list_locks_t *ask)
 {
     if (ask->account[0] == '\0')

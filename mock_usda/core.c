@@ -30,10 +30,10 @@ typedef struct {
 
 /*  ---------------------------------------------------------------------------------------------- the store  */
 
-/*  Faucet and transfers share one space of ids, for they share the caller's request ids. Each vault operation of
-    each vault has its own: a lock and its undoing carry the same tx, and what one asset's ledgers do must
-    not stand in the way of another's. Nor must what one shard's does, which the account tells: a coordinator that lies can hand one
-    tx to several.  */
+/*  Under which key an operation is recorded, so that it is done once. Faucet and transfers share their tx, for they share the caller's
+    request ids. The operations of vaults are apart from these, and from each other by kind (a lock and its undoing have the same tx),
+    by vault (other assets may use the same tx), and by account: a coordinator that lies can hand one tx to several shards, and an
+    account belongs to one.  */
 static void set_record_key (tim3_key_t *key, unsigned op, const tim3_id_t *tx, const char *vault,
                             const char *account)
 {
@@ -98,7 +98,7 @@ static const tim3_vault_t *read_vault (self_t *self, tim3_env_t *env, const char
     return &self->vault;
 }
 
-/*  A vault, to be changed before another one is looked at.  */
+/*  A vault, for the caller to change at once: the next vault that is read takes its place in memory.  */
 static tim3_vault_t *change_vault (self_t *self, tim3_env_t *env, const char *name)
 {
     read_vault (self, env, name);
@@ -133,7 +133,7 @@ static bool read_holding (tim3_env_t *env, const char *account, tim3_holding_t *
     return found;
 }
 
-/*  Evidence is checked first, and what it is about is there when that is done.  */
+/*  Checking a receipt takes a while: meanwhile the rows that will be read next come into the processor's cache.  */
 static void fetch (tim3_env_t *env, unsigned op, const tim3_vault_move_t *ask)
 {
     tim3_key_t key;
@@ -286,7 +286,7 @@ static const tim3_key_secret_t *find_key (const self_t *self, const char *vault)
     return NULL;
 }
 
-/*  Refuses the message at hand unless it comes from who holds the vault's key. NULL when refused.  */
+/*  The vault's key, if the message's receipt is under it; NULL after refusing.  */
 static const tim3_key_secret_t *check_vault (self_t *self, tim3_env_t *env, tim3_receipt_kind_t kind,
                                              const tim3_vault_move_t *ask)
 {
@@ -359,8 +359,8 @@ static void on_vault_lock (void *state, tim3_env_t *env, const void *body)
         answer_vault (env, key, &ask, TIM3_MSG_VAULT_LOCKED, TIM3_RECEIPT_KIND_VAULT_LOCKED);
 }
 
-/*  False when the vault does not hold as much: refused, and not recorded, for no right key-holder asks this. One that does has
-    another past than this ledger.  */
+/*  False after refusing what the vault does not hold. It is not recorded: a lock manager that asks this by right has a store that does not
+    fit ours, which health tells (conflicts).  */
 static bool apply_vault_unlock (self_t *self, tim3_env_t *env, const tim3_id_t *tx,
                                 tim3_collateral_record_t *record)
 {
@@ -404,7 +404,7 @@ static void on_vault_unlock (void *state, tim3_env_t *env, const void *body)
 
 /*  --------------------------------------------------------------------------------------------- queries  */
 
-/*  The faucet mint or transfer of a tx. With the account its key is known as a whole.  */
+/*  Finds the faucet mint or transfer of a tx. The account may be "": then it is searched for, as it is the end of the key.  */
 static bool find_moved (tim3_env_t *env, const tim3_id_t *tx, const char *account, tim3_collateral_record_t *record)
 {
     tim3_key_t key;
@@ -471,7 +471,7 @@ static bool is_configured (const self_t *self, const char *name)
     return i < self->settings->asset_count;
 }
 
-/*  One row for every asset, moved yet or not, and for those that are configured no more: what they hold was issued, too.  */
+/*  Lists the vaults of all assets that are configured, and those of assets that no longer are: what they hold was issued, too.  */
 static void on_list_vaults (void *state, tim3_env_t *env, const void *body)
 {
     self_t *self = state;

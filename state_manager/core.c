@@ -179,8 +179,8 @@ static tim3_key_t shard_key (const char *asset, unsigned shard)
     return key;
 }
 
-/*  Sums over all shards. What one has released beyond its own locks another has locked, but its event may be further on in the log. Either sum
-    may be more than a number holds, so what is carried is counted.  */
+/*  Sums an asset's metrics over its shards. locked and overdrawn may each exceed 128 bits, so carries are counted; their difference is what
+    the asset has locked. It can seem to be below zero when the event of a lock is still to come in the log.  */
 static void sum_shards (tim3_env_t *env, tim3_asset_metrics_t *metrics)
 {
     tim3_key_t prefix = tim3_key_text (metrics->asset);
@@ -252,8 +252,8 @@ static tim3_position_t read_position (const step_t *step, const char *account)
     return position;
 }
 
-/*  Writes a position with the balance that the event tells, and keeps count in the metrics. What arrives in one shard may be told before it
-    left another, and the sum of balances be more than there is: it is kept modulo 2^128, which puts itself right.  */
+/*  Writes a position with the balance that the event tells, and updates the sum of balances. The log may have an arrival in one shard before
+    the departure from the other, and the sum is then too large for a while; it is kept modulo 2^128, and right once both are applied.  */
 static void write_position (step_t *step, tim3_position_t *position, tim3_amount_t balance)
 {
     tim3_asset_metrics_t *metrics = &step->metrics;
@@ -316,7 +316,7 @@ static void apply_transferred (step_t *step, const event_t *event)
     step->shard.supply = moved->supply;
 }
 
-/*  What is between shards is nobody's: it is told when it leaves, and when it arrives or comes back.  */
+/*  Between two shards, tokens are in nobody's position: one event takes them out, another puts them in or gives them back.  */
 static void apply_sent (step_t *step, const event_t *event)
 {
     const tim3_token_crossed_t *sent = &event->token_crossed;
@@ -337,7 +337,7 @@ static void apply_received (step_t *step, const event_t *event)
     step->shard.supply = received->supply;
 }
 
-/*  A sum that stays at the most stays there.  */
+/*  Takes the amount back out of sender.sent, unless that sum once was too large for 128 bits: then it stays at the most.  */
 static void apply_returned (step_t *step, const event_t *event)
 {
     const tim3_token_crossed_t *returned = &event->token_crossed;
@@ -359,7 +359,7 @@ typedef struct {
     void (*apply) (step_t *step, const event_t *event);
 } application_t;
 
-/*  Events that are not here change nothing but their ledger's number.  */
+/*  What each event does to positions and metrics. Of one that is not listed only the number is remembered.  */
 static const application_t s_applications[] = {
     {TIM3_MSG_COLLATERAL_LOCKED, apply_locked},      {TIM3_MSG_COLLATERAL_RELEASED, apply_released},
     {TIM3_MSG_TOKEN_MINTED, apply_minted},           {TIM3_MSG_TOKEN_BURNED, apply_burned},
@@ -443,7 +443,7 @@ static void apply_effects (step_t *step)
     application->apply (step, &event);
 }
 
-/*  Most events come from where the one before came from.  */
+/*  Parses the source of events, which mostly is the same as before.  */
 static void take_source (step_t *step, const char *source)
 {
     if (strcmp (step->source, source) == 0)
@@ -454,7 +454,7 @@ static void take_source (step_t *step, const char *source)
                   step->address.shard < TIM3_SHARDS_MAX;
 }
 
-/*  What follows in a run behind something that is no event is as lost as if it had never come.  */
+/*  The rest of a run after bytes that are no event cannot be read: its events count as missing.  */
 static void lose_rest (step_t *step, uint64_t end, uint64_t *last)
 {
     if (end <= *last)
@@ -507,15 +507,16 @@ static bool is_replaced (const tim3_log_cursor_t *cursor, const tim3_events_t *e
     return !tim3_id_equal (&cursor->log, &events->log) || events->end < cursor->next;
 }
 
-/*  Not before all credit is used up: a renewal begins anew, and what is on its way would come twice.  */
+/*  Subscribes again once the credit is used up. Not earlier: a new subscription starts at next, and what was already on its way would come
+    a second time.  */
 static void renew_credit (state_manager_t *self, tim3_env_t *env, uint64_t credit, uint64_t next)
 {
     if (credit == 0)
         subscribe (self, env, next);
 }
 
-/*  Stretches that were on their way when the log was asked again are old news. Only where something is
-    missing is it asked for, and once: what is on its way behind a hole would ask again and again.  */
+/*  A stretch that does not begin where we are. If it only repeats what we have, it was on its way when we subscribed again. If something is
+    missing before it, the log is asked for from there; only once, for more stretches behind the same hole may be on their way.  */
 static void ignore_stretch (state_manager_t *self, tim3_env_t *env, const tim3_events_t *events,
                             uint64_t next)
 {

@@ -72,7 +72,7 @@ static void write_ledger (self_t *self, const tim3_ledger_t *ledger)
     self->ledger_changed = true;
 }
 
-/*  Every decision changes the totals; the store hears of them once.  */
+/*  Nearly every message changes the totals: they are written once for the whole batch.  */
 static void end_batch (void *state, tim3_env_t *env)
 {
     self_t *self = state;
@@ -102,7 +102,7 @@ static void write_account (tim3_env_t *env, const tim3_account_t *account)
     tim3_store_write (tim3_env_store (env), TIM3_TABLE_ACCOUNT, &key, account);
 }
 
-/*  Evidence is checked first, and what it is about is there when that is done.  */
+/*  Checking a receipt takes a while: meanwhile the rows that will be read next come into the processor's cache.  */
 static void fetch (tim3_env_t *env, const tim3_id_t *tx, const char *account)
 {
     tim3_key_t key;
@@ -123,7 +123,7 @@ static void read_holder (tim3_env_t *env, const char *name, holder_t *holder)
     holder->is_new = !read_account (env, name, &holder->account);
 }
 
-/*  One that is about to change is counted in the ledger when it is new.  */
+/*  The account, to be changed; a new one is counted in the ledger.  */
 static tim3_account_t *take_account (holder_t *holder, tim3_ledger_t *ledger)
 {
     ledger->accounts += holder->is_new;
@@ -163,8 +163,8 @@ static bool same_request (const tim3_transaction_t *record, tim3_tx_kind_t kind,
            && strcmp (record->account, account) == 0 && strcmp (record->to, to) == 0;
 }
 
-/*  Makes a record the newest entry in the history of an account, whose balance has just been changed: its place there, and
-    what was the newest before, are kept in the record.  */
+/*  Makes a record the newest entry in the history of an account. A history is a list linked through the records: number and previous,
+    which are members of the record, become its place and the entry before. Writes the account too, whose balance has just changed.  */
 static void add_entry (tim3_env_t *env, tim3_account_t *account, const tim3_id_t *tx, uint64_t *number,
                        tim3_id_t *previous)
 {
@@ -306,7 +306,8 @@ static void answer_minted (self_t *self, tim3_env_t *env, const tim3_transaction
     tim3_env_reply (env, TIM3_MSG_MINTED, &reply);
 }
 
-/*  Proves that the mint asked for will never happen. mint carries its fields; record is what took the tx.  */
+/*  Answers with a void receipt: the mint will never happen. mint has its fields; record is what the tx was used for: this mint, refused,
+    or something else.  */
 static void answer_voided (self_t *self, tim3_env_t *env, const tim3_transaction_t *mint,
                            const tim3_transaction_t *record)
 {
@@ -421,8 +422,8 @@ static verdict_t judge_burn (const tim3_ledger_t *ledger, const holder_t *holder
     return verdict;
 }
 
-/*  Tokens leave the supply, and what becomes of them is told by somebody else: until then the sweep goes after it. Writes all but what
-    the caller has yet to change in the ledger.  */
+/*  Takes tokens out of an account and the supply, for a burn or a transfer to another shard. The record is pending until another ledger's
+    receipt says what became of them, and the sweep asks for that. All is written but the ledger, which the caller changes further.  */
 static tim3_account_t *take_out (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, holder_t *holder,
                                  tim3_transaction_t *record)
 {
@@ -552,7 +553,7 @@ static void on_released (void *state, tim3_env_t *env, const void *body)
     What one shard has sent the other credits once, or refuses for ever; either way its record is permanent, and with the receipt of it
     the first shard ends what it began.  */
 
-/*  What the receipts of a transfer name as its account.  */
+/*  The receipts of a transfer name both accounts, as one text.  */
 typedef struct {
     char text[2 * TIM3_ACCOUNT_MAX + 2];
 } ends_t;
@@ -591,8 +592,9 @@ static void emit_crossed (tim3_env_t *env, tim3_type_t type, const tim3_transact
     tim3_env_emit (env, type, &event);
 }
 
-/*  crossing tells what is not confirmed yet. A confirmation can get lost while the same tokens come back and are sent again, so it may
-    come to more than there is. It decides nothing, and is kept modulo 2^128, which puts itself right.  */
+/*  ledger.crossing is the sum of what was sent and is not confirmed. It can be more than all tokens there are: when confirmations are late,
+    the same tokens may have come back and been sent again. Nothing is decided by it, and it is kept modulo 2^128: once all is confirmed it
+    is right again.  */
 static void apply_sent (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger, holder_t *holder, tim3_transaction_t *record)
 {
     tim3_account_t *account = take_out (self, env, ledger, holder, record);
@@ -613,7 +615,7 @@ static void answer_sent (const self_t *self, tim3_env_t *env, const tim3_transac
     tim3_env_reply (env, TIM3_MSG_SENT, &reply);
 }
 
-/*  At the receiver's shard, of which it reads what it judges.  */
+/*  In the receiver's shard. Reads the ledger and the holder, for the caller too.  */
 static verdict_t judge_receive (self_t *self, tim3_env_t *env, const tim3_transaction_t *record, tim3_ledger_t *ledger,
                                 holder_t *holder)
 {
@@ -641,7 +643,7 @@ static void apply_received (self_t *self, tim3_env_t *env, tim3_ledger_t *ledger
     emit_crossed (env, TIM3_MSG_TOKEN_RECEIVED, record, account, ledger->supply);
 }
 
-/*  The sender's shard tells of the refusal, when it gives back.  */
+/*  Credits, or records a refusal for ever. There is no event of a refusal here: the sender's shard emits it when it gives back.  */
 static void decide_receive (self_t *self, tim3_env_t *env, tim3_transaction_t *record)
 {
     tim3_ledger_t ledger;
@@ -667,7 +669,7 @@ static void answer_not_received (const self_t *self, tim3_env_t *env, const tim3
     tim3_env_reply (env, TIM3_MSG_NOT_RECEIVED, &reply);
 }
 
-/*  record is what has the tx here: the crossing, or something else, and then the crossing never will.  */
+/*  record is what the tx was used for in this shard: the crossing, or something else, and then the crossing is refused for ever.  */
 static void answer_receive (const self_t *self, tim3_env_t *env, const tim3_transaction_t *crossing,
                             const tim3_transaction_t *record)
 {
@@ -718,7 +720,8 @@ static void on_receive (void *state, tim3_env_t *env, const void *body)
     answer_receive (self, env, &crossing, &record);
 }
 
-/*  What this shard has sent, if it is not final; false when it is, or when a receipt speaks of something else.  */
+/*  Finds a transfer that this shard has sent and that is not final. False after answering: it has ended that way already, or the receipt
+    does not fit it.  */
 static bool find_sent (tim3_env_t *env, const tim3_id_t *tx, const char *account, const char *to, tim3_amount_t amount,
                        tim3_tx_status_t end, tim3_transaction_t *record)
 {
@@ -734,7 +737,7 @@ static bool find_sent (tim3_env_t *env, const tim3_id_t *tx, const char *account
     return false;
 }
 
-/*  It is final now, whichever way.  */
+/*  The transfer has ended: writes its record and the ledger, and answers.  */
 static void end_sent (self_t *self, tim3_env_t *env, tim3_transaction_t *record, tim3_ledger_t *ledger)
 {
     tim3_settled_t reply = {.tx = record->tx};
@@ -764,7 +767,8 @@ static void on_settle_sent (void *state, tim3_env_t *env, const void *body)
     end_sent (self, env, &record, &ledger);
 }
 
-/*  What comes back is an entry of its own in the sender's history; in the record it has the place of the receiver's.  */
+/*  Puts the tokens back. That is an entry of its own in the sender's history, for which the record's to_ fields are used: there is no
+    receiver who would need them.  */
 static void give_back (tim3_env_t *env, tim3_transaction_t *sent, tim3_ledger_t *ledger)
 {
     tim3_account_t account;
@@ -808,7 +812,7 @@ typedef struct {
     holder_t to;
 } sides_t;
 
-/*  Of one that leaves, the receiver's shard judges the receiver.  */
+/*  leaves: to another shard, which will judge the receiver itself.  */
 static verdict_t judge_transfer (const tim3_ledger_t *ledger, const sides_t *sides, bool leaves, tim3_amount_t amount)
 {
     verdict_t verdict = check_open (ledger, &sides->from, leaves ? NULL : &sides->to);
@@ -911,7 +915,7 @@ static bool check_account (const self_t *self, tim3_env_t *env, const char *acco
     return tim3_rule_account (env, NULL, account) && tim3_rule_shard (env, self->settings, NULL, account);
 }
 
-/*  An amount that is left out is 0: a cap by mistake would stop all mints.  */
+/*  A client that forgets the amount sends 0, which would stop all mints.  */
 static bool check_cap (tim3_env_t *env, tim3_amount_t cap)
 {
     if (cap > 0)
@@ -1024,7 +1028,7 @@ typedef struct {
     tim3_page_t page;
     const char *account;
     tim3_id_t next;  /* zeros: there is none */
-    uint64_t number; /* that it has: a record may be in a history twice, when what was sent came back */
+    uint64_t number; /* of that entry: a record may be in a history twice, when what was sent came back */
 } history_t;
 
 /*  A place in a history, for cursors.  */
@@ -1037,7 +1041,7 @@ static tim3_key_t place_key (const history_t *history)
     return key;
 }
 
-/*  What a record is in the history of an account, at that number; false when it is nothing there.  */
+/*  Fills the entry of that number in the account's history from its record; false when the record has no such entry.  */
 static bool as_entry (const tim3_transaction_t *record, const char *account, uint64_t number, tim3_entry_t *entry)
 {
     static const uint8_t kinds[] = {[TIM3_TX_KIND_MINT] = TIM3_ENTRY_KIND_MINT,

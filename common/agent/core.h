@@ -30,21 +30,21 @@ typedef struct {
     char name[TIM3_ADDRESS_MAX + 1]; /* own address */
     char asset[TIM3_ASSET_MAX + 1];  /* own asset, "-" for none */
     unsigned shard;
-    unsigned decimals;                        /* of the own asset or collateral */
-    unsigned shards;                          /* ledger shards of the own asset; 1 without one */
-    tim3_amount_t scale;                      /* collateral units in one unit of the asset */
-    tim3_amount_t cap;                        /* first supply cap of the asset */
-    char collateral[TIM3_ADDRESS_MAX + 1];    /* address of the collateral token's agent */
-    tim3_key_secret_t evidence_key;           /* lock and token manager */
-    tim3_key_secret_t vault_key;              /* lock manager */
-    tim3_asset_t assets[TIM3_ASSETS_MAX];     /* mock USDA: vault keys. state manager: names */
+    unsigned decimals;                     /* of the own asset or collateral */
+    unsigned shards;                       /* ledger shards of the own asset; 1 without one */
+    tim3_amount_t scale;                   /* collateral units in one unit of the asset */
+    tim3_amount_t cap;                     /* first supply cap of the asset */
+    char collateral[TIM3_ADDRESS_MAX + 1]; /* address of the collateral token's agent */
+    tim3_key_secret_t evidence_key;        /* lock and token manager */
+    tim3_key_secret_t vault_key;           /* lock manager */
+    tim3_asset_t assets[TIM3_ASSETS_MAX];  /* mock USDA: vault keys. state manager: names */
     unsigned asset_count;
-    uint64_t sweep_after_us;     /* first push of unfinished work */
-    uint64_t sweep_most_us;      /* longest wait between pushes */
-    uint64_t retry_us;           /* coordinator: ask a ledger again */
-    uint64_t in_flight_most;     /* coordinator: transactions at once; more are told overloaded */
-    uint64_t heartbeat_us;       /* router: how often agents report */
-    bool faucet;                 /* mock USDA: the faucet is open */
+    uint64_t sweep_after_us; /* first push of unfinished work */
+    uint64_t sweep_most_us;  /* longest wait between pushes */
+    uint64_t retry_us;       /* coordinator: ask a ledger again */
+    uint64_t in_flight_most; /* coordinator: transactions at once; more are told overloaded */
+    uint64_t heartbeat_us;   /* router: how often agents report */
+    bool faucet;             /* mock USDA: the faucet is open */
 } tim3_settings_t;
 
 typedef struct tim3_env tim3_env_t;
@@ -67,18 +67,17 @@ void tim3_report_counter (tim3_report_t *self, const char *name, tim3_amount_t v
 typedef struct {
     tim3_role_t role;
     const char *capabilities;
-    /* what it keeps in memory decides answers at most, never what is written: where a stretch of the journal
-       begins, which must be run again without that memory, it need not be made anew */
+    /* what it writes never depends on what it remembers (who waits, counters). Others are made anew wherever a stretch of the journal
+       begins, because replay runs a stretch without the memory of those before */
     bool writes_from_store_alone;
-    bool keeps_nothing; /* in its store */
+    bool keeps_nothing; /* its store holds no rows of its own */
     /* settings live as long as the core */
     void *(*new) (const tim3_settings_t *settings);
     void (*destroy) (void **self);
     const tim3_handler_t *handlers; /* ends with a NULL handle */
-    /* called a few times a second, and once right after start */
+    /* called a few times a second, and right after the start. This and the three below may be NULL */
     void (*tick) (void *self, tim3_env_t *env);
-    /* called when a batch ends, right before its commit: what it gathered over the batch is written and sent here. May be
-       NULL */
+    /* called right before the commit of a batch, to write and send what was gathered over it */
     void (*end_batch) (void *self, tim3_env_t *env);
     void (*health) (void *self, tim3_env_t *env, tim3_report_t *report);
     void (*stats) (void *self, tim3_env_t *env, tim3_report_t *report);
@@ -129,8 +128,8 @@ uint64_t tim3_env_event_seq (const tim3_env_t *env);
 /*  Identity of the host's store.  */
 tim3_id_t tim3_env_store_id (const tim3_env_t *env);
 
-/*  How many more rows the requests of this batch may look at, all together; whoever looks counts it down. It keeps a
-    frame full of lists from holding up an agent, and its answers from filling the memory.  */
+/*  How many more rows the requests of this batch may read, all together: a handler that reads many counts it down, and stops at 0 (page.h
+    does so by itself). Else a frame full of lists could hold up the agent, and fill its memory with answers.  */
 uint32_t *tim3_env_rows (tim3_env_t *env);
 
 /*  Memory that lives until the message is handled: for lists in replies. NULL when it is used up.  */

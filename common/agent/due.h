@@ -9,8 +9,7 @@
     The record keeps the due time, and with it its place. A list is written once: who has been finished stays in it and is passed
     over. A sweep takes it out as a whole. When none is open any more, the deadline goes, and its lists with it.
 
-    What a batch changes is gathered, and written when it ends: to make the index anew, with nothing gathered, is to forget
-    what is not written.
+    What a batch changes is gathered in memory and written by tim3_due_write, which a core calls from end_batch.
 */
 #ifndef TIM3_DUE_H
 #define TIM3_DUE_H

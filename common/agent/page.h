@@ -47,8 +47,8 @@ void tim3_page_refuse (tim3_env_t *env);
 bool tim3_page_next (tim3_page_t *self, void *record);
 /*  Key of the row that tim3_page_next has read; before, of where the page begins.  */
 const tim3_key_t *tim3_page_key (const tim3_page_t *self);
-/*  The same for rows that are found in another way, in place of tim3_page_next: step asks whether the one at that place may be
-    looked at, and makes it the key from which a cursor goes on; finish tells that there is no other.  */
+/*  In place of tim3_page_next, where the caller finds rows in a way of its own: step counts the row at that place, which a cursor then goes
+    on from, and is false when the page is done; finish says that there are no more rows.  */
 bool tim3_page_step (tim3_page_t *self, const tim3_key_t *place);
 void tim3_page_finish (tim3_page_t *self);
 /*  Puts an item on the page, at most one for each row read; returns its place, to be filled in further. item

@@ -39,7 +39,7 @@
 #define FRAMES_PER_BATCH 2048
 #define BATCH_COMMITS 2 /* a batch gathers for as long as so many commits take, or for the next */
 #define BATCH_LEAST_US 200
-/*  A connection whose other end has gone without a word is given up after that.  */
+/*  A connection whose other end is silent for so long is given up (ZMQ_HEARTBEAT_TIMEOUT).  */
 #define HEARTBEAT_MS 2000
 #define HEARTBEAT_TIMEOUT_MS 6000
 
@@ -116,7 +116,7 @@ static uint64_t microseconds (clockid_t clock)
     return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_nsec / 1000;
 }
 
-/*  Wall clock at start, and monotonic from there: a clock that is set must not stall or hurry time-outs.  */
+/*  The time of day at the start, and from there on the monotonic clock: setting the clock must not stop or hurry time-outs.  */
 static uint64_t now (shell_t *self)
 {
     return self->clock_base_us + microseconds (CLOCK_MONOTONIC);
@@ -203,9 +203,9 @@ static void connect_peer (shell_t *self, peer_t *peer)
                   zmq_strerror (errno));
 }
 
-/*  NULL when the registry does not know the address, or is asked for its own: only the configuration says where the
-    registry is. What it has of itself may be of a life at another place, as in a store that was restored into another folder,
-    and who followed that would never hear of it again.  */
+/*  The endpoint of an agent by the registry; NULL when it has none, or for the router itself, which is where the configuration says. What
+    the registry has of the router may be old, as in a store restored into another folder: whoever went there would never hear of the
+    router again.  */
 static const char *find_endpoint (shell_t *self, const char *address)
 {
     uint64_t version;
@@ -357,15 +357,15 @@ static void receive_peer (shell_t *self, peer_t *peer)
     peer->link.watched.look = got;
 }
 
-/*  Where a batch ends although more is there.  */
+/*  When a batch stops taking messages although there are more.  */
 typedef struct {
     uint64_t messages; /* of all that the host has ever taken */
     int frames;        /* that may still be taken */
     uint64_t time_us;
 } bounds_t;
 
-/*  Whoever works on what this batch answers has nothing to do until it is out. So a batch takes no longer than some commits do:
-    the more time a commit takes, the more there is in it.  */
+/*  Others wait for what this batch will answer, so it must not gather for long: no longer than about two commits take. Where commits are
+    slow, batches are larger, and there are fewer of them.  */
 static bounds_t begin_bounds (const shell_t *self)
 {
     uint64_t most_us = BATCH_COMMITS * self->commit_us;
@@ -393,7 +393,7 @@ static void receive_all (shell_t *self)
         receive_inbox (self);
 }
 
-/*  Whether something may be there without having been signalled.  */
+/*  Whether a socket is to be read again although its descriptor may not signal.  */
 static bool something_waits (const shell_t *self)
 {
     bool waits = self->inbox.watched.look || tim3_kept_ready (&self->kept, self->host);
@@ -487,7 +487,8 @@ static void run_batch (shell_t *self)
         say_ready (self);
 }
 
-/*  What arrives meanwhile is in the same batch.  */
+/*  For programs that set pace_us: after a batch that changed the store, rests until that long from its beginning. What arrives meanwhile is in
+    one batch then.  */
 static void keep_pace (const shell_t *self, uint64_t time)
 {
     uint64_t pace = self->program->pace_us;
@@ -648,7 +649,7 @@ static void load_config (shell_t *self)
         exit (TIM3_EXIT_OK);
 }
 
-/*  The ledgers whose cores this process runs as well: those of the shard of its number, if there is one.  */
+/*  On a merged critical path, coordinator number N also runs the cores of the ledgers of shard N, if there is such a shard.  */
 static void fill_hosted (shell_t *self)
 {
     char why[512];
@@ -662,7 +663,7 @@ static void fill_hosted (shell_t *self)
             tim3_fatal (TIM3_EXIT_PERMANENT, "%s", why);
 }
 
-/*  A ledger by itself beside one that is hosted would be a second ledger.  */
+/*  On a merged critical path a ledger must not be started as a process of its own: there would be two of it.  */
 static void refuse_merged (const shell_t *self)
 {
     tim3_role_t role = self->program->core->role;
@@ -713,7 +714,7 @@ static bool choice_is (const tim3_config_t *config, const char *key, const char 
     return strcmp (tim3_config_text (config, "agents", key, NULL), value) == 0;
 }
 
-/*  The store of a coordinator by itself holds nothing that is worth a journal.  */
+/*  Whether the store is worth a journal: that of a coordinator which hosts no ledgers is not.  */
 static bool keeps_ledger (const shell_t *self)
 {
     return !self->program->core->keeps_nothing || self->hosted_count > 0;
@@ -836,7 +837,7 @@ static void stop (shell_t *self)
     tim3_log (TIM3_INFO, "stopped", "clean=yes");
 }
 
-/*  Each connection takes a descriptor: as many as there may be, and no connection where there is none left.  */
+/*  Raises the limit of open files as far as it may be: each connection takes one. And has connections refused when none is left.  */
 static void allow_files (void)
 {
     struct rlimit limit;

@@ -86,7 +86,7 @@ tim3_key_t tim3_key_empty (void);
 tim3_key_t tim3_key_text (const char *text);
 tim3_key_t tim3_key_u64 (uint64_t number);
 tim3_key_t tim3_key_id (const tim3_id_t *id);
-/*  The same in its place, for where every message makes one: a key is large, and to return it is to copy it.  */
+/*  The same without a copy of the key, which is large: for what is done with every message.  */
 void tim3_key_set_text (tim3_key_t *key, const char *text);
 void tim3_key_set_id (tim3_key_t *key, const tim3_id_t *id);
 void tim3_key_add_text (tim3_key_t *key, const char *text);
@@ -144,7 +144,7 @@ typedef struct {
     int (*copy_begin) (tim3_store_t *self, const char *path, char *why, size_t why_size);
     void (*copy_look) (tim3_store_t *self, tim3_store_copy_t *copy);
     void (*copy_end) (tim3_store_t *self, bool keep);
-    /* both NULL where nothing is kept of the past */
+    /* both NULL in a store without a journal; see tim3_store_note and tim3_store_fresh */
     void (*note) (tim3_store_t *self, const void *data, size_t size);
     bool (*fresh) (tim3_store_t *self);
 } tim3_store_ops_t;
@@ -160,7 +160,7 @@ struct tim3_store {
     leaves record zeroed when not. RAW members point into the store and live until the next change.  */
 bool tim3_store_read (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, void *record);
 void tim3_store_write (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key, const void *record);
-/*  The key will be looked up soon: what is in memory, but in no cache, is asked for meanwhile. Reads and changes nothing.  */
+/*  A hint that the key will be read soon: brings what is in memory into the processor's cache meanwhile.  */
 void tim3_store_fetch (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
 bool tim3_store_has (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
 void tim3_store_delete (tim3_store_t *self, tim3_table_t table, const tim3_key_t *key);
@@ -172,16 +172,15 @@ int tim3_store_commit (tim3_store_t *self);
 void tim3_store_abort (tim3_store_t *self);
 bool tim3_store_dirty (tim3_store_t *self);
 tim3_store_error_t tim3_store_error (const tim3_store_t *self);
-/*  Something that led to the changes of the next commit: stores that have a journal, and are to be able to look back, keep it with
-    them there. It is durable with the next commit that changes something. Abort takes back what was noted since
-    the last commit.  */
+/*  Notes something that leads to the changes of the next commit (see cause.h). A store with a journal writes it into the record of that
+    commit, for tim3ctl replay; others ignore it. Abort forgets what was noted since the last commit.  */
 void tim3_store_note (tim3_store_t *self, const void *data, size_t size);
-/*  True once after a stretch of the journal has begun that can be run again by itself, by one who begins with nothing but the store.  */
+/*  True once after a new stretch of the journal has begun. Replay can run a stretch by itself, from nothing but the store as it was.  */
 bool tim3_store_fresh (tim3_store_t *self);
 void tim3_store_usage (tim3_store_t *self, uint64_t *used, uint64_t *most);
 void tim3_store_close (tim3_store_t **self);
 
-/*  0 in a store that does not count.  */
+/*  Commits that changed something, over its whole life; 0 in a store that does not count.  */
 uint64_t tim3_store_commits (tim3_store_t *self);
 
 /*  Begins a copy of what the last commit left, in a directory that is made for it; between batches only. It takes no
@@ -196,10 +195,10 @@ void tim3_store_copy_end (tim3_store_t *self, bool keep);
 
 /*  ---------------------------------------------------------------------------------------------- opening  */
 
-/*  What a ledger was begun with and must keep, as all that it has written means something else otherwise. Zeros and "" in the
-    store of an agent that is no ledger, and where it has none.  */
+/*  What a ledger's store was made with, and is refused with anything else: its amounts, accounts and locks would mean something else. Zeros
+    and "" for agents that are no ledger.  */
 typedef struct {
-    unsigned shards; /* of how many the shard of a ledger in it is one; 0: none is in it */
+    unsigned shards; /* that each ledger of the asset has */
     unsigned decimals;
     const char *collateral; /* may be NULL: "" */
     unsigned collateral_decimals;
@@ -240,8 +239,8 @@ tim3_store_t *tim3_store_open_lmdb (const tim3_store_options_t *options, tim3_st
 tim3_store_t *tim3_store_open_lmdb_read_only (const char *path, tim3_store_meta_t *meta, bool *in_use,
                                               char *why, size_t why_size);
 
-/*  One agent's sight of a store that several share: its own tables, and of those that all agents have what is its own. Closing it
-    leaves the shared one, which must outlive it, as it is.  */
+/*  One agent's view of a store that several share: the tables of its role, and its own rows of the tables that all agents have. Closing
+    a view does not close the shared store, which must outlive it.  */
 tim3_store_t *tim3_store_view (tim3_store_t *shared, tim3_role_t role);
 /*  Each agent has rows of its own in that table: in a shared store a byte stands before their keys, the agent's role.  */
 bool tim3_store_view_is_apart (tim3_table_t table);
