@@ -7,16 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PLACE_SIZE 18 /* of a key of a list, with the number of a tail in it behind */
+#define PLACE_SIZE 18 /* a place for cursors: key of a list, then the number of a tail in it (two bytes) */
 #define LIST_KEY_SIZE 16
 
-/*  A deadline as it is now, with what the batch at hand has done to it.  */
+/*  A deadline that the batch at hand has touched.  */
 typedef struct {
     uint64_t due_us;
     tim3_deadline_t row;
-    bool stored; /* there was a row */
+    bool stored; /* its row is in the store */
     bool changed;
-    tim3_buffer_t tails; /* that are in no list yet */
+    tim3_buffer_t tails; /* new ones, in no list yet */
 } entry_t;
 
 struct tim3_due {
@@ -24,11 +24,11 @@ struct tim3_due {
     tim3_table_t deadlines;
     tim3_table_t lists;
     size_t tail_size;
-    entry_t *entries; /* of the batch, by due time; those behind have a buffer to be used again */
+    entry_t *entries; /* count of them are in use, by due time; those after keep their buffers for later */
     size_t count;
     size_t capacity;
-    size_t latest;      /* the entry that was asked for last: most ask for the same */
-    tim3_buffer_t list; /* that is being swept */
+    size_t latest;      /* the entry that find returned last, as the next is mostly the same */
+    tim3_buffer_t list; /* tails of the list that is being swept */
     tim3_buffer_t scratch;
 };
 
@@ -97,7 +97,7 @@ static void insert (tim3_due_t *self, tim3_env_t *env, size_t at, uint64_t due_u
     self->entries[at] = entry;
 }
 
-/*  It may move when another one is asked for.  */
+/*  The entry of a due time, read from the store if it is new. Valid until the next call, which may move it.  */
 static entry_t *find (tim3_due_t *self, tim3_env_t *env, uint64_t due_us)
 {
     if (self->latest < self->count && self->entries[self->latest].due_us == due_us)
@@ -126,7 +126,7 @@ void tim3_due_set (tim3_due_t *self, tim3_env_t *env, const uint8_t *tail, uint6
     entry->changed = true;
 }
 
-/*  In a store that has failed nothing is found, and nothing is going to be written.  */
+/*  One of its records is final, or due at another time. (A store that has failed finds nothing, so open may be 0; nothing will be written.)  */
 static void take_one (entry_t *entry, tim3_store_t *store)
 {
     TIM3_ASSERT (entry->row.open > 0 || tim3_store_error (store));
@@ -224,8 +224,8 @@ static bool is_tired (const sweep_t *sweep)
     return sweep->pushed >= TIM3_DUE_PUSHES || sweep->looked >= TIM3_DUE_LOOKS;
 }
 
-/*  Deadlines in time order: those whose time has come, those that wait, and those that no clock of now could have made. Steps
-    key to the next one to sweep; begin with an empty key.  */
+/*  Steps key to the next deadline to sweep; begin with an empty key. Those up to now are swept, and those farther ahead than any that could be
+    set now: they were set before the clock went back.  */
 static bool next_deadline (const tim3_due_t *self, tim3_env_t *env, tim3_key_t *key)
 {
     uint64_t now = tim3_env_now (env);
@@ -241,7 +241,7 @@ static bool next_deadline (const tim3_due_t *self, tim3_env_t *env, tim3_key_t *
     return tim3_store_seek (store, self->deadlines, TIM3_SEEK_GE, key, &row);
 }
 
-/*  Takes a list out of its table, for whoever is pushed on gets a place in another one. Returns how many tails.  */
+/*  Reads a list into self->list and deletes it: each of its records is either final or gets a place at a later time. Returns how many tails.  */
 static size_t take_list (tim3_due_t *self, tim3_store_t *store, uint64_t due_us, uint64_t number)
 {
     tim3_key_t key = list_key (due_us, number);
@@ -291,8 +291,8 @@ void tim3_due_sweep (tim3_due_t *self, tim3_env_t *env, tim3_due_push_fn *push, 
 
 /*  ------------------------------------------------------------------------------------------------- lists  */
 
-/*  Reads the list that goes on behind a place, and sets index to the tail that is next there. The place is a caller's word:
-    any bytes.  */
+/*  Reads the list in which a listing goes on after a place, and sets index to the next tail in it. A place comes from a client's cursor, and
+    may be any bytes.  */
 static bool next_list (const tim3_due_t *self, tim3_store_t *store, tim3_key_t *place, size_t *index,
                        tim3_deadline_list_t *list)
 {

@@ -1,23 +1,22 @@
 /*  checkpointer.c - writes a table in memory to the environment, part by part.
 
-    One transaction for all of it would sync tens of megabytes at once, and everybody else's syncs on the same disk would
-    wait for that. So there are several, each with rows of about as many pages as can be written in the time of a few syncs.
-    The first one says in the checkpoint record what it leads to ("towards"), the last one that it is reached.
+    A single transaction would sync tens of megabytes at once, and everybody else's syncs on the same disk would wait for that. So there
+    are several, the parts, each of about as many pages as can be written in the time of a few syncs. The first part writes into the checkpoint
+    row which journal record all parts lead to ("towards"), the last part that it is reached ("number").
 
-    Why an environment that holds a part is good enough:
-      - the one who has it open reads the table first, which hides everything that any part has changed;
-      - after a crash, the record still tells the old place in the journal. All records of the table are behind it, for they were
-        durable before the table was frozen. They say what a key holds, not how it changes, so it does not matter
-        which of them are in the environment already. Nor does it matter for the highest keys of the tables
-        (look_below in store_tiers.c): the environment never has a key that they do not know of, as they are looked up
-        with the part in it. A journal that ends before "towards" is refused;
-      - the state before is needed by those who look back (undo.h). What is written over is kept before the first part,
-        for the whole table. A checkpoint that follows an unfinished one finds rows of it in the environment, and
-        takes what was there before from its undo file; without one it keeps nothing, as if it could not;
-      - copies are made between checkpoints.
+    Why it does no harm that the environment holds only some of the parts for a while:
+      - Whoever has the store open looks into the frozen table first, which has every row that any part writes.
+      - After a crash, the checkpoint row still names the old record of the journal, and all records that the table was made of come after
+        it: they were durable before the table was frozen. Replaying them writes whole rows, so it does not matter which are in the
+        environment already. The greatest keys (look_below in store_tiers.c) are looked up after the crash, with those rows in it. If the
+        journal ends before "towards", the store is refused.
+      - Replay needs the state before the checkpoint (undo.h). So all rows that will be written over are kept in an undo file before the
+        first part is written. After an unfinished checkpoint the environment has some new rows already; what was there before them is
+        taken from the undo file of that attempt. If that is missing, this checkpoint keeps no undo file either.
+      - Copies are made between checkpoints only.
 
-    It goes through the table twice: the first time to keep what is there, and to see where rows lie, so that parts can
-    be measured in pages.
+    The table is gone through twice: first to keep what will be written over, and to see on which pages rows lie, by which parts are measured;
+    then to write.
 */
 #include "store/checkpointer.h"
 #include "store/store_lmdb.h"
@@ -36,9 +35,9 @@ typedef struct {
     const tim3_checkpoint_t *goal;
     tim3_undo_t *undo;        /* NULL when nothing is kept */
     tim3_memtable_t *earlier; /* what the undo file of the attempt before has, or NULL */
-    tim3_buffer_t ends;       /* of parts: after how many rows, u64 each */
-    uint64_t done;            /* rows, of either pass */
-    uint64_t rested_us;       /* when */
+    tim3_buffer_t ends;       /* after how many rows each part ends: uint64_t each */
+    uint64_t done;            /* rows, of both passes together */
+    uint64_t rested_us;       /* when the last rest ended */
 } run_t;
 
 static uint64_t clock_us (clockid_t clock)
@@ -64,7 +63,8 @@ static void tell_not_kept (void)
     tim3_log (TIM3_WARN, "checkpoint", "what=\"cannot keep the state before it: replay starts here\"");
 }
 
-/*  Where an earlier attempt has been, the environment does not tell any more what was there. False when nobody does.  */
+/*  After an unfinished attempt: loads its undo file, for the environment no longer has what that attempt wrote over. False when the file is
+    missing or damaged.  */
 static bool load_earlier (run_t *self)
 {
     tim3_undo_entry_t entry;
@@ -78,7 +78,7 @@ static bool load_earlier (run_t *self)
     return good;
 }
 
-/*  All of the earlier file goes into the new one, which takes its place.  */
+/*  Begins the undo file. It takes in that of an unfinished attempt, whose place it takes.  */
 static void begin_undo (run_t *self)
 {
     tim3_memcursor_t cursor = {0};
@@ -93,7 +93,7 @@ static void begin_undo (run_t *self)
         tim3_undo_add (self->undo, &row);
 }
 
-/*  Without it everything older is worth nothing: better that than a checkpoint that fails.  */
+/*  If the undo file cannot be finished, replay cannot go back beyond this checkpoint. That is better than a checkpoint that fails.  */
 static void finish_undo (run_t *self, bool good)
 {
     if (self->undo && !good)
@@ -109,11 +109,11 @@ static void keep (run_t *self, const tim3_memrow_t *old)
         tim3_undo_add (self->undo, old);
 }
 
-/*  Where the next part begins.  */
+/*  How large the part at hand is so far.  */
 typedef struct {
     uint64_t page;
     uint64_t pages;
-    uint64_t bytes; /* which may fill pages of their own */
+    uint64_t bytes; /* of rows: new ones may need pages of their own */
 } measure_t;
 
 static void measure (run_t *self, measure_t *part, const tim3_memrow_t *row, uint64_t page)

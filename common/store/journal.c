@@ -1,17 +1,21 @@
 /*  journal.c - records appended to segment files. See journal.h for their bytes.
 
-    Files in the directory: journal-NUMBER are segments; journal.next is the one that comes next, made in time;
-    journal.spare is a segment that nobody needs any more, to be the next but one; journal.made and journal.prepared are files
-    being made, and worth nothing when found.
+    Files in the directory:
 
-    A segment is used again where it can be. To delete it may hold up all syncs on the same disk: for 110 ms with 80 MB, where
-    the file system tells the disk what is free. And it is spared another writing of zeros. What stands in it then are records of
-    another salt, so none of them can be read as one of the new segment.
+        journal-NUMBER    a segment
+        journal.next      the file for the next segment, made before it is needed
+        journal.spare     a segment that is no longer needed, kept for the segment after that
+        journal.prepared  what becomes journal.next when it is whole
+        journal.made      what becomes a segment when a commit has to make the file itself
+    The last two are worth nothing when found at a start.
 
-    Segments are written past the page cache, where the file system can do that: in whole blocks, the last of which is
-    written again with what comes after. It spares copies, which
-    took a third of all CPU time while segments were being filled with zeros. Some file systems say so when a file is opened,
-    others with the first write, be it because their blocks are larger: that file goes through the cache then.
+    Old segments are used again rather than deleted. Deleting one can hold up all syncs on the disk (110 ms for 80 MB, where the file system
+    tells the disk what is free), and a new file has to be filled with zeros. The old records in it cannot be read as records of the new
+    segment, because their checksums are made with another salt.
+
+    Segments are written with O_DIRECT, in whole blocks; the last block is written again with what comes after. That saves copies into the
+    page cache, which took a third of all CPU time while segments were filled with zeros. File systems that cannot do it say so when the file is
+    opened, or with the first write; then that file is written through the cache.
 */
 #include "store/journal.h"
 #include "base/log.h"
@@ -71,14 +75,14 @@ struct tim3_journal {
     int file;      /* the segment at hand, -1 when there is none */
     uint64_t salt;
     uint64_t at;          /* where the next record goes */
-    uint8_t *stage;       /* begins with what stands in front of at in its block */
-    segment_head_t *head; /* a whole block */
+    uint8_t *stage; /* what is written from; begins with the bytes before at in the block that at is in */
+    segment_head_t *head; /* has a whole block of memory */
     uint64_t size;        /* of the segment at hand */
     uint64_t segment_most;
     tim3_journal_place_t last;
-    bool turn;
-    bool wants_next;
-    _Atomic bool next_ready;
+    bool turn;                  /* the next record is to begin a segment */
+    bool wants_next;            /* see tim3_journal_wants_next */
+    _Atomic bool next_ready;    /* journal.next is there */
     _Atomic uint64_t next_size; /* that the next segment should have */
 };
 
@@ -214,8 +218,8 @@ static uint64_t number_at (const walk_t *self, uint64_t at)
     return number;
 }
 
-/*  Whether something was written after the place where the walk came to a halt: then what stands there was whole once. The number is
-    looked at first, for those of earlier uses of the file are lower.  */
+/*  Whether there is a whole record after the place where the walk ended: then the record at that place was whole once, and is damaged. The
+    number is compared first, because it is cheap: leftovers of an earlier use of the file have lower ones.  */
 static bool later_record (const walk_t *self, uint64_t *number)
 {
     record_head_t head;
@@ -227,7 +231,8 @@ static bool later_record (const walk_t *self, uint64_t *number)
     return false;
 }
 
-/*  A record up to the place is known already; the one at it must be the one that is meant.  */
+/*  Hands a record to the caller, unless it is one up to *place, which he has already. The record at *place, and the one after it, must fit
+    the checksum that he gave.  */
 static bool show (walk_t *self, const record_head_t *head)
 {
     const uint8_t *payload = self->data + self->at + sizeof *head;
@@ -276,7 +281,7 @@ static bool walk_segment (walk_t *self)
     return true;
 }
 
-/*  What comes after the last whole record of a segment: the next segment, or nothing.  */
+/*  Checks that after the last whole record of a segment comes the next segment, or nothing at all.  */
 static bool check_end (walk_t *self, const tim3_segment_t *next)
 {
     uint64_t later;
@@ -313,7 +318,7 @@ static bool walk_file (walk_t *self, const tim3_segment_t *segment, bool is_last
     return good;
 }
 
-/*  Which segment holds the record after the place, or is where it will be: the last that begins no later.  */
+/*  The segment that holds the record after the place, or will: the last one that does not begin after it.  */
 static size_t first_to_walk (const walk_t *self, const tim3_segment_t *segments, size_t count)
 {
     size_t at = 0;
@@ -366,7 +371,7 @@ static tim3_store_error_t failure (const char *doing)
     return full ? TIM3_STORE_FULL : TIM3_STORE_IO;
 }
 
-/*  As open files are: past the page cache, if that can be.  */
+/*  With O_DIRECT, if the file system can do that.  */
 static int open_file (int directory, const char *name, int flags)
 {
     int file = openat (directory, name, O_RDWR | O_CLOEXEC | O_DIRECT | flags, 0600);
@@ -381,14 +386,14 @@ static void *alloc_blocks (size_t size)
     return blocks;
 }
 
-/*  Whether what was refused may be tried again: not past the page cache, as it was.  */
+/*  After a write was refused: switches O_DIRECT off, if that was why. True when the write should be tried again.  */
 static bool can_go_through_cache (int file)
 {
     int flags = errno == EINVAL ? fcntl (file, F_GETFL) : 0;
     return flags > 0 && flags & O_DIRECT && fcntl (file, F_SETFL, flags & ~O_DIRECT) == 0;
 }
 
-/*  A write that ends early has met the end of the room.  */
+/*  A short write means that the disk is full.  */
 static bool write_all (int file, const void *data, size_t size, uint64_t at)
 {
     ssize_t written = pwrite (file, data, size, (off_t) at);
@@ -399,7 +404,7 @@ static bool write_all (int file, const void *data, size_t size, uint64_t at)
     return written == (ssize_t) size;
 }
 
-/*  Whoever makes a file at leisure, or is in a hurry (NULL).  */
+/*  Called between pieces by whoever is in no hurry; a NULL leisure_t is one who is.  */
 typedef struct {
     tim3_journal_rest_fn *rest;
     void *context;
@@ -430,7 +435,7 @@ static bool write_zeros (int file, uint64_t size, const leisure_t *leisure)
     return good && fsync (file) == 0;
 }
 
-/*  A file of zeros whose every byte has its place on the disk; -1 when that is not to be had, with errno set.  */
+/*  Makes a file of zeros, all of which have been written, so that later writes never need room; -1 with errno set when there is none.  */
 static int make_file (int directory, const char *name, uint64_t size, const leisure_t *leisure)
 {
     int file = open_file (directory, name, O_CREAT | O_TRUNC);
@@ -452,8 +457,8 @@ bool tim3_journal_wants_next (tim3_journal_t *self)
     return wants;
 }
 
-/*  True when the spare one has become the next one. That must last before anything is written to it: after a crash its old name must
-    not be found with a new head.  */
+/*  Makes the spare segment the next one, if it is there and large enough. The new name is synced before anything is written to the file: a
+    crash must not leave it under the old name with a new head.  */
 static bool use_spare (tim3_journal_t *self, uint64_t size)
 {
     struct stat stat;
@@ -480,7 +485,7 @@ void tim3_journal_prepare (tim3_journal_t *self, tim3_journal_rest_fn *rest, voi
     uint64_t size = atomic_load (&self->next_size);
     if (atomic_load (&self->next_ready))
         return;
-    /* when neither can be, the one that needs it tries for itself, and tells */
+    /* when both fail, the commit that needs the file tries to make it, and tells the error */
     if (use_spare (self, size) || make_next (self, size, &leisure))
         atomic_store (&self->next_ready, true);
 }
@@ -501,7 +506,7 @@ static int take_prepared (tim3_journal_t *self, uint64_t least, uint64_t *size)
     return -1;
 }
 
-/*  One that is not there in time is made here, and small: a commit waits for it.  */
+/*  The file for a new segment. If it has not been prepared in time it is made here, and is small, because a commit waits for it.  */
 static int take_file (tim3_journal_t *self, uint64_t least, const char **name, uint64_t *size)
 {
     int file = take_prepared (self, least, size);
@@ -514,7 +519,7 @@ static int take_file (tim3_journal_t *self, uint64_t least, const char **name, u
     return make_file (self->directory, *name, *size, NULL);
 }
 
-/*  On the disk before the file has its name: a segment whose head is not good was damaged, and not begun.  */
+/*  The head is synced before the file gets a segment's name. So a segment with a bad head is a damaged one, never one that was being begun.  */
 static int write_segment_head (const tim3_journal_t *self, int file)
 {
     segment_head_t *head = self->head;
@@ -525,7 +530,7 @@ static int write_segment_head (const tim3_journal_t *self, int file)
     return write_all (file, self->head, BLOCK, 0) ? fdatasync (file) : -1;
 }
 
-/*  Twice as large as the largest so far.  */
+/*  The next segment is to be twice as large as the largest so far, within bounds.  */
 static void plan_next (tim3_journal_t *self)
 {
     uint64_t size = self->size * 2;
@@ -543,7 +548,7 @@ static record_head_t make_head (const tim3_journal_t *self, uint32_t magic, cons
     return head;
 }
 
-/*  Durable when true. What stands in front of the next byte in its block is kept, to be written again with it.  */
+/*  Writes and syncs. The start of the block in which the data ends is kept in stage, to be written again with the next record.  */
 static bool write_durably (tim3_journal_t *self, const uint8_t *data, size_t size)
 {
     while (size > 0) {
@@ -564,15 +569,15 @@ static bool write_durably (tim3_journal_t *self, const uint8_t *data, size_t siz
     return fdatasync (self->file) == 0;
 }
 
-/*  Says in the segment at hand that another one comes after it.  */
+/*  Ends the segment at hand with a seal, which says that another segment follows.  */
 static bool seal (tim3_journal_t *self)
 {
     record_head_t head = make_head (self, SEAL_MAGIC, NULL, 0);
     return write_durably (self, (const uint8_t *) &head, sizeof head);
 }
 
-/*  The name lasts before a record can be in it. Once it has the name there is no way back: the segment before it must
-    not go on, so want of room is no excuse then.  */
+/*  Begins a segment. Its name is synced before a record can be in it. Once the file has the name there is no way back, for the segment before
+    must not go on: an error from then on is TIM3_STORE_IO, even if the disk is full.  */
 static tim3_store_error_t begin_file (tim3_journal_t *self, uint64_t least)
 {
     char name[40];
@@ -620,7 +625,7 @@ tim3_store_error_t tim3_journal_append (tim3_journal_t *self, uint8_t *record, s
     }
     record_head_t head = make_head (self, RECORD_MAGIC, record + sizeof head, size - sizeof head);
     memcpy (record, &head, sizeof head);
-    /* every byte has its place on the disk, so want of room is no excuse here */
+    /* the file was filled with zeros before, so this never fails for lack of room */
     if (!write_durably (self, record, size)) {
         failure ("append");
         return TIM3_STORE_IO;
@@ -634,7 +639,7 @@ tim3_journal_place_t tim3_journal_last (const tim3_journal_t *self)
     return self->last;
 }
 
-/*  The seal must fit as well.  */
+/*  There must also be room for the seal.  */
 uint64_t tim3_journal_room (const tim3_journal_t *self)
 {
     uint64_t end = self->at + sizeof (record_head_t);
@@ -690,8 +695,8 @@ static bool read_block (const tim3_journal_t *self, uint64_t at)
     return got >= (ssize_t) (at % BLOCK);
 }
 
-/*  What was read may be in memory alone, if it was written by a process that was killed before it synced: a record, and
-    the name of the segment as well.  */
+/*  Goes on in the last segment. Its last record, and its name, may only be in the page cache, if the process before was killed before its
+    sync: so both are synced here.  */
 static bool reopen (tim3_journal_t *self, const walk_t *walk, const tim3_segment_t *segment)
 {
     char name[40];

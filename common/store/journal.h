@@ -1,7 +1,8 @@
 /*  journal.h - records appended one after another to segment files, each durable before the next.
 
-    A segment is a file "journal-" and the number of its first record (16 hexadecimal digits), made full of zeros
-    beforehand, or of an older segment, so that an append changes nothing but data. Numbers little-endian, records aligned to 8 bytes:
+    A segment is a file "journal-" and the number of its first record (16 hexadecimal digits). The file is there in its full size
+    before, of zeros or of an older segment, so that an append only changes data: no size, no blocks, no names. Numbers are little-endian,
+    records aligned to 8 bytes:
 
         segment   u32 magic, u32 version, u64 number of the first record, u64 checksum of the record before it,
                   u64 salt, u64 checksum of these
@@ -9,14 +10,14 @@
 
     A checksum is XXH3-64 over what stands before it and the payload, seeded with the segment's salt. Each record names
     the one before it by number and checksum, so that one of another time or store cannot pass for the next. The salt
-    is random, so that nobody can send bytes that look like a record, and that of an earlier use of the file is none.
+    is random: so nobody can send bytes that look like a record, and records of an earlier use of the file are none of this segment.
 
     Promise: when tim3_journal_append returns 0, the record and all before it survive kill -9 and power loss. What was
     being appended at a crash is there in full or not at all. A record that is damaged, while there are later ones,
     is told at opening; the damaged last one cannot be told from one that was never finished.
 
-    A segment that is followed by another ends with a seal: the head of a record without one, of a magic of its own. The
-    other has its name by then, so that a last segment with a seal tells of one that was lost.
+    A segment that is followed by another ends with a seal: the head of a record with no payload and another magic. It is written after the
+    next segment has its name, so if the last segment that is found has a seal, a later one was lost.
 */
 #ifndef TIM3_JOURNAL_H
 #define TIM3_JOURNAL_H
@@ -59,10 +60,10 @@ uint64_t tim3_journal_room (const tim3_journal_t *self);
 /*  Lets the next record begin a new segment.  */
 void tim3_journal_turn (tim3_journal_t *self);
 
-/*  Called now and then, with how long that took since the last time; may take its time. False to stop here.  */
+/*  Called between pieces of work, with how long the last one took; it may sleep. Returns false to stop the work.  */
 typedef bool (tim3_journal_rest_fn) (void *context, uint64_t worked_us);
 
-/*  Makes the file that the next segment will be, if it is not there: may be called by another thread, which then takes the time.  */
+/*  Makes the file for the next segment, if there is none. It takes long, so a thread beside that of the commits calls it.  */
 void tim3_journal_prepare (tim3_journal_t *self, tim3_journal_rest_fn *rest, void *context);
 /*  True once after a segment was begun and the file of the next one is not there.  */
 bool tim3_journal_wants_next (tim3_journal_t *self);
