@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*  Memory of frames that is kept for the next batch: of each one so much, and of larger ones so much in all.  */
+/*  Memory of frames that is kept for the next batch: of each frame up to KEPT_SIZE, and of larger frames KEPT_LARGE in all.  */
 #define KEPT_SIZE (64 * 1024)
 #define KEPT_LARGE (8 * 1024 * 1024)
 
@@ -15,7 +15,7 @@ struct tim3_outbox {
     size_t count;
     size_t capacity;
     uint32_t *slots; /* twice as many as frames: which frame is open for a destination, from 1; 0 is none */
-    size_t last;     /* frame that was asked for last, for most envelopes follow others; from 1 */
+    size_t last;     /* frame that was used last, from 1: the next envelope often goes into the same */
 };
 
 tim3_outbox_t *tim3_outbox_new (void)
@@ -40,7 +40,7 @@ static bool is_for (const tim3_outbox_frame_t *frame, const void *key, size_t ke
     return frame->key_size == key_size && memcmp (frame->key, key, key_size) == 0;
 }
 
-/*  Where the open frame of a destination is told, or belongs.  */
+/*  The slot that names the open frame of a destination, or the free one where it belongs.  */
 static uint32_t *find_frame (const tim3_outbox_t *self, const void *key, size_t key_size)
 {
     size_t mask = 2 * self->capacity - 1;
@@ -50,7 +50,8 @@ static uint32_t *find_frame (const tim3_outbox_t *self, const void *key, size_t 
     return &self->slots[at];
 }
 
-/*  The slots depend on how many there are, so they are filled anew: of two frames of a destination the later counts.  */
+/*  Makes room for more frames. Where a frame's slot is depends on how many slots there are, so all are filled anew; of two frames for one
+    destination the later is the open one.  */
 static void grow (tim3_outbox_t *self)
 {
     size_t capacity = self->capacity ? 2 * self->capacity : 16;

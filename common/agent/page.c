@@ -20,7 +20,7 @@ static bool go_on (tim3_page_t *self, const char *cursor)
     return tim3_key_has_prefix (&self->at, &self->prefix);
 }
 
-/*  What the batch has left bounds both; one row is always granted, so that whoever pages gets on.  */
+/*  Bounds the rows of this page by what is left of the batch's; one is always allowed, so that whoever pages gets further.  */
 static void bound_scans (tim3_page_t *self, uint32_t limit)
 {
     uint32_t most = *self->rows > 0 ? *self->rows : 1;

@@ -122,8 +122,8 @@ static bool has_room (const tim3_publisher_t *self, const tim3_publish_t *publis
            publish->events.size + run->events.size <= RUN_BYTES;
 }
 
-/*  Whole runs from the one that holds the first event behind sent, as many as fit into a message. Most are sent as the store has
-    them.  */
+/*  Collects whole runs, from the one with the next event to send, as many as fit into a message. A single run is sent as the store has it,
+    without a copy.  */
 static bool collect (tim3_publisher_t *self, tim3_store_t *store, tim3_publish_t *publish)
 {
     tim3_run_t run;
@@ -141,8 +141,8 @@ static bool collect (tim3_publisher_t *self, tim3_store_t *store, tim3_publish_t
     return true;
 }
 
-/*  While the bus has not answered, few events wait for more: it takes many at once for little more than one, and nobody
-    who asked for anything waits for it.  */
+/*  While the bus has not answered, a few events wait until there are more of them: many at once cost it little more than one, and nobody who
+    has asked something waits for events.  */
 static bool can_wait (const tim3_publisher_t *self)
 {
     return self->sent != self->acked && self->last - self->sent < run_most (self);
@@ -189,7 +189,7 @@ void tim3_publisher_tick (tim3_publisher_t *self, uint64_t now_us, uint64_t *res
     (*resent)++;
 }
 
-/*  Deletes the oldest run, when all of it is to go.  */
+/*  Deletes the oldest run, if all of its events are up to last.  */
 static bool trim_one (tim3_publisher_t *self, tim3_store_t *store, uint64_t last)
 {
     tim3_key_t key = tim3_key_u64 (self->trimmed + 1);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define BUCKETS_LEAST 64
-/*  Groups kept for the next: as many as wait at once in an agent at work.  */
+/*  Groups kept to be used again: as many transactions as are usually waited for at once.  */
 #define SPARE_MOST 4096
 
 typedef struct group group_t;
@@ -49,13 +49,13 @@ tim3_waiters_t *tim3_waiters_new (size_t most, bool latest_alone)
     return self;
 }
 
-/*  A tx is a hash, but whoever asks has a hand in it.  */
+/*  A tx is hashed again, for whoever asks can choose parts of it.  */
 static group_t **bucket_of (const tim3_waiters_t *self, const tim3_id_t *tx)
 {
     return &self->buckets[tim3_hash64 (tx, sizeof *tx, 0) & (self->bucket_count - 1)];
 }
 
-/*  Where the group of a tx hangs; what is there is NULL when there is none.  */
+/*  The pointer to the group of a tx; it holds NULL when there is none.  */
 static group_t **find (const tim3_waiters_t *self, const tim3_id_t *tx)
 {
     group_t **place = bucket_of (self, tx);

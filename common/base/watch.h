@@ -3,8 +3,8 @@
     zmq_poll asks every socket up to three times each time it is called, at two system calls each; here one epoll
     waits on all their descriptors, and only sockets that were signalled are looked at.
 
-    A socket's descriptor tells that something happened, once, and whatever call on the socket comes next takes that
-    message in, also one that sends. Hence the two duties of whoever uses this:
+    A socket's descriptor signals once that something has happened, and the next call on the socket takes that signal away, even a call
+    that sends. Hence the two duties of whoever uses this:
     - read a socket whose look is set until it has nothing (or leave look set, and do not sleep), then clear look;
     - call tim3_watch_check after sending on a socket, or after asking it for anything.
 */

@@ -7,22 +7,21 @@
 
 #include <stdatomic.h>
 
-/*  Called every few rows with how much of all is done, and how long that took since the last time; may take its time. False to stop
-    here.  */
+/*  Called every few rows, with how much is done of all, and how long it worked since the last call; it may sleep. Returns false to stop.  */
 typedef bool (tim3_checkpointer_rest_fn) (void *context, uint64_t done, uint64_t all, uint64_t worked_us);
 
 typedef struct {
     tim3_store_t *writer; /* see tim3_store_lmdb_share */
     int directory;
-    bool keeps;          /* what is written over */
+    bool keeps;          /* an undo file is to be made */
     uint64_t part_pages; /* pages that one part changes, about */
     tim3_checkpointer_rest_fn *rest;
     _Atomic unsigned *parts; /* counts them */
     void *context;
 } tim3_checkpointer_t;
 
-/*  at: what the environment holds; kept up to date. TIM3_STORE_FULL: no room, or told to stop; *at tells whether a part of
-    the table is in the environment. Then, and after a crash, what comes next has to hold all records up to at->towards.  */
+/*  at: what the environment holds, kept up to date. TIM3_STORE_FULL: no room, or rest told it to stop. If some parts were written by then,
+    at->towards is not 0, and the next checkpoint must be of all records up to there.  */
 tim3_store_error_t tim3_checkpointer_write (const tim3_checkpointer_t *self, const tim3_memtable_t *table,
                                             tim3_checkpoint_t *at, const tim3_checkpoint_t *goal);
 

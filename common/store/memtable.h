@@ -7,14 +7,14 @@
     Changes collect in a batch: they are seen at once, and either kept (commit) or taken back (abort) together. The
     batch can be listed, each key once, in the order in which the keys were first changed.
 
-    The first byte of a key says which table it belongs to, and order is a matter of one table.
+    The first byte of a key says which table it belongs to; each table is brought into order by itself.
 
     One thread writes. When no more changes come, and all is in order, any number of threads may read.
 
-    Cost: a look-up by key, and a new key, is one probe of a hash table. New keys are brought into order when it is asked for, all
-    of a table at once, but a few thousand at most: that takes less than a millisecond. Memory is taken in large pieces and given back all at once by tim3_memtable_destroy, or used again after
-    tim3_memtable_clear: a value that grows out of its place leaves the old place unused. A batch that is taken back
-    leaves its memory to the next.
+    Cost: looking a key up, or adding one, takes one probe of a hash table. New keys are sorted later, when order is asked for or a few
+    thousand have come: all of a table at once, in less than a millisecond. Memory is taken in large pieces. It is given back all at once by
+    tim3_memtable_destroy, or used again after tim3_memtable_clear; a value that grows out of its place leaves the old place unused. The memory of
+    a batch that is taken back is used by the next.
 */
 #ifndef TIM3_MEMTABLE_H
 #define TIM3_MEMTABLE_H
@@ -31,7 +31,7 @@ typedef struct {
     bool deleted;
 } tim3_memrow_t;
 
-/*  Longest key, in bytes; a longer one, or one of none, is an assertion.  */
+/*  Longest key, in bytes; a longer or an empty one fails an assertion.  */
 #define TIM3_MEMTABLE_KEY_MAX 255
 
 tim3_memtable_t *tim3_memtable_new (void);
@@ -45,7 +45,7 @@ void tim3_memtable_clear (tim3_memtable_t *self);
 /*  False when the table has no row for the key.  */
 bool tim3_memtable_get (const tim3_memtable_t *self, const uint8_t *key, size_t key_size, tim3_memrow_t *row);
 
-/*  The key will be looked up soon: asks for what of the table is not in a cache then.  */
+/*  A hint that the key will be looked up soon: has the processor load what that will read.  */
 void tim3_memtable_fetch (const tim3_memtable_t *self, const uint8_t *key, size_t key_size);
 
 /*  The row nearest to the key: at or after it (or strictly after), or at or before it (or strictly before).
@@ -61,8 +61,8 @@ void tim3_memtable_order (tim3_memtable_t *self);
 void tim3_memtable_put (tim3_memtable_t *self, const uint8_t *key, size_t key_size, const uint8_t *value,
                         size_t value_size);
 void tim3_memtable_delete (tim3_memtable_t *self, const uint8_t *key, size_t key_size);
-/*  For a key that nothing below has: deleted for the rest of the batch, and with its commit there is no row.
-    Without a row nothing happens.  */
+/*  Deletes a row that hides nothing below: it counts as deleted until the batch is committed, and then there is no row at all. Without a row
+    nothing happens.  */
 void tim3_memtable_forget (tim3_memtable_t *self, const uint8_t *key, size_t key_size);
 
 /*  The batch at hand: how many keys it changed, and each of them (from 0) as it is now.  */

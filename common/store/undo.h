@@ -1,10 +1,10 @@
 /*  undo.h - what a checkpoint wrote over, kept so that the state before it can be looked at again.
 
-    One file for each checkpoint, "undo-" and the number of the first record that came after the older state. With these files and the
-    journal between, the state at a checkpoint that is long past can be had, and what came after it run again.
-    A file is whole or not there; a checkpoint that cannot keep one goes ahead without, and all older ones are
-    worth nothing then: only an unbroken row of them leads back. It is there before the environment is changed. So an
-    environment that was left in the middle of a checkpoint is, with the file laid over it, as it was before.
+    One file for each checkpoint, "undo-" and the number of the first record that came after the older state. With these files the state at an
+    earlier checkpoint can be put together again, and with the journal what came after it can be run again (tim3ctl replay).
+    A file is whole or not there. A checkpoint that cannot keep one goes ahead without, and then all older files are useless, because only an
+    unbroken row of them leads back. A file is finished before the environment is changed: so when a crash leaves a checkpoint unfinished, the
+    file laid over the environment gives the state before it.
 */
 #ifndef TIM3_UNDO_H
 #define TIM3_UNDO_H
