@@ -107,11 +107,18 @@ void tim3ctl_print_help (const tim3ctl_command_t *command)
 
 /*  ------------------------------------------------------------------------------------------ running  */
 
-static int unknown_command (const tim3ctl_line_t *line)
+/*  The first word of commands of two words is told which they are.  */
+static int unknown_command (const char *word)
 {
-    if (strcmp (line->words[0], "usda") == 0)
-        return tim3ctl_misused ("usda mint, usda balance, usda transfer or usda tx; see tim3ctl help");
-    return tim3ctl_misused ("there is no command '%s'; see tim3ctl help", line->words[0]);
+    char names[256] = "";
+    size_t used = 0;
+    size_t length = strlen (word);
+    for (const tim3ctl_command_t *command = tim3ctl_commands; command->name && used < sizeof names; command++)
+        if (strncmp (command->name, word, length) == 0 && command->name[length] == ' ')
+            used += (size_t) snprintf (names + used, sizeof names - used, "%s%s", used ? ", " : "",
+                                       command->name);
+    return tim3ctl_misused ("there is no command '%s'%s%s; see tim3ctl help", word, used ? ", but " : "",
+                            names);
 }
 
 static bool options_allowed (const tim3ctl_line_t *line, const tim3ctl_command_t *command)
@@ -196,7 +203,7 @@ static int help_for (const tim3ctl_line_t *line, unsigned skip)
     }
     const tim3ctl_command_t *command = tim3ctl_find (line->words + skip, line->word_count - skip, &used);
     if (!command)
-        return tim3ctl_misused ("there is no command '%s'; see tim3ctl help", line->words[skip]);
+        return unknown_command (line->words[skip]);
     tim3ctl_print_help (command);
     return TIM3CTL_DONE;
 }
@@ -210,7 +217,7 @@ int tim3ctl_run (tim3ctl_t *ctl, const tim3ctl_line_t *line)
         return help_for (line, 1);
     ctl->line = *line;
     ctl->command = tim3ctl_find (line->words, line->word_count, &used);
-    return ctl->command ? run_command (ctl, used) : unknown_command (line);
+    return ctl->command ? run_command (ctl, used) : unknown_command (line->words[0]);
 }
 
 int main (int argc, char **argv)

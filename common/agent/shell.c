@@ -618,8 +618,12 @@ static void parse_arguments (shell_t *self, int argc, char **argv)
         }
     }
     /* the endpoint is told to other processes, which have other working directories */
-    if (arguments->data && !(arguments->data = realpath (arguments->data, NULL)))
-        tim3_fatal (TIM3_EXIT_PERMANENT, "cannot use the folder given by --data: %s", strerror (errno));
+    const char *given = arguments->data;
+    if (given && !(arguments->data = realpath (given, NULL)))
+        tim3_fatal (
+            TIM3_EXIT_PERMANENT,
+            "cannot use the folder %s given by --data: %s; scripts/supervisor makes it, with its keys", given,
+            strerror (errno));
     bool only_config = arguments->check_config || arguments->list_agents || arguments->print_front;
     bool lacks_data = !only_config && !arguments->data;
     if (optind < argc || !arguments->config_path || lacks_data) {

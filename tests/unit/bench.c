@@ -256,7 +256,8 @@ const void *bench_ask (uint64_t type, const void *body, uint64_t answer)
     bench_send (type, body);
     const bench_message_t *message = only_answer ();
     if (message->type != answer && message->type == TIM3_MSG_ERROR)
-        ck_abort_msg ("refused: %s", ((const tim3_error_t *) message->body)->text);
+        ck_abort_msg ("%s is refused: %s", tim3_message (type)->name,
+                      ((const tim3_error_t *) message->body)->text);
     ck_assert_str_eq (tim3_message (message->type)->name, tim3_message (answer)->name);
     ck_assert_uint_eq (message->reply_to, s_next_id - 1);
     return message->body;

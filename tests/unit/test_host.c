@@ -1,4 +1,9 @@
 /*  test_host.c - what the host does for every core: who may send what, batches, refusals, its own questions.  */
+#include "../../coordinator/core.h"
+#include "../../lock_manager/core.h"
+#include "../../mock_usda/core.h"
+#include "../../router/core.h"
+#include "../../state_manager/core.h"
 #include "../../token_manager/core.h"
 #include "bench.h"
 #include "runs.h"
@@ -515,6 +520,43 @@ START_TEST (test_own_questions)
 }
 END_TEST
 
+/*  ---------------------------------------------------------------------------------------- the table  */
+
+static bool has_handler (const tim3_core_t *core, tim3_type_t type)
+{
+    const tim3_handler_t *handler = core->handlers;
+    while (handler->handle && handler->type != type)
+        handler++;
+    return handler->handle != NULL;
+}
+
+/*  What goes to all agents, or to all that have a store, the host answers itself.  */
+static bool is_for_hosts (const tim3_message_t *message)
+{
+    return message->to == TIM3_FROM_AGENT || message->to == TIM3_FROM_KEEPER;
+}
+
+START_TEST (test_what_the_table_sends_is_handled)
+{
+    static const tim3_core_t *const cores[] = {&tim3_router_core,        &tim3_coordinator_core,
+                                               &tim3_lock_manager_core,  &tim3_token_manager_core,
+                                               &tim3_state_manager_core, &tim3_mock_usda_core};
+    const tim3_core_t *core = cores[_i];
+    const tim3_message_t *message;
+    for (unsigned i = 0; (message = tim3_message_at (i)); i++) {
+        bool taken = message->of_class == TIM3_CLASS_REQUEST && !is_for_hosts (message) &&
+                     message->to & 1u << core->role;
+        bool handled =
+            message->of_class == TIM3_CLASS_REQUEST && has_handler (core, (tim3_type_t) message->type);
+        ck_assert_msg (!taken || handled,
+                       "messages.h says that a %s takes %s: add a row to s_handlers of its core.c",
+                       tim3_role_name (core->role), message->name);
+        ck_assert_msg (taken || !handled, "a %s has a handler for %s, but messages.h does not send it there",
+                       tim3_role_name (core->role), message->name);
+    }
+}
+END_TEST
+
 Suite *suite_host (void)
 {
     Suite *suite = suite_create ("host");
@@ -535,6 +577,7 @@ Suite *suite_host (void)
     tcase_add_test (tcase, test_only_requests_are_told_that_it_is_full);
     tcase_add_test (tcase, test_refusals_tell_what_they_are_about);
     tcase_add_test (tcase, test_own_questions);
+    tcase_add_loop_test (tcase, test_what_the_table_sends_is_handled, 0, 6);
     suite_add_tcase (suite, tcase);
     return suite;
 }
