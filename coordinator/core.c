@@ -235,14 +235,15 @@ typedef struct {
 } stage_row_t;
 
 static const stage_row_t s_stages[STATES] = {
-    [LOCKING] = {"locking", ask_lock, TIM3_MSG_LOCK, TO (MINTING) | TO (REFUSING), .is_undecided = true},
-    [MINTING] = {"minting", ask_mint, TIM3_MSG_TOKEN_MINT, TO (VOIDING), .is_undecided = true},
-    [REFUSING] = {"refusing", ask_record_refusal, TIM3_MSG_RESOLVE_REFUSED, TO (VOIDING)},
+    [LOCKING] = {"locking", ask_lock, TIM3_MSG_LOCK, .next = TO (MINTING) | TO (REFUSING),
+                 .is_undecided = true},
+    [MINTING] = {"minting", ask_mint, TIM3_MSG_TOKEN_MINT, .next = TO (VOIDING), .is_undecided = true},
+    [REFUSING] = {"refusing", ask_record_refusal, TIM3_MSG_RESOLVE_REFUSED, .next = TO (VOIDING)},
     [VOIDING] = {"voiding", ask_release, TIM3_MSG_RELEASE, .fails_as_recorded = true},
-    [BURNING] = {"burning", ask_burn, TIM3_MSG_TOKEN_BURN, TO (RELEASING), .is_undecided = true},
+    [BURNING] = {"burning", ask_burn, TIM3_MSG_TOKEN_BURN, .next = TO (RELEASING), .is_undecided = true},
     [RELEASING] = {"releasing", ask_release, TIM3_MSG_RELEASE, .must_go_on = true},
-    [MOVING] = {"moving", ask_move, TIM3_MSG_TOKEN_TRANSFER, TO (ARRIVING), .is_undecided = true},
-    [ARRIVING] = {"arriving", ask_receive, TIM3_MSG_RECEIVE, TO (RETURNING), .must_go_on = true},
+    [MOVING] = {"moving", ask_move, TIM3_MSG_TOKEN_TRANSFER, .next = TO (ARRIVING), .is_undecided = true},
+    [ARRIVING] = {"arriving", ask_receive, TIM3_MSG_RECEIVE, .next = TO (RETURNING), .must_go_on = true},
     [RETURNING] = {"returning", ask_return, TIM3_MSG_RETURN_SENT, .must_go_on = true},
 };
 
