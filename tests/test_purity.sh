@@ -10,7 +10,7 @@ build=${1:?"usage: $0 BUILD_FOLDER (the one that make was given)"}
 passed=0
 failed=0
 
-cores="router/core router/registry router/standings router/event_log router/subscribers coordinator/core lock_manager/core
+cores="router/core router/registry router/standings router/lives router/event_log router/subscribers coordinator/core lock_manager/core
        token_manager/core state_manager/core mock_usda/core"
 shared="agent/host agent/hold agent/kept agent/page agent/publisher agent/registrar agent/rules agent/due agent/waiters
         agent/outbox agent/cause base/amount base/bytes base/address base/loopback base/result store/store store/store_view"
