@@ -13,6 +13,7 @@ import harness
 from harness import LONGEST, Cluster, needs, poll
 
 DONE, REFUSED, USAGE, NO_ANSWER = 0, 1, 2, 3
+USDA = "mock_usda.USDA.0"
 
 
 def run(*arguments, cluster=None, timeout="5", env=None):
@@ -187,6 +188,60 @@ def test_audit_of_shards_tells_which_is_silent():
         cluster.ctl("mint", "alice", "5")
         for address in ("lock_manager.TIM3.1", "token_manager.TIM3.1"):
             check_unchecked(cluster, address)
+
+
+def leave(cluster, *addresses):
+    """Ends them, so that the registry does not know them any more."""
+    for address in addresses:
+        cluster.kill(address, signal.SIGTERM)
+
+    def gone():
+        return not set(addresses) & {agent["name"] for agent in cluster.ctl_json("agents")}
+    poll(gone, what=f"a registry without {addresses}")
+
+
+def test_audit_passes_over_no_asset_that_has_collateral():
+    """Ledgers that have never come, or have gone, are no reason to say that all agrees."""
+    ledgers = ("lock_manager.TIME.0", "token_manager.TIME.0")
+    with Cluster({"TIM3": 6, "TIME": 18, "NONE": 6}, coordinators=1) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        cluster.ctl("mint", "alice", "5")
+        cluster.ctl("mint", "alice", "7", "--asset", "TIME")
+        leave(cluster, *ledgers, "lock_manager.NONE.0", "token_manager.NONE.0")
+        done = run("audit", cluster=cluster)
+        report = told(run("--json", "audit", cluster=cluster), NO_ANSWER)
+        assert done.returncode == NO_ANSWER and "TIME\n  COULD NOT BE CHECKED" in done.stdout, done
+        found = {asset["asset"]: (asset["checked"], asset["agrees"]) for asset in report["assets"]}
+        assert found == {"TIM3": (True, True), "TIME": (False, False)}, report  # nothing was ever locked for NONE
+        assert not report["agrees"] and not report["checked"] and report["collateral"]["agrees"], report
+        for address in {cluster.process_of(address) for address in ledgers}:
+            cluster.start(address)
+        poll(lambda: run("audit", cluster=cluster, timeout="60").returncode == DONE, what="an audit that agrees again")
+        # without the collateral token nothing can be checked, so nothing was found to be wrong
+        leave(cluster, USDA)
+        error = told(run("--json", "audit", cluster=cluster), NO_ANSWER)
+        assert error["name"] == "no_route", error
+
+
+def test_audit_of_ledgers_at_work_finds_nothing_wrong():
+    with Cluster(coordinators=1) as cluster:
+        worker = subprocess.Popen([cluster.exe("tim3ctl"), "--endpoint", cluster.front(), "--timeout", "600", "workload",
+                                   "--operations", "100000000", "--outstanding", "4"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+
+        def at_work():
+            assert worker.poll() is None
+            done = run("--json", "audit", cluster=cluster, timeout="1")
+            report = json.loads(done.stdout)
+            parts = [part for part in (*report.get("assets", []), report.get("collateral", {}))
+                     if "at work" in part.get("why", "")]
+            assert all(not part["checked"] and not part["agrees"] for part in parts), report
+            return len(parts) == 2 and done
+        done = poll(at_work, what="an audit that finds all ledgers at work")
+        assert done.returncode == NO_ANSWER, done
+        worker.kill()
+        worker.wait()
+        poll(lambda: run("audit", cluster=cluster, timeout="60").returncode == DONE, what="an audit that agrees")
 
 
 def test_the_collateral_is_found():

@@ -466,6 +466,31 @@ def test_the_index_of_what_is_unfinished():
         must_find(data, "open is \"2\", but \"1\" by its lists")
 
 
+def test_audit_compares_accounts_one_by_one():
+    """What was moved from one account to another behind the ledger's back changes no sum, and all that there can be changes it
+    modulo 2^128 only."""
+    with Cluster(settings=dict(store="lmdb")) as cluster:
+        cluster.sound = False
+        client = cluster.client()
+        client.faucet("acc0", 10 ** 13, "f")
+        for account in ("acc0", "acc1"):
+            client.faucet(account, 10 ** 13, "f-" + account)
+            client.mint_anew(account, 5, "m-" + account)
+        cluster.ctl("audit")
+        keys = {}
+        for balances, text in (((4, 6), "not those of each account"), ((11, 2 ** 128 - 1), "add up to more than 2^128 - 1")):
+            cluster.kill(TOKENS, signal.SIGTERM)
+            keys = keys or {record["account"]: key for key, record in rows(cluster.dir, TOKENS, "account")}
+            for account, balance in zip(("acc0", "acc1"), balances):
+                poke(cluster.dir, TOKENS, "account", keys[account], f"balance={balance}")
+            cluster.start(TOKENS)
+            cluster.wait_ready()
+            done = cluster.ctl("audit", check=False)
+            assert done.returncode == FOUND and text in done.stdout, done
+        stop(cluster)
+        must_find(cluster.dir, "account acc0: balance is")
+
+
 def test_stores_that_are_missing():
     with Copy() as data:
         os.unlink(folder(data, TOKENS))
