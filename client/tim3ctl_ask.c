@@ -319,6 +319,7 @@ typedef struct {
     uint64_t left;
     tim3ctl_each_fn *each;
     void *arg;
+    bool stopped; /* by each */
 } walk_t;
 
 /*  False when nothing more is wanted, or to be had.  */
@@ -341,6 +342,7 @@ static bool walk_one (tim3ctl_t *ctl, const char *route, const char *account, wa
         strcpy (page.cursor, cursor);
         wanted = hand_over (items, (const tim3_list_t *) (const void *) (answer + items->offset), &walk->left,
                             walk->each, walk->arg);
+        walk->stopped = !wanted;
         more = page.cursor[0] != '\0';
     }
     tim3_buffer_free (&page.body);
@@ -352,16 +354,23 @@ static bool is_sharded (const tim3_address_t *address)
     return tim3_role_is_asset_ledger (address->role) && address->shard < 0;
 }
 
+int tim3ctl_cut_short (tim3ctl_t *ctl)
+{
+    if (ctl->exit == TIM3CTL_DONE && tim3ctl_interrupted ())
+        ctl->exit = tim3ctl_failed (TIM3CTL_NO_ANSWER, "interrupted", "interrupted: what is told is not all");
+    return ctl->exit;
+}
+
 int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,
                   uint64_t most, tim3ctl_each_fn *each, void *arg)
 {
-    walk_t walk = {type, body, most ? most : UINT64_MAX, each, arg};
+    walk_t walk = {.type = type, .body = body, .left = most ? most : UINT64_MAX, .each = each, .arg = arg};
     char shard_route[TIM3_ADDRESS_MAX + 1];
     tim3_address_t address;
     ctl->exit = TIM3CTL_DONE;
     if (account[0] || !tim3_address_parse (route, &address) || !is_sharded (&address)) {
         walk_one (ctl, route, account, &walk);
-        return ctl->exit;
+        return walk.stopped ? tim3ctl_cut_short (ctl) : ctl->exit;
     }
     unsigned shards = tim3ctl_shards (ctl, address.asset);
     for (unsigned shard = 0; shard < shards; shard++) {
@@ -369,7 +378,7 @@ int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_t
         if (!walk_one (ctl, shard_route, account, &walk))
             break;
     }
-    return ctl->exit;
+    return walk.stopped ? tim3ctl_cut_short (ctl) : ctl->exit;
 }
 
 tim3_agent_t *tim3ctl_registry (tim3ctl_t *ctl, unsigned *count)

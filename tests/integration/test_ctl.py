@@ -2,9 +2,11 @@
 """tim3ctl as scripts see it: with --json every outcome is one value on stdout, every error names the request id, and
 what is told is no more than what is known.
 """
+import fcntl
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import tempfile
@@ -154,6 +156,50 @@ def test_list_that_breaks_off_is_one_value():
         go_on(cluster, "token_manager.TIM3.1")
         assert len(items) > 1 and items[-1]["name"] == "no_answer", items
         assert all(item["balance"] for item in items[:-1]), items
+
+
+LISTS = [("txs",), ("locks",), ("balance",), ("events",), ("history", "acc0")]
+
+
+def test_list_that_is_interrupted_says_so():
+    """Ctrl-C while nobody reads what is printed. What was printed is no list that has ended."""
+    with Cluster(coordinators=1) as cluster:
+        client = cluster.client()
+        client.faucet("acc0", 10 ** 24, "f")
+        for i in range(120):
+            client.mint_anew("acc0", 1, f"{i}-" + "m" * 30)
+            client.transfer("acc0", f"{'a' * 50}-{i}", 1, f"t-{i}")
+        for command in LISTS:
+            listing = subprocess.Popen([cluster.exe("tim3ctl"), "--endpoint", cluster.front(), "--timeout", "600",
+                                        "--json", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            fcntl.fcntl(listing.stdout, fcntl.F_SETPIPE_SZ, 4096)
+            poll(lambda: catches_interrupts(listing.pid), what="a client that takes Ctrl-C")
+            poll(lambda: select.select([listing.stdout], [], [], 0)[0], what="the beginning of a list")
+            listing.send_signal(signal.SIGINT)
+            out, err = listing.communicate(timeout=LONGEST)
+            assert listing.returncode == NO_ANSWER, (command, listing.returncode, out[-300:], err)
+            assert "not all" in err, (command, err)
+
+
+def test_what_cannot_be_written_is_not_done():
+    with Cluster(coordinators=1) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        cluster.ctl("mint", "alice", "1")
+        cluster.ctl("audit")
+        for command in (("audit",), ("txs",), ("--json", "txs"), ("events",), ("supply",), ("health",), ("help",)):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([cluster.exe("tim3ctl"), "--endpoint", cluster.front(), "--timeout", "60", *command],
+                                      stdout=full, stderr=subprocess.PIPE, text=True, timeout=LONGEST)
+            assert done.returncode == NO_ANSWER and "could be written" in done.stderr, (command, done)
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([cluster.exe("tim3ctl"), "--endpoint", cluster.front(), "--timeout", "60", "mint",
+                                   "alice", "5"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=LONGEST)
+        # it was done, under an id that must not be lost
+        assert done.returncode == NO_ANSWER, done
+        again = done.stderr.splitlines()[-1].split()
+        assert again[0] == "tim3ctl" and "--request-id" in again, done.stderr
+        assert cluster.ctl_json(*again[1:])["status"] == "completed"
+        assert cluster.ctl_json("balance", "alice")["balance"] == "6000000"
 
 
 def check_unchecked(cluster, address):
