@@ -31,7 +31,7 @@ enum {
 /*  O (NAME, "name", KIND, "ARGUMENT", "help"). Kinds: FLAG takes no argument, TEXT any, NUMBER digits.  */
 #define TIM3CTL_OPTIONS(O)                                                                               \
     O (ENDPOINT, "endpoint", TEXT, "ENDPOINT",                                                           \
-       "router's front; default $TIM3_ENDPOINT, else ipc://DATA/run/front.sock")                         \
+       "router's front; default $TIM3_ENDPOINT without --data, else ipc://DATA/run/front.sock")          \
     O (ASSET, "asset", TEXT, "ASSET", "asset to act on; default $TIM3_ASSET, else TIM3")                 \
     O (REQUEST_ID, "request-id", TEXT, "ID", "permanent id of the request; default: random, printed")    \
     O (TIMEOUT, "timeout", NUMBER, "SECONDS", "give up after this long; default 10")                     \

@@ -26,9 +26,11 @@ const char *tim3ctl_data (const tim3ctl_t *ctl)
     return tim3ctl_text (ctl, TIM3CTL_OPTION_DATA, usual && usual[0] ? usual : "./data");
 }
 
+/*  $TIM3_ENDPOINT is that of the set which $TIM3_DATA tells of: who names another folder does not mean it.  */
 const char *tim3ctl_endpoint (const tim3ctl_t *ctl, char *text, size_t size)
 {
-    const char *given = tim3ctl_text (ctl, TIM3CTL_OPTION_ENDPOINT, getenv ("TIM3_ENDPOINT"));
+    const char *usual = tim3ctl_has (ctl, TIM3CTL_OPTION_DATA) ? NULL : getenv ("TIM3_ENDPOINT");
+    const char *given = tim3ctl_text (ctl, TIM3CTL_OPTION_ENDPOINT, usual);
     if (given && given[0])
         snprintf (text, size, "%s", given);
     else
@@ -48,10 +50,13 @@ static bool somebody_listens (tim3ctl_t *ctl, const char *endpoint)
     const char *path = strncmp (endpoint, "ipc://", 6) == 0 && endpoint[6] != '@' ? endpoint + 6 : NULL;
     if (!path || access (path, F_OK) == 0)
         return true;
+    bool unused = tim3ctl_has (ctl, TIM3CTL_OPTION_DATA) && !tim3ctl_has (ctl, TIM3CTL_OPTION_ENDPOINT) &&
+                  getenv ("TIM3_ENDPOINT");
     ctl->exit = tim3ctl_failed (TIM3CTL_NO_ANSWER, "no_answer",
                                 "nobody listens at %s (%s). Nothing was done. Is the set running "
-                                "(the supervisor's status)? Else say where it is by --data or --endpoint.",
-                                endpoint, strerror (errno));
+                                "(the supervisor's status)? Else say where it is by --data or --endpoint%s.",
+                                endpoint, strerror (errno),
+                                unused ? "; beside --data, $TIM3_ENDPOINT does not count" : "");
     return false;
 }
 

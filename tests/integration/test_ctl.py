@@ -202,6 +202,18 @@ def test_what_cannot_be_written_is_not_done():
         assert cluster.ctl_json("balance", "alice")["balance"] == "6000000"
 
 
+def test_the_folder_that_is_named_wins_over_the_endpoint_of_the_environment():
+    with Cluster(coordinators=1) as one, Cluster(coordinators=1) as other:
+        other.ctl("usda", "mint", "alice", "100")
+        other.ctl("mint", "alice", "5")
+        usual = dict(TIM3_DATA=one.dir, TIM3_ENDPOINT=other.front())
+        for words, supply in (((), "5000000"), (("--data", one.dir), "0"),
+                              (("--data", one.dir, "--endpoint", other.front()), "5000000")):
+            assert told(run("--json", "supply", *words, timeout="60", env=usual), DONE)["supply"] == supply, words
+        done = run("audit", "--data", "/nowhere", env=usual)
+        assert done.returncode == NO_ANSWER and "$TIM3_ENDPOINT does not count" in done.stderr, done
+
+
 def check_unchecked(cluster, address):
     """An audit while an agent is silent."""
     stop(cluster, address)
