@@ -274,6 +274,43 @@ def test_every_field_of_the_token_manager():
         every_field(TOKENS, "record", lambda r, control=control: r["control"] == control and r["account"] in ("", "acc1"))
 
 
+def crossed():
+    """A data folder with transfers between two shards: arrived, and refused there and come back."""
+    data = tempfile.mkdtemp(prefix="t3f-")
+    accounts = [f"acc{i}" for i in range(6)]
+    with Cluster(settings=dict(store="lmdb"), asset_settings=dict(shards=2)) as cluster:
+        client = cluster.client()
+        for account in accounts:
+            client.faucet(account, 10 ** 13, "f-" + account)
+            client.mint_anew(account, 9, "m-" + account)
+            cluster.ctl("freeze", account)
+            for other in accounts:
+                client.outcome("coordinator.TIM3", "Transfer", dict(account=other, to=account, amount=amount(1),
+                                                                    request_id="refused-" + account))
+            cluster.ctl("unfreeze", account)
+        for account in accounts:
+            for other in set(accounts) - {account}:
+                client.transfer(account, other, 1, "to-" + other)
+        cluster.audit()
+        stop(cluster)
+        for part in ("store", "keys"):
+            shutil.copytree(os.path.join(cluster.dir, part), os.path.join(data, part))
+    return data
+
+
+def test_every_field_of_transfers_between_shards():
+    kept, Worked.data = Worked.get(), crossed()
+    try:
+        ways = {"completed": ((True, False), (False, True), (True, True)), "failed": ((True, True),)}
+        for status in ways:
+            for way in ways[status]:
+                every_field(TOKENS, "record", lambda r, status=status, way=way: r["kind"] == "transfer" and r["status"] == status
+                            and (r["entry"] > 0, r["to_entry"] > 0) == way)
+    finally:
+        Worked.forget()
+        Worked.data = kept
+
+
 def test_every_field_of_the_lock_manager():
     for table in ("lock_totals", "lock_due", "lock_due_list"):
         every_field(LOCKS, table)
