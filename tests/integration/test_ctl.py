@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import tempfile
+import time
 
 import harness
 from harness import LONGEST, Cluster, needs, poll
@@ -133,6 +134,7 @@ def test_offline_failures_are_one_object():
     with tempfile.TemporaryDirectory() as folder:
         error = told(run("--json", "fsck", folder), NO_ANSWER)
         assert error["name"] == "not_opened" and folder in error["text"], error
+        assert told(run("--json", "backup", "list", "--data", folder), REFUSED) == []
         error = told(run("--json", "restore", folder, "--data", folder), REFUSED)
         assert error["name"] == "not_restored", error
         error = told(run("--json", "replay", folder, "token_manager.TIM3.0", "--config", "/nowhere"), NO_ANSWER)
@@ -309,6 +311,9 @@ def test_the_collateral_is_found():
         assert cluster.ctl_json("usda", "balance", "alice")["available"] == str(95 * 10**18)
         report = cluster.ctl_json("audit")
         assert report["agrees"] and report["collateral"]["collateral"] == "EURC", report
+        # what it is of
+        assert report["endpoint"] == cluster.front() and abs(report["time_us"] / 10**6 - time.time()) < LONGEST, report
+        assert report["assets"][0]["token_seq"] == cluster.ctl_json("supply")["event_seq"] == 1, report
         assert cluster.ctl_json("workload", "--operations", "40", "--accounts", "4")["agrees"]
         # who says another name is taken at his word
         ask = ["usda", "balance", "alice"]
