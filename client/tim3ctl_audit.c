@@ -240,6 +240,18 @@ static bool settled (asset_audit_t *audit)
     return true;
 }
 
+/*  What can be said of figures that were taken one after the other while the ledgers were at work: what was minted before the locks were
+    looked at, and was not burned when all had been looked at, was there in between, and had to be locked.  */
+static bool was_short (const asset_audit_t *audit, const figures_t *after)
+{
+    const tim3_ledger_t *before = &audit->figures.ledger;
+    tim3_amount_t least = before->minted;
+    tim3_amount_t ever; /* as the supply tells it; those of several shards are not of one moment */
+    if (audit->shards == 1 && tim3_amount_add (before->supply, before->burned, &ever) && ever > least)
+        least = ever;
+    return least > after->ledger.burned && after->locks.locked < least - after->ledger.burned;
+}
+
 /*  What holds at every instant, settled or not.  */
 static bool backed (asset_audit_t *audit)
 {
@@ -289,6 +301,9 @@ static bool look_at_asset (audit_t *self, asset_audit_t *audit)
     if (!take_shape (self, audit) || !take_figures (self, audit, &audit->figures) ||
         !take_sums (self, audit) || !take_figures (self, audit, &after))
         return false;
+    audit->checked = was_short (audit, &after);
+    if (audit->checked)
+        return !say (audit->why, sizeof audit->why, "NOT BACKED: less is locked than there are tokens");
     if (!figures_equal (&audit->figures, &after))
         return say (audit->why, sizeof audit->why,
                     "the ledgers are at work: figures change while they are read");

@@ -528,6 +528,33 @@ def test_audit_compares_accounts_one_by_one():
         must_find(cluster.dir, "account acc0: balance is")
 
 
+def test_audit_finds_what_is_not_backed_while_ledgers_work():
+    with Cluster(settings=dict(store="lmdb"), coordinators=1) as cluster:
+        cluster.sound = False
+        client = cluster.client()
+        client.faucet("acc0", 10 ** 13, "f")
+        client.mint_anew("acc0", 5, "m")
+        cluster.kill(TOKENS, signal.SIGTERM)
+        for table, field in (("account", "balance"), ("ledger", "supply")):
+            poke(cluster.dir, TOKENS, table, rows(cluster.dir, TOKENS, table)[0][0], f"{field}={10 ** 15}")
+        cluster.start(TOKENS)
+        cluster.wait_ready()
+        worker = subprocess.Popen([cluster.exe("tim3ctl"), "--endpoint", cluster.front(), "--timeout", "600", "workload",
+                                   "--operations", "100000000", "--outstanding", "4"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        done = 0
+
+        def works():
+            nonlocal done
+            before, done = done, cluster.ctl_json("supply")["mints"]
+            return done > before > 1
+        poll(works, what="a workload")
+        told = cluster.ctl("audit", "--timeout", "5", check=False)
+        assert told.returncode == FOUND and "NOT BACKED" in told.stdout, told
+        worker.kill()
+        worker.wait()
+
+
 def test_stores_that_are_missing():
     with Copy() as data:
         os.unlink(folder(data, TOKENS))
