@@ -8,6 +8,7 @@
 #include "tim3ctl.h"
 #include "base/log.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -178,7 +179,7 @@ static int run_command (tim3ctl_t *ctl, unsigned used)
     ctl->argument_count = ctl->line.word_count - used;
     ctl->json = tim3ctl_has (ctl, TIM3CTL_OPTION_JSON);
     ctl->exit = TIM3CTL_DONE;
-    ctl->sent = ctl->silent = false;
+    ctl->silent = false;
     if (!take_request_id (ctl))
         return TIM3CTL_USAGE;
     if (ctl->argument_count < command->least || ctl->argument_count > command->most)
@@ -187,7 +188,6 @@ static int run_command (tim3ctl_t *ctl, unsigned used)
     if (!options_allowed (&ctl->line, command) || !take_asset (ctl))
         return TIM3CTL_USAGE;
     int code = command->run (ctl);
-    fflush (stdout);
     /* what an interrupted command has left under way must not answer the next one */
     if (ctl->client && tim3_client_outstanding (ctl->client) > 0)
         tim3_client_destroy (&ctl->client);
@@ -208,16 +208,33 @@ static int help_for (const tim3ctl_line_t *line, unsigned skip)
     return TIM3CTL_DONE;
 }
 
+/*  What is lost on the way out, as on a full disk, was not told, whatever became of the command.  */
+static int written (const tim3ctl_t *ctl, int code)
+{
+    int reason = fflush (stdout) ? errno : 0;
+    if (!reason && !ferror (stdout))
+        return code;
+    fprintf (stderr, "tim3ctl: not all could be written to standard output%s%s\n", reason ? ": " : "",
+             reason ? strerror (reason) : "");
+    clearerr (stdout);
+    if (ctl->sent && ctl->command->options & TIM3CTL_BIT (REQUEST_ID)) {
+        fputs ("Asked again with the same request id it tells the same, and does nothing twice:\n", stderr);
+        tim3ctl_print_again (ctl);
+    }
+    return code == TIM3CTL_DONE ? TIM3CTL_NO_ANSWER : code;
+}
+
 int tim3ctl_run (tim3ctl_t *ctl, const tim3ctl_line_t *line)
 {
     unsigned used = 0;
+    ctl->sent = false;
     if (line->counts[TIM3CTL_OPTION_HELP])
-        return help_for (line, 0);
+        return written (ctl, help_for (line, 0));
     if (strcmp (line->words[0], "help") == 0)
-        return help_for (line, 1);
+        return written (ctl, help_for (line, 1));
     ctl->line = *line;
     ctl->command = tim3ctl_find (line->words, line->word_count, &used);
-    return ctl->command ? run_command (ctl, used) : unknown_command (line->words[0]);
+    return written (ctl, ctl->command ? run_command (ctl, used) : unknown_command (line->words[0]));
 }
 
 int main (int argc, char **argv)
@@ -232,11 +249,11 @@ int main (int argc, char **argv)
         return TIM3CTL_USAGE;
     if (line.counts[TIM3CTL_OPTION_VERSION]) {
         puts ("tim3ctl " TIM3_VERSION);
-        return TIM3CTL_DONE;
+        return written (&ctl, TIM3CTL_DONE);
     }
     if (line.counts[TIM3CTL_OPTION_MAN]) {
         tim3ctl_print_man ();
-        return TIM3CTL_DONE;
+        return written (&ctl, TIM3CTL_DONE);
     }
     if (line.word_count == 0 && !line.counts[TIM3CTL_OPTION_HELP])
         code = tim3ctl_shell (&ctl, &line);

@@ -31,7 +31,7 @@ enum {
 /*  O (NAME, "name", KIND, "ARGUMENT", "help"). Kinds: FLAG takes no argument, TEXT any, NUMBER digits.  */
 #define TIM3CTL_OPTIONS(O)                                                                               \
     O (ENDPOINT, "endpoint", TEXT, "ENDPOINT",                                                           \
-       "router's front; default $TIM3_ENDPOINT, else ipc://DATA/run/front.sock")                         \
+       "router's front; default $TIM3_ENDPOINT without --data, else ipc://DATA/run/front.sock")          \
     O (ASSET, "asset", TEXT, "ASSET", "asset to act on; default $TIM3_ASSET, else TIM3")                 \
     O (REQUEST_ID, "request-id", TEXT, "ID", "permanent id of the request; default: random, printed")    \
     O (TIMEOUT, "timeout", NUMBER, "SECONDS", "give up after this long; default 10")                     \
@@ -198,6 +198,8 @@ void tim3ctl_error_json (const tim3_error_t *error, const char *request_id);
 /*  On stderr, as a shell takes them: a word; the options of the line that are in the mask.  */
 void tim3ctl_print_quoted (const char *text);
 void tim3ctl_print_options (const tim3ctl_t *ctl, uint64_t mask);
+/*  The line that asks the very same again.  */
+void tim3ctl_print_again (const tim3ctl_t *ctl);
 
 /*  ------------------------------------------------------------------------------------------ asking  */
 
@@ -238,10 +240,13 @@ bool tim3ctl_account (tim3ctl_t *ctl, const char *text, char account[TIM3_ACCOUN
 
 /*  Pages through a list and hands over each item; without an account, that of each shard of a ledger, one after the
     other. The request's shape has cursor and limit, the reply's has items and cursor. most: 0 for all. each returns
-    false to stop. Returns the exit code, after saying why.  */
+    false to stop. Returns the exit code, after saying why; that of what was stopped because of Ctrl-C is not that of
+    what is done.  */
 typedef bool (tim3ctl_each_fn) (void *arg, const tim3_shape_t *shape, const void *item);
 int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,
                   uint64_t most, tim3ctl_each_fn *each, void *arg);
+/*  The exit code of what ends before its end; says so where Ctrl-C is the reason.  */
+int tim3ctl_cut_short (tim3ctl_t *ctl);
 
 /*  A copy of the registry's entries, to be freed. NULL after saying why.  */
 tim3_agent_t *tim3ctl_registry (tim3ctl_t *ctl, unsigned *count);

@@ -72,6 +72,10 @@ static void ask_all (tim3ctl_t *ctl, inquiry_t *self)
         if (answer)
             take_answer (self, answer);
     }
+    if (tim3_client_outstanding (client) > 0) {
+        fprintf (stderr, "interrupted: not all have answered\n");
+        worse (self, TIM3CTL_NO_ANSWER);
+    }
 }
 
 static void gather (inquiry_t *self)

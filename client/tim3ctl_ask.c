@@ -27,9 +27,11 @@ const char *tim3ctl_data (const tim3ctl_t *ctl)
     return tim3ctl_text (ctl, TIM3CTL_OPTION_DATA, usual && usual[0] ? usual : "./data");
 }
 
+/*  $TIM3_ENDPOINT is that of the set which $TIM3_DATA tells of: who names another folder does not mean it.  */
 const char *tim3ctl_endpoint (const tim3ctl_t *ctl, char *text, size_t size)
 {
-    const char *given = tim3ctl_text (ctl, TIM3CTL_OPTION_ENDPOINT, getenv ("TIM3_ENDPOINT"));
+    const char *usual = tim3ctl_has (ctl, TIM3CTL_OPTION_DATA) ? NULL : getenv ("TIM3_ENDPOINT");
+    const char *given = tim3ctl_text (ctl, TIM3CTL_OPTION_ENDPOINT, usual);
     if (given && given[0])
         snprintf (text, size, "%s", given);
     else
@@ -49,10 +51,13 @@ static bool somebody_listens (tim3ctl_t *ctl, const char *endpoint)
     const char *path = tim3_endpoint_path (endpoint);
     if (!path || access (path, F_OK) == 0)
         return true;
+    bool unused = tim3ctl_has (ctl, TIM3CTL_OPTION_DATA) && !tim3ctl_has (ctl, TIM3CTL_OPTION_ENDPOINT) &&
+                  getenv ("TIM3_ENDPOINT");
     ctl->exit = tim3ctl_failed (TIM3CTL_NO_ANSWER, "no_answer",
                                 "nobody listens at %s (%s). Nothing was done. Is the set running "
-                                "(the supervisor's status)? Else say where it is by --data or --endpoint.",
-                                endpoint, strerror (errno));
+                                "(the supervisor's status)? Else say where it is by --data or --endpoint%s.",
+                                endpoint, strerror (errno),
+                                unused ? "; beside --data, $TIM3_ENDPOINT does not count" : "");
     return false;
 }
 
@@ -326,6 +331,7 @@ typedef struct {
     uint64_t left;
     tim3ctl_each_fn *each;
     void *arg;
+    bool stopped; /* by each */
 } walk_t;
 
 /*  False when nothing more is wanted, or to be had.  */
@@ -348,6 +354,7 @@ static bool walk_one (tim3ctl_t *ctl, const char *route, const char *account, wa
         strcpy (page.cursor, cursor);
         wanted = hand_over (items, (const tim3_list_t *) (const void *) (answer + items->offset), &walk->left,
                             walk->each, walk->arg);
+        walk->stopped = !wanted;
         more = page.cursor[0] != '\0';
     }
     tim3_buffer_free (&page.body);
@@ -359,16 +366,23 @@ static bool is_sharded (const tim3_address_t *address)
     return tim3_role_is_asset_ledger (address->role) && address->shard < 0;
 }
 
+int tim3ctl_cut_short (tim3ctl_t *ctl)
+{
+    if (ctl->exit == TIM3CTL_DONE && tim3ctl_interrupted ())
+        ctl->exit = tim3ctl_failed (TIM3CTL_NO_ANSWER, "interrupted", "interrupted: what is told is not all");
+    return ctl->exit;
+}
+
 int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_type_t type, const void *body,
                   uint64_t most, tim3ctl_each_fn *each, void *arg)
 {
-    walk_t walk = {type, body, most ? most : UINT64_MAX, each, arg};
+    walk_t walk = {.type = type, .body = body, .left = most ? most : UINT64_MAX, .each = each, .arg = arg};
     char shard_route[TIM3_ADDRESS_MAX + 1];
     tim3_address_t address;
     ctl->exit = TIM3CTL_DONE;
     if (account[0] || !tim3_address_parse (route, &address) || !is_sharded (&address)) {
         walk_one (ctl, route, account, &walk);
-        return ctl->exit;
+        return walk.stopped ? tim3ctl_cut_short (ctl) : ctl->exit;
     }
     unsigned shards = tim3ctl_shards (ctl, address.asset);
     for (unsigned shard = 0; shard < shards; shard++) {
@@ -376,7 +390,7 @@ int tim3ctl_walk (tim3ctl_t *ctl, const char *route, const char *account, tim3_t
         if (!walk_one (ctl, shard_route, account, &walk))
             break;
     }
-    return ctl->exit;
+    return walk.stopped ? tim3ctl_cut_short (ctl) : ctl->exit;
 }
 
 tim3_agent_t *tim3ctl_registry (tim3ctl_t *ctl, unsigned *count)

@@ -1,6 +1,7 @@
 /*  tim3ctl_audit.c - audit: asks every ledger, waits for one consistent picture, and checks that
 
         vault == locked * scale    locked == supply    supply == sum of balances == sum of positions
+        each balance == the position of its account
 
     for each asset, and for the collateral token that all holdings and all vaults make up what was
     issued.
@@ -17,7 +18,8 @@
     with different pasts come to that.
 
     An asset whose figures cannot be had, because an agent does not answer, is neither right nor wrong: it was not
-    checked.
+    checked. So is one whose figures change as long as they are looked at. And one of which the collateral token has a
+    vault, while no ledger of it is registered: it must not be passed over because nobody speaks for it.
 
     Exit codes: 0 all agrees; 1 something does not; 2 wrong usage; 3 something could not be checked, and all else
     agrees.  */
@@ -176,7 +178,14 @@ typedef struct {
     tim3_amount_t sum;
     uint64_t count;
     bool overflow;
+    bool of_accounts;
+    uint64_t digest; /* of who has how much, in whatever order; of accounts that have something */
 } sum_t;
+
+static uint64_t digest_of (const char *account, tim3_amount_t amount)
+{
+    return tim3_hash64 (account, strlen (account), tim3_hash64 (&amount, sizeof amount, 0));
+}
 
 static bool add_item (void *arg, const tim3_shape_t *shape, const void *item)
 {
@@ -184,6 +193,8 @@ static bool add_item (void *arg, const tim3_shape_t *shape, const void *item)
     tim3_amount_t amount;
     memcpy (&amount, (const uint8_t *) item + tim3ctl_field (shape, sum->member)->offset, sizeof amount);
     sum->count++;
+    if (sum->of_accounts && amount > 0)
+        sum->digest += digest_of ((const char *) item + tim3ctl_field (shape, "account")->offset, amount);
     sum->overflow |= !tim3_amount_add (sum->sum, amount, &sum->sum);
     return true;
 }
@@ -191,9 +202,8 @@ static bool add_item (void *arg, const tim3_shape_t *shape, const void *item)
 static bool sum_up (audit_t *self, const char *route, tim3_type_t type, const void *body, sum_t *sum,
                     char *why, size_t size)
 {
-    if (tim3ctl_walk (self->ctl, route, "", type, body, 0, add_item, sum) != TIM3CTL_DONE)
-        return say_failure (self, why, size);
-    return !sum->overflow || say (why, size, "the sum of %s is more than 2^128 - 1", sum->member);
+    return tim3ctl_walk (self->ctl, route, "", type, body, 0, add_item, sum) == TIM3CTL_DONE ||
+           say_failure (self, why, size);
 }
 
 static bool take_sums (audit_t *self, asset_audit_t *audit)
@@ -201,8 +211,8 @@ static bool take_sums (audit_t *self, asset_audit_t *audit)
     char route[TIM3_ADDRESS_MAX + 1];
     tim3_list_page_t page = {0};
     tim3_list_positions_t list = {0};
-    sum_t balances = {.member = "balance"};
-    sum_t positions = {.member = "balance"};
+    sum_t balances = {.member = "balance", .of_accounts = true};
+    sum_t positions = {.member = "balance", .of_accounts = true};
     tim3_address_format (TIM3_ROLE_TOKEN_MANAGER, audit->asset, -1, route);
     strcpy (list.asset, audit->asset);
     if (!sum_up (self, route, TIM3_MSG_LIST_BALANCES, &page, &balances, audit->why, sizeof audit->why) ||
@@ -213,6 +223,8 @@ static bool take_sums (audit_t *self, asset_audit_t *audit)
     audit->accounts = balances.count;
     audit->positions = positions.sum;
     audit->position_count = positions.count;
+    audit->one_by_one = balances.digest == positions.digest;
+    audit->overflow = balances.overflow || positions.overflow;
     return true;
 }
 
@@ -251,6 +263,18 @@ static bool settled (asset_audit_t *audit)
             (unsigned long long) figures->metrics.token_seq, (unsigned long long) figures->ledger.event_seq,
             (unsigned long long) figures->metrics.lock_seq, (unsigned long long) figures->locks.event_seq);
     return true;
+}
+
+/*  What can be said of figures that were taken one after the other while the ledgers were at work: what was minted before the locks were
+    looked at, and was not burned when all had been looked at, was there in between, and had to be locked.  */
+static bool was_short (const asset_audit_t *audit, const figures_t *after)
+{
+    const tim3_ledger_t *before = &audit->figures.ledger;
+    tim3_amount_t least = before->minted;
+    tim3_amount_t ever; /* as the supply tells it; those of several shards are not of one moment */
+    if (audit->shards == 1 && tim3_amount_add (before->supply, before->burned, &ever) && ever > least)
+        least = ever;
+    return least > after->ledger.burned && after->locks.locked < least - after->ledger.burned;
 }
 
 /*  What holds at every instant, settled or not.  */
@@ -317,6 +341,9 @@ static bool covered (audit_t *self, asset_audit_t *audit)
 static bool adds_up (asset_audit_t *audit)
 {
     const figures_t *figures = &audit->figures;
+    if (audit->overflow)
+        return say (audit->why, sizeof audit->why,
+                    "the balances, or the positions, add up to more than 2^128 - 1");
     if (figures->vault.total != in_collateral (audit, figures->locks.locked))
         return say (audit->why, sizeof audit->why, "vault and locked differ");
     if (figures->locks.locked != figures->ledger.supply)
@@ -325,6 +352,9 @@ static bool adds_up (asset_audit_t *audit)
         return say (audit->why, sizeof audit->why, "supply and the sum of balances differ");
     if (audit->positions != figures->ledger.supply || figures->metrics.balances != figures->ledger.supply)
         return say (audit->why, sizeof audit->why, "supply and the sum of positions differ");
+    if (!audit->one_by_one)
+        return say (audit->why, sizeof audit->why,
+                    "balances and positions add up to the same, but not those of each account");
     return true;
 }
 
@@ -357,6 +387,9 @@ static bool look_at_asset (audit_t *self, asset_audit_t *audit)
         return false;
     if (audit->conflicts[0])
         return !say_not_backed (audit, audit->conflicts);
+    if (was_short (audit, &after))
+        return !say_not_backed (audit, "less is locked than there are tokens");
+    audit->checked = still;
     if (!still)
         return say (audit->why, sizeof audit->why,
                     "the ledgers are at work: figures change while they are read");
@@ -395,20 +428,21 @@ static bool look_at_collateral (audit_t *self, collateral_audit_t *audit)
         totals = tim3ctl_try (self->ctl, route, "", TIM3_MSG_GET_COLLATERAL_TOTALS, NULL, &error);
     if (!list || !totals)
         return say (audit->why, sizeof audit->why, "%s: %s: %s", route, error.name, error.text);
-    audit->checked = true;
     audit->holdings = holdings.sum;
     audit->accounts = holdings.count;
     audit->vaults = vaults.sum;
+    audit->checked = conflicts[0] || totals->operations == audit->totals.operations;
     if (conflicts[0])
         return !say (audit->why, sizeof audit->why,
                      "NOT BACKED: %s. Pause its assets (tim3ctl pause --asset ASSET), and do what "
                      "OPERATIONS.md says under "
                      "\"The audit disagrees\"",
                      conflicts);
-    if (totals->operations != audit->totals.operations)
+    if (!audit->checked)
         return say (audit->why, sizeof audit->why,
                     "the collateral token is at work: figures change while they are read");
-    audit->agrees = holdings.sum + vaults.sum == audit->totals.issued && !vaults.overflow;
+    audit->agrees =
+        holdings.sum + vaults.sum == audit->totals.issued && !holdings.overflow && !vaults.overflow;
     if (!audit->agrees)
         say (audit->why, sizeof audit->why, "holdings and vaults do not make up what was issued");
     return true;
@@ -455,11 +489,19 @@ static bool registered_assets (tim3ctl_t *ctl, asset_audit_t *audits, unsigned *
         if (tim3_role_is_asset_ledger (agents[i].role))
             add_asset (audits, count, agents[i].asset);
     free (agents);
-    if (*count > 0)
-        return true;
-    ctl->exit = tim3ctl_failed (TIM3CTL_REFUSED, "no_route",
-                                "no ledger is registered; give --asset, or check the supervisor's status");
-    return false;
+    return true;
+}
+
+/*  Where the collateral token does not answer, that is told of it in its own place.  */
+static void assets_of_vaults (tim3ctl_t *ctl, asset_audit_t *audits, unsigned *count)
+{
+    tim3_error_t error;
+    const tim3_vaults_t *reply =
+        tim3ctl_try (ctl, tim3ctl_collateral_route (ctl), "", TIM3_MSG_LIST_VAULTS, NULL, &error);
+    const tim3_vault_t *item = reply ? reply->items.items : NULL;
+    for (uint32_t i = 0; reply && i < reply->items.count; i++, item++)
+        if (item->total > 0)
+            add_asset (audits, count, item->vault);
 }
 
 static bool choose_assets (tim3ctl_t *ctl, asset_audit_t *audits, unsigned *count)
@@ -469,7 +511,16 @@ static bool choose_assets (tim3ctl_t *ctl, asset_audit_t *audits, unsigned *coun
     for (unsigned i = 0; i < given; i++)
         if (!add_asset (audits, count, ctl->line.values[TIM3CTL_OPTION_ASSET][i]))
             return false;
-    return given > 0 || registered_assets (ctl, audits, count);
+    if (given > 0)
+        return true;
+    if (!registered_assets (ctl, audits, count))
+        return false;
+    assets_of_vaults (ctl, audits, count);
+    if (*count == 0)
+        ctl->exit =
+            tim3ctl_failed (TIM3CTL_NO_ANSWER, "no_route",
+                            "no ledger is registered; give --asset, or check the supervisor's status");
+    return *count > 0;
 }
 
 static void judge (outcome_t *outcome, bool checked, bool agrees)
@@ -507,8 +558,8 @@ int tim3ctl_audit (tim3ctl_t *ctl)
     unsigned count = 0;
     self.until_us = tim3ctl_now_us () + tim3ctl_timeout_ms (ctl, TIMEOUT_S) * 1000;
     asset_audit_t *audits = calloc (ASSETS_MAX, sizeof *audits);
-    bool ready = audits && choose_assets (ctl, audits, &count) && tim3ctl_collateral_route (ctl);
+    bool ready = audits && tim3ctl_collateral_route (ctl) && choose_assets (ctl, audits, &count);
     int code = ready ? audit_all (&self, audits, count) : ctl->exit;
     free (audits);
-    return code;
+    return ready || code != TIM3CTL_REFUSED ? code : TIM3CTL_NO_ANSWER; /* nothing was found to be wrong */
 }

@@ -24,6 +24,8 @@ typedef struct {
     uint64_t accounts;
     tim3_amount_t positions;
     uint64_t position_count;
+    bool one_by_one; /* each account has in both the same */
+    bool overflow;   /* of one of the two sums */
     char conflicts[CONFLICTS_MAX]; /* that a lock manager tells; else empty */
     /* a shortage that may be none: its figures, in how many looks on end, and since when */
     figures_t short_of;

@@ -2,6 +2,8 @@
 #include "tim3ctl_audit.h"
 #include "tim3ctl_print.h"
 
+#include <time.h>
+
 static void print_amount (const char *name, tim3_amount_t amount, unsigned decimals, const char *more)
 {
     char text[TIM3_AMOUNT_TEXT_MAX];
@@ -68,7 +70,7 @@ static json_t *asset_json (const asset_audit_t *audit)
     if (!audit->checked)
         return unchecked_json ("asset", audit->asset, audit->why);
     return json_pack (
-        "{s:s, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:o}", "asset", audit->asset,
+        "{s:s, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:o, s:I, s:I}", "asset", audit->asset,
         "checked", true, "agrees", audit->agrees, "why", audit->agrees ? "" : audit->why, "vault",
         tim3ctl_json_amount (figures->vault.total), "scale", tim3ctl_json_amount (figures->locks.scale),
         "locked", tim3ctl_json_amount (figures->locks.locked), "supply",
@@ -77,7 +79,8 @@ static json_t *asset_json (const asset_audit_t *audit)
         tim3ctl_json_amount (figures->ledger.crossing), "balances", tim3ctl_json_amount (audit->balances),
         "accounts", (json_int_t) audit->accounts, "positions", tim3ctl_json_amount (audit->positions),
         "position_count", (json_int_t) audit->position_count, "metrics_balances",
-        tim3ctl_json_amount (figures->metrics.balances));
+        tim3ctl_json_amount (figures->metrics.balances), "token_seq", (json_int_t) figures->ledger.event_seq,
+        "lock_seq", (json_int_t) figures->locks.event_seq);
 }
 
 static json_t *collateral_json (const audit_t *self, const collateral_audit_t *audit)
@@ -97,7 +100,8 @@ void tim3ctl_audit_print_json (const audit_t *self, const asset_audit_t *audits,
     json_t *array = json_array ();
     for (unsigned i = 0; i < count; i++)
         json_array_append_new (array, asset_json (&audits[i]));
-    tim3ctl_json_print (json_pack ("{s:b, s:b, s:o, s:o}", "checked", outcome->checked, "agrees",
-                                   outcome->checked && !outcome->wrong, "assets", array, "collateral",
-                                   collateral_json (self, collateral)));
+    tim3ctl_json_print (json_pack ("{s:b, s:b, s:s, s:I, s:o, s:o}", "checked", outcome->checked, "agrees",
+                                   outcome->checked && !outcome->wrong, "endpoint", self->ctl->connected,
+                                   "time_us", (json_int_t) time (NULL) * 1000000, "assets", array,
+                                   "collateral", collateral_json (self, collateral)));
 }

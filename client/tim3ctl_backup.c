@@ -508,16 +508,16 @@ static json_t *describe (const char *data, const char *name, tim3ctl_table_t *ta
     return result;
 }
 
-/*  Done when every one of them is good.  */
+/*  Done when there is one at least, and every one of them is good: who asks from a script would take none for all well.  */
 int tim3ctl_backup_list (tim3ctl_t *ctl)
 {
     char path[TIM3CTL_PATH_MAX];
     struct dirent **entries;
     json_t *array = json_array ();
     tim3ctl_table_t *table = tim3ctl_table_new ("name time +agents +bytes keys state");
-    int code = TIM3CTL_DONE;
     tim3ctl_path (path, "%s/backup", tim3ctl_data (ctl));
     int count = scandir (path, &entries, is_visible, alphasort);
+    int code = count > 0 ? TIM3CTL_DONE : TIM3CTL_REFUSED;
     for (int i = 0; i < count; i++) {
         json_t *one = describe (tim3ctl_data (ctl), entries[i]->d_name, table);
         if (!json_is_true (json_object_get (one, "good")))

@@ -132,8 +132,7 @@ void tim3ctl_print_options (const tim3ctl_t *ctl, uint64_t mask)
     }
 }
 
-/*  The line that asks the very same again.  */
-static void print_again (const tim3ctl_t *ctl)
+void tim3ctl_print_again (const tim3ctl_t *ctl)
 {
     fputs ("  tim3ctl", stderr);
     for (unsigned i = 0; i < ctl->line.word_count; i++)
@@ -152,14 +151,14 @@ static int no_answer (const tim3ctl_t *ctl, const char *route, const char *text)
             "The outcome is unknown: it may have been done or not. Ask again with the same request id, it is "
             "never done twice:\n",
             stderr);
-        print_again (ctl);
+        tim3ctl_print_again (ctl);
         return TIM3CTL_NO_ANSWER;
     }
     fprintf (stderr,
              "%sCheck that the agents run (the supervisor's status), and --endpoint or $TIM3_DATA.\n",
              changes_something (ctl) ? "Nothing was done: this was only a look-up before it. " : "");
     if (changes_something (ctl))
-        print_again (ctl);
+        tim3ctl_print_again (ctl);
     return TIM3CTL_NO_ANSWER;
 }
 
@@ -209,7 +208,7 @@ static int print_refusal (const tim3ctl_t *ctl, const char *route, const tim3_er
         return TIM3CTL_REFUSED;
     fprintf (stderr, "%s\n", s_next[advice]);
     if (advice == TIM3_ADVICE_UNKNOWN || advice == TIM3_ADVICE_RETRY_SAME_ID)
-        print_again (ctl);
+        tim3ctl_print_again (ctl);
     return advice == TIM3_ADVICE_UNKNOWN ? TIM3CTL_NO_ANSWER : TIM3CTL_REFUSED;
 }
 

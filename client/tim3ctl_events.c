@@ -147,7 +147,7 @@ static int read_on (reading_t *reading)
                                    "(the supervisor's status)",
                                    reading->ctl->connected);
     }
-    return TIM3CTL_DONE;
+    return reading->follow ? TIM3CTL_DONE : tim3ctl_cut_short (reading->ctl);
 }
 
 int tim3ctl_events (tim3ctl_t *ctl)

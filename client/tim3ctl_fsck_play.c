@@ -151,13 +151,14 @@ static bool find_crossing (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at
     return false;
 }
 
-static void compare_crossed (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_token_crossed_t *told,
-                             const tim3_transaction_t *record, bool to, tim3_amount_t balance)
+static void compare_crossed (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at,
+                             const tim3_token_crossed_t *told, const tim3_transaction_t *record, bool to,
+                             tim3_amount_t balance, tim3_amount_t supply)
 {
     tim3_token_crossed_t derived = {.tx = told->tx, .amount = record->amount, .balance = balance};
     strcpy (derived.account, to ? record->to : record->account);
     strcpy (derived.other, to ? record->account : record->to);
-    derived.supply = told->supply;
+    derived.supply = supply;
     tim3_fsck_compare (self->fsck, at, &tim3_shape_token_crossed, told, &derived, "the ledger's record");
 }
 
@@ -175,7 +176,7 @@ static void play_sent (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, co
     if (!find_crossing (self, at, &event->crossed, TIM3_FSCK_EVENT, TIM3_FSCK_LEAVES, &record))
         return;
     check_time (self, at, record.time_us);
-    compare_crossed (self, at, &event->crossed, &record, false, record.balance);
+    compare_crossed (self, at, &event->crossed, &record, false, record.balance, record.supply);
 }
 
 static void play_received (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
@@ -185,15 +186,16 @@ static void play_received (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at
     if (!find_crossing (self, at, &event->crossed, TIM3_FSCK_EVENT, TIM3_FSCK_CAME, &record))
         return;
     check_time (self, at, record.time_us);
-    compare_crossed (self, at, &event->crossed, &record, true, record.to_balance);
+    compare_crossed (self, at, &event->crossed, &record, true, record.to_balance, record.supply);
 }
 
 static void play_returned (tim3_fsck_replay_t *self, const tim3_fsck_place_t *at, const tim3_fsck_event_t *event)
 {
     tim3_transaction_t record;
     play_crossed (self, at, &event->crossed, true);
+    /* the supply in the record is that of when it left */
     if (find_crossing (self, at, &event->crossed, 0, TIM3_FSCK_LEAVES, &record))
-        compare_crossed (self, at, &event->crossed, &record, false, record.to_balance);
+        compare_crossed (self, at, &event->crossed, &record, false, record.to_balance, event->crossed.supply);
 }
 
 static void apply_control (tim3_fsck_replay_t *self, const tim3_token_controlled_t *told)

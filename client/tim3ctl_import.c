@@ -191,18 +191,34 @@ static json_t *mapping_json (const tim3ctl_mapping_t *mapping)
                       "volume", tim3ctl_json_amount (mapping->volume));
 }
 
-static void print_json (const import_t *self, bool agrees)
+/*  The first mapping of whose contract the file has no row, mostly as it was mistyped; or NULL.  */
+static const tim3ctl_mapping_t *unused_mapping (const import_t *self)
+{
+    for (unsigned i = 0; i < self->transfers.mapping_count; i++)
+        if (self->transfers.mappings[i].rows == 0)
+            return &self->transfers.mappings[i];
+    return NULL;
+}
+
+/*  With the file, and not only with what was taken of it.  */
+static bool agrees_with_file (const import_t *self)
+{
+    return self->mismatches == 0 && self->transfers.bad == 0 && !unused_mapping (self);
+}
+
+static void print_json (const import_t *self)
 {
     const tim3ctl_transfers_t *transfers = &self->transfers;
     json_t *assets = json_array ();
     for (unsigned i = 0; i < transfers->mapping_count; i++)
         json_array_append_new (assets, mapping_json (&transfers->mappings[i]));
-    tim3ctl_json_print (json_pack (
-        "{s:I, s:I, s:i, s:o, s:{s:I, s:I, s:I, s:I}, s:I, s:b}", "rows", (json_int_t) transfers->rows,
-        "mapped", (json_int_t) transfers->mapped, "accounts", (int) tim3ctl_book_count (transfers->book),
-        "assets", assets, "skipped", "not_mapped", (json_int_t) transfers->unmapped, "zero_value",
-        (json_int_t) transfers->zero_values, "to_self", (json_int_t) transfers->to_self, "bad",
-        (json_int_t) transfers->bad, "mismatches", (json_int_t) self->mismatches, "agrees", agrees));
+    tim3ctl_json_print (
+        json_pack ("{s:I, s:I, s:i, s:o, s:{s:I, s:I, s:I, s:I}, s:I, s:b}", "rows",
+                   (json_int_t) transfers->rows, "mapped", (json_int_t) transfers->mapped, "accounts",
+                   (int) tim3ctl_book_count (transfers->book), "assets", assets, "skipped", "not_mapped",
+                   (json_int_t) transfers->unmapped, "zero_value", (json_int_t) transfers->zero_values,
+                   "to_self", (json_int_t) transfers->to_self, "bad", (json_int_t) transfers->bad,
+                   "mismatches", (json_int_t) self->mismatches, "agrees", agrees_with_file (self)));
 }
 
 static void print_mappings (const tim3ctl_transfers_t *transfers)
@@ -224,7 +240,20 @@ static void print_mappings (const tim3ctl_transfers_t *transfers)
     tim3ctl_table_destroy (&table);
 }
 
-static void print_summary (const import_t *self, bool agrees)
+static void print_verdict (const import_t *self)
+{
+    const tim3ctl_mapping_t *unused = unused_mapping (self);
+    if (self->mismatches > 0)
+        puts ("balances DISAGREE with the file; see above");
+    else if (unused)
+        printf ("the file has no row of %s: NOTHING of %s was compared\n", unused->contract, unused->asset);
+    else if (self->transfers.bad > 0)
+        puts ("all balances agree with the rows that were taken; the file has OTHERS");
+    else
+        puts ("all balances agree with the file");
+}
+
+static void print_summary (const import_t *self)
 {
     const tim3ctl_transfers_t *transfers = &self->transfers;
     const struct {
@@ -245,7 +274,7 @@ static void print_summary (const import_t *self, bool agrees)
     putchar ('\n');
     for (unsigned i = 0; i < sizeof lines / sizeof lines[0]; i++)
         printf ("%-30s %llu\n", lines[i].text, (unsigned long long) lines[i].count);
-    puts (agrees ? "all balances agree with the file" : "balances DISAGREE with the file; see above");
+    print_verdict (self);
 }
 
 static void print_openings (const tim3ctl_transfers_t *transfers)
@@ -360,10 +389,10 @@ static int replay (import_t *self, unsigned outstanding)
     if (code != TIM3CTL_DONE)
         return code;
     if (self->ctl->json)
-        print_json (self, self->mismatches == 0);
+        print_json (self);
     else
-        print_summary (self, self->mismatches == 0);
-    return self->mismatches == 0 ? TIM3CTL_DONE : TIM3CTL_REFUSED;
+        print_summary (self);
+    return agrees_with_file (self) ? TIM3CTL_DONE : TIM3CTL_REFUSED;
 }
 
 int tim3ctl_import (tim3ctl_t *ctl)

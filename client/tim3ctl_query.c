@@ -228,8 +228,9 @@ static int list_account (locks_t *self)
         return ctl->exit;
     const recorded_t *recorded = (const recorded_t *) (const void *) self->recorded.data;
     size_t count = self->recorded.size / sizeof *recorded;
-    for (size_t i = 0; i < count && self->list.count < self->most && list_recorded (self, &recorded[i]); i++)
-        continue;
+    for (size_t i = 0; i < count && self->list.count < self->most; i++)
+        if (!list_recorded (self, &recorded[i]))
+            return tim3ctl_cut_short (ctl);
     return ctl->exit;
 }
 
@@ -282,9 +283,11 @@ static int list_from_first (tim3ctl_t *ctl, const tim3_list_history_t *body, con
     int code = tim3ctl_walk (ctl, tim3ctl_route (ctl, "token_manager"), body->account, TIM3_MSG_LIST_HISTORY,
                              body, 0, keep_entry, &kept);
     const tim3_entry_t *entries = (const tim3_entry_t *) (const void *) kept.data;
-    for (size_t left = kept.size / sizeof *entries; left > 0 && list.count < most; left--)
+    /* without the first ones nothing is to be told */
+    size_t left = code == TIM3CTL_DONE ? kept.size / sizeof *entries : 0;
+    for (; left > 0 && list.count < most && code == TIM3CTL_DONE; left--)
         if (!list_item (ctl) (&list, &tim3_shape_entry, &entries[left - 1]))
-            break;
+            code = tim3ctl_cut_short (ctl);
     tim3_buffer_free (&kept);
     return end_list (ctl, &list, code);
 }

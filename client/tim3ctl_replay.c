@@ -1,9 +1,11 @@
 /*  tim3ctl_replay.c - replay DATA ADDRESS: runs what a stopped agent was handed through the core of this build, and
-    compares what it writes with what was written then.
+    compares what it writes with what was written then, and that with what the store holds.
 
     The journal has the causes of each commit (frames, ticks, the clock) and its effects. From the oldest state that can
     be had, record by record: hand the causes to a host, and let it commit; the changes must be those of the record, key
-    by key and byte by byte. The first record for which they are not ends the replay, and both sides are printed.
+    by key and byte by byte. The first record for which they are not ends the replay, and both sides are printed. What all records up to the
+    newest checkpoint have written last under each key must be what the environment has there, or, in the middle of one, what
+    they had before it.
 
     Exit codes: 0 all the same; 1 a difference; 2 wrong usage; 3 could not be done.
 */
@@ -58,6 +60,10 @@ typedef struct {
     uint64_t run;
     uint64_t frames;
     bool other_settings;
+    tim3_fsck_map_t *written; /* by table and key: written_t */
+    uint64_t rows;            /* of them compared with the store's */
+    json_t *altered;          /* those that are others there */
+    uint64_t altered_count;
     bool interrupted;
     uint64_t begun_us;
     uint64_t told_us;
@@ -176,6 +182,80 @@ static int judge (void *context, const tim3_memtable_t *batch)
     compare (self, self->last ? self->record : &nothing, batch);
     self->judged = self->last;
     return self->difference_count > 0;
+}
+
+/*  -------------------------------------------------------------------------------- what the store holds  */
+
+typedef struct {
+    uint64_t digest;
+    bool deleted;
+} value_t;
+
+/*  The last that records have under a key, and what they had before the checkpoint that an agent has stopped in.  */
+typedef struct {
+    value_t last;
+    value_t before;
+    bool is_known;   /* there is a last one */
+    bool was_known;  /* and one before */
+    bool is_between; /* the environment may have either */
+} written_t;
+
+static value_t value_of (const tim3_memrow_t *row)
+{
+    return (value_t){row->deleted ? 0 : tim3_hash64 (row->value, row->value_size, 0), row->deleted};
+}
+
+static bool equal (value_t a, value_t b)
+{
+    return a.deleted == b.deleted && a.digest == b.digest;
+}
+
+/*  Not of what the store itself keeps outside of the journal.  */
+static void note_written (replay_t *self, const tim3_record_t *record)
+{
+    bool between = self->number > tim3_past_newest (self->past);
+    tim3_memrow_t row;
+    size_t position = 0;
+    while (tim3_record_effect (record, &position, &row)) {
+        if (row.key[0] == TIM3_TABLE_META || row.key[0] == TIM3_TABLE_CHECKPOINT)
+            continue;
+        written_t *written = tim3_fsck_map_take (self->written, row.key, row.key_size);
+        if (between && !written->is_between) {
+            written->before = written->last;
+            written->was_known = written->is_known;
+            written->is_between = true;
+        }
+        written->last = value_of (&row);
+        written->is_known = true;
+    }
+}
+
+static void check_held (void *arg, const void *key, size_t key_size, void *value)
+{
+    replay_t *self = arg;
+    const written_t *written = value;
+    tim3_memrow_t row = {.key = key, .key_size = key_size};
+    char text[TIM3_FSCK_KEY_TEXT_MAX];
+    if (written->is_between && !written->was_known)
+        return; /* what was there before is told by no record */
+    tim3_past_now (self->past, &row);
+    self->rows++;
+    if (equal (value_of (&row), written->last) ||
+        (written->is_between && equal (value_of (&row), written->before)) ||
+        self->altered_count++ >= SHOWN_MOST)
+        return;
+    key_of (&row, text);
+    json_array_append_new (self->altered,
+                           json_pack ("{s:s, s:s, s:o}", "table", tim3_table (row.key[0])->name, "key", text,
+                                      "held", value_json (&row)));
+}
+
+static void compare_with_store (replay_t *self, const tim3_record_t *record)
+{
+    if (self->number <= tim3_past_towards (self->past))
+        note_written (self, record);
+    if (self->number == tim3_past_towards (self->past))
+        tim3_fsck_map_each (self->written, check_held, self);
 }
 
 /*  --------------------------------------------------------------------------------------------- running  */
@@ -321,6 +401,7 @@ static bool take_record (void *context, uint64_t number, const tim3_record_t *re
     self->interrupted = tim3ctl_interrupted ();
     if (self->interrupted)
         return false;
+    compare_with_store (self, record);
     if (record->causes_size == 0) {
         tim3_past_apply (self->past, record); /* made by the shell at start, or with replay switched off */
         return true;
@@ -363,16 +444,31 @@ static void print_differences (const replay_t *self)
     }
 }
 
+static void print_altered (const replay_t *self)
+{
+    size_t i;
+    json_t *entry;
+    printf ("In %" PRIu64 " of %" PRIu64 " rows the store does not hold what was written:\n",
+            self->altered_count, self->rows);
+    json_array_foreach (self->altered, i, entry)
+    {
+        printf ("  %s, %s\n", json_string_value (json_object_get (entry, "table")),
+                json_string_value (json_object_get (entry, "key")));
+        print_side ("held", json_object_get (entry, "held"));
+    }
+}
+
 static void report (replay_t *self)
 {
     bool same = self->difference_count == 0;
     if (self->json) {
         tim3ctl_json_print (json_pack (
-            "{s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:O}", "agent", self->name, "from_record",
+            "{s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:O, s:I, s:O}", "agent", self->name, "from_record",
             (json_int_t) (tim3_past_number (self->past) + 1), "records", (json_int_t) self->records, "run",
             (json_int_t) self->run, "messages", (json_int_t) self->frames, "same", (int) same,
             "other_settings", (int) self->other_settings, "differs_at",
-            (json_int_t) (same ? 0 : self->number), "differences", self->differences));
+            (json_int_t) (same ? 0 : self->number), "differences", self->differences, "rows",
+            (json_int_t) self->rows, "altered", self->altered));
         return;
     }
     if (tim3_past_begins_us (self->past))
@@ -380,8 +476,11 @@ static void report (replay_t *self)
     printf ("%-10s %" PRIu64 " from number %" PRIu64 " on, %" PRIu64 " of them run again\n", "records",
             self->records, tim3_past_number (self->past) + 1, self->run);
     printf ("%-10s %" PRIu64 "\n", "messages", self->frames);
+    printf ("%-10s %" PRIu64 " of the store compared with what was written\n", "rows", self->rows);
     if (!same)
         print_differences (self);
+    if (self->altered_count > 0)
+        print_altered (self);
     if (self->other_settings)
         puts ("The configuration is not the one of then.");
     puts (same ? "This build decides all of it in the same way." : "This build decides it in another way.");
@@ -432,8 +531,13 @@ static int run (replay_t *self, uint64_t since_us)
         return tim3ctl_failed (NOT_DONE, "interrupted", "interrupted at record %" PRIu64, self->number);
     if (!whole && self->difference_count == 0)
         return tim3ctl_failed (NOT_DONE, "not_replayed", "%s: %s", path, why[0] ? why : "cannot be read");
+    if (self->run == 0)
+        return tim3ctl_failed (NOT_DONE, "not_replayed",
+                               "%s: nothing was run again: of %" PRIu64
+                               " records none has what led to it; see agents/replay_hours, and --hours",
+                               path, self->records);
     report (self);
-    return self->difference_count > 0 ? DIFFERS : 0;
+    return self->difference_count > 0 || self->altered_count > 0 ? DIFFERS : 0;
 }
 
 static const char *find_config (tim3ctl_t *ctl)
@@ -457,6 +561,8 @@ int tim3ctl_replay (tim3ctl_t *ctl)
         return tim3ctl_misused (
             "say with --config FILE (or TIM3_CONFIG) which configuration the agent ran with");
     self.differences = json_array ();
+    self.altered = json_array ();
+    self.written = tim3_fsck_map_new (sizeof (written_t));
     self.begun_us = self.told_us = tim3ctl_now_us ();
     uint64_t wall_us = (uint64_t) time (NULL) * 1000000;
     uint64_t since = hours > 0 && hours < wall_us / 3600000000 ? wall_us - hours * 3600000000 : 0;
@@ -466,5 +572,7 @@ int tim3ctl_replay (tim3ctl_t *ctl)
     tim3_host_destroy (&self.host);
     tim3_past_close (&self.past);
     json_decref (self.differences);
+    json_decref (self.altered);
+    tim3_fsck_map_destroy (&self.written);
     return code;
 }

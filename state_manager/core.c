@@ -674,6 +674,17 @@ static void check_roles (const state_manager_t *self, const tim3_asset_t *asset,
     check_role (self, asset->name, TIM3_ROLE_COORDINATOR, -1, reasons);
 }
 
+/*  It is the collateral of all assets.  */
+static void check_collateral (const state_manager_t *self, reasons_t *reasons)
+{
+    const char *name = self->settings->collateral;
+    for (uint32_t i = 0; i < self->agent_count; i++)
+        if (self->agents[i].alive && strcmp (self->agents[i].name, name) == 0)
+            return;
+    tim3_reason_t *reason = add_reason (reasons, "role_missing", 30);
+    snprintf (reason->text, sizeof reason->text, "%s, the collateral token, is not alive: start it", name);
+}
+
 static void check_agents (const state_manager_t *self, tim3_env_t *env, reasons_t *reasons)
 {
     bool all_started = tim3_env_now (env) >= self->started_us + ALL_START_US;
@@ -682,6 +693,8 @@ static void check_agents (const state_manager_t *self, tim3_env_t *env, reasons_
         return;
     for (unsigned i = 0; i < self->settings->asset_count && all_started; i++)
         check_roles (self, &self->settings->assets[i], reasons);
+    if (all_started)
+        check_collateral (self, reasons);
     for (uint32_t i = 0; i < self->agent_count; i++)
         check_agent (self, &self->agents[i], reasons);
 }

@@ -12,6 +12,8 @@
 
 struct tim3_past {
     tim3_store_t *store;
+    tim3_store_t *below; /* the environment */
+    tim3_checkpoint_t newest;
     int directory;
     tim3_checkpoint_t begin;
     uint64_t taken_in; /* last record that the store holds besides */
@@ -133,6 +135,8 @@ tim3_past_t *tim3_past_open (const char *path, uint64_t since_us, tim3_tiers_jud
     if (!tim3_store_read (lmdb, TIM3_TABLE_CHECKPOINT, &key, &self->begin))
         return refuse (self, path, "this store has no journal; see agents/store in docs/CONFIG.md", why,
                        why_size);
+    self->below = lmdb;
+    self->newest = self->begin;
     tim3_memtable_t *over = make_past (self, since_us);
     if (!over)
         return refuse (self, path,
@@ -169,6 +173,24 @@ uint64_t tim3_past_begins_us (const tim3_past_t *self)
 uint64_t tim3_past_number (const tim3_past_t *self)
 {
     return self->taken_in ? self->taken_in : self->begin.number;
+}
+
+uint64_t tim3_past_newest (const tim3_past_t *self)
+{
+    return self->newest.number;
+}
+
+uint64_t tim3_past_towards (const tim3_past_t *self)
+{
+    return self->newest.towards ? self->newest.towards : self->newest.number;
+}
+
+bool tim3_past_now (const tim3_past_t *self, tim3_memrow_t *row)
+{
+    tim3_key_t key = {.size = (uint16_t) (row->key_size - 1)};
+    memcpy (key.data, row->key + 1, key.size);
+    row->deleted = !self->below->ops->get (self->below, row->key[0], &key, &row->value, &row->value_size);
+    return !row->deleted;
 }
 
 static bool take_record (void *context, uint64_t number, const uint8_t *payload, size_t size, char *why,

@@ -29,6 +29,11 @@ void tim3_past_apply (tim3_past_t *self, const tim3_record_t *record);
 /*  When the checkpoint was made that it begins with, 0 when it begins with the newest; number of the last record before it.  */
 uint64_t tim3_past_begins_us (const tim3_past_t *self);
 uint64_t tim3_past_number (const tim3_past_t *self);
+/*  Number of the last record that all of the environment holds, and of the last one that a part of it may hold.  */
+uint64_t tim3_past_newest (const tim3_past_t *self);
+uint64_t tim3_past_towards (const tim3_past_t *self);
+/*  What the environment has now under a row's key, which becomes its value; false when nothing.  */
+bool tim3_past_now (const tim3_past_t *self, tim3_memrow_t *row);
 
 /*  Is shown each record; false ends it, with why filled.  */
 typedef bool (tim3_past_take_fn) (void *context, uint64_t number, const tim3_record_t *record, char *why,

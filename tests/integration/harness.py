@@ -156,7 +156,8 @@ class Cluster:
                 continue
             done = subprocess.run([self.exe("tim3ctl"), "replay", self.dir, address, "--config", self.config],
                                   capture_output=True, text=True, timeout=LONGEST)
-            assert done.returncode == 0, f"replay of {address}: {done.stdout[:3000]}{done.stderr}"
+            idle = done.returncode == 3 and "nothing was run again" in done.stderr
+            assert done.returncode == 0 or idle, f"replay of {address}: {done.stdout[:3000]}{done.stderr}"
 
     def show_logs(self):
         for name in sorted(os.listdir(self.dir)):

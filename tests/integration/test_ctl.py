@@ -2,17 +2,21 @@
 """tim3ctl as scripts see it: with --json every outcome is one value on stdout, every error names the request id, and
 what is told is no more than what is known.
 """
+import fcntl
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import tempfile
+import time
 
 import harness
 from harness import LONGEST, Cluster, needs, poll
 
 DONE, REFUSED, USAGE, NO_ANSWER = 0, 1, 2, 3
+USDA = "mock_usda.USDA.0"
 
 
 def run(*arguments, cluster=None, timeout="5", env=None):
@@ -130,6 +134,7 @@ def test_offline_failures_are_one_object():
     with tempfile.TemporaryDirectory() as folder:
         error = told(run("--json", "fsck", folder), NO_ANSWER)
         assert error["name"] == "not_opened" and folder in error["text"], error
+        assert told(run("--json", "backup", "list", "--data", folder), REFUSED) == []
         error = told(run("--json", "restore", folder, "--data", folder), REFUSED)
         assert error["name"] == "not_restored", error
         error = told(run("--json", "replay", folder, "token_manager.TIM3.0", "--config", "/nowhere"), NO_ANSWER)
@@ -153,6 +158,62 @@ def test_list_that_breaks_off_is_one_value():
         go_on(cluster, "token_manager.TIM3.1")
         assert len(items) > 1 and items[-1]["name"] == "no_answer", items
         assert all(item["balance"] for item in items[:-1]), items
+
+
+LISTS = [("txs",), ("locks",), ("balance",), ("events",), ("history", "acc0")]
+
+
+def test_list_that_is_interrupted_says_so():
+    """Ctrl-C while nobody reads what is printed. What was printed is no list that has ended."""
+    with Cluster(coordinators=1) as cluster:
+        client = cluster.client()
+        client.faucet("acc0", 10 ** 24, "f")
+        for i in range(120):
+            client.mint_anew("acc0", 1, f"{i}-" + "m" * 30)
+            client.transfer("acc0", f"{'a' * 50}-{i}", 1, f"t-{i}")
+        for command in LISTS:
+            listing = subprocess.Popen([cluster.exe("tim3ctl"), "--endpoint", cluster.front(), "--timeout", "600",
+                                        "--json", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            fcntl.fcntl(listing.stdout, fcntl.F_SETPIPE_SZ, 4096)
+            poll(lambda: catches_interrupts(listing.pid), what="a client that takes Ctrl-C")
+            poll(lambda: select.select([listing.stdout], [], [], 0)[0], what="the beginning of a list")
+            listing.send_signal(signal.SIGINT)
+            out, err = listing.communicate(timeout=LONGEST)
+            assert listing.returncode == NO_ANSWER, (command, listing.returncode, out[-300:], err)
+            assert "not all" in err, (command, err)
+
+
+def test_what_cannot_be_written_is_not_done():
+    with Cluster(coordinators=1) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        cluster.ctl("mint", "alice", "1")
+        cluster.ctl("audit")
+        for command in (("audit",), ("txs",), ("--json", "txs"), ("events",), ("supply",), ("health",), ("help",)):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([cluster.exe("tim3ctl"), "--endpoint", cluster.front(), "--timeout", "60", *command],
+                                      stdout=full, stderr=subprocess.PIPE, text=True, timeout=LONGEST)
+            assert done.returncode == NO_ANSWER and "could be written" in done.stderr, (command, done)
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([cluster.exe("tim3ctl"), "--endpoint", cluster.front(), "--timeout", "60", "mint",
+                                   "alice", "5"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=LONGEST)
+        # it was done, under an id that must not be lost
+        assert done.returncode == NO_ANSWER, done
+        again = done.stderr.splitlines()[-1].split()
+        assert again[0] == "tim3ctl" and "--request-id" in again, done.stderr
+        assert cluster.ctl_json(*again[1:])["status"] == "completed"
+        assert cluster.ctl_json("balance", "alice")["balance"] == "6000000"
+
+
+def test_the_folder_that_is_named_wins_over_the_endpoint_of_the_environment():
+    with Cluster(coordinators=1) as one, Cluster(coordinators=1) as other:
+        other.ctl("usda", "mint", "alice", "100")
+        other.ctl("mint", "alice", "5")
+        usual = dict(TIM3_DATA=one.dir, TIM3_ENDPOINT=other.front())
+        for words, supply in (((), "5000000"), (("--data", one.dir), "0"),
+                              (("--data", one.dir, "--endpoint", other.front()), "5000000")):
+            assert told(run("--json", "supply", *words, timeout="60", env=usual), DONE)["supply"] == supply, words
+        done = run("audit", "--data", "/nowhere", env=usual)
+        assert done.returncode == NO_ANSWER and "$TIM3_ENDPOINT does not count" in done.stderr, done
 
 
 def check_unchecked(cluster, address):
@@ -189,6 +250,58 @@ def test_audit_of_shards_tells_which_is_silent():
             check_unchecked(cluster, address)
 
 
+def leave(cluster, *addresses):
+    """Ends them, so that the registry does not know them any more."""
+    for address in addresses:
+        cluster.kill(address, signal.SIGTERM)
+
+    def gone():
+        return not set(addresses) & {agent["name"] for agent in cluster.ctl_json("agents")}
+    poll(gone, what=f"a registry without {addresses}")
+
+
+def test_audit_passes_over_no_asset_that_has_collateral():
+    """Ledgers that have never come, or have gone, are no reason to say that all agrees."""
+    ledgers = ("lock_manager.TIME.0", "token_manager.TIME.0")
+    with Cluster({"TIM3": 6, "TIME": 18, "NONE": 6}, coordinators=1) as cluster:
+        cluster.ctl("usda", "mint", "alice", "100")
+        cluster.ctl("mint", "alice", "5")
+        cluster.ctl("mint", "alice", "7", "--asset", "TIME")
+        leave(cluster, *ledgers, "lock_manager.NONE.0", "token_manager.NONE.0")
+        done = run("audit", cluster=cluster)
+        report = told(run("--json", "audit", cluster=cluster), NO_ANSWER)
+        assert done.returncode == NO_ANSWER and "TIME\n  COULD NOT BE CHECKED" in done.stdout, done
+        found = {asset["asset"]: (asset["checked"], asset["agrees"]) for asset in report["assets"]}
+        assert found == {"TIM3": (True, True), "TIME": (False, False)}, report  # nothing was ever locked for NONE
+        assert not report["agrees"] and not report["checked"] and report["collateral"]["agrees"], report
+        for address in {cluster.process_of(address) for address in ledgers}:
+            cluster.start(address)
+        poll(lambda: run("audit", cluster=cluster, timeout="60").returncode == DONE, what="an audit that agrees again")
+        # without the collateral token nothing can be checked, so nothing was found to be wrong
+        leave(cluster, USDA)
+        error = told(run("--json", "audit", cluster=cluster), NO_ANSWER)
+        assert error["name"] == "no_route", error
+
+
+def test_audit_of_ledgers_at_work_finds_nothing_wrong():
+    with Cluster(coordinators=1) as cluster:
+        worker = subprocess.Popen([cluster.exe("tim3ctl"), "--endpoint", cluster.front(), "--timeout", "600", "workload",
+                                   "--operations", "100000000", "--outstanding", "4"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+
+        def at_work():
+            assert worker.poll() is None
+            done = run("--json", "audit", cluster=cluster, timeout="1")
+            report = json.loads(done.stdout)
+            parts = [part for part in (*report.get("assets", []), report.get("collateral", {}))
+                     if "at work" in part.get("why", "")]
+            assert all(not part["checked"] and not part["agrees"] for part in parts), report
+            return len(parts) == 2 and done
+        done = poll(at_work, what="an audit that finds all ledgers at work")
+        assert done.returncode == NO_ANSWER, done
+        worker.kill()
+        worker.wait()
+        poll(lambda: run("audit", cluster=cluster, timeout="60").returncode == DONE, what="an audit that agrees")
 def samples(text):
     """{(name, label): value} of what Prometheus would read. Samples of one name stand together, behind its type."""
     found, types, last = {}, {}, None
@@ -233,6 +346,9 @@ def test_the_collateral_is_found():
         assert cluster.ctl_json("usda", "balance", "alice")["available"] == str(95 * 10**18)
         report = cluster.ctl_json("audit")
         assert report["agrees"] and report["collateral"]["collateral"] == "EURC", report
+        # what it is of
+        assert report["endpoint"] == cluster.front() and abs(report["time_us"] / 10**6 - time.time()) < LONGEST, report
+        assert report["assets"][0]["token_seq"] == cluster.ctl_json("supply")["event_seq"] == 1, report
         assert cluster.ctl_json("workload", "--operations", "40", "--accounts", "4")["agrees"]
         # who says another name is taken at his word
         ask = ["usda", "balance", "alice"]

@@ -276,6 +276,43 @@ def test_every_field_of_the_token_manager():
         every_field(TOKENS, "record", lambda r, control=control: r["control"] == control and r["account"] in ("", "acc1"))
 
 
+def crossed():
+    """A data folder with transfers between two shards: arrived, and refused there and come back."""
+    data = tempfile.mkdtemp(prefix="t3f-")
+    accounts = [f"acc{i}" for i in range(6)]
+    with Cluster(settings=dict(store="lmdb"), asset_settings=dict(shards=2)) as cluster:
+        client = cluster.client()
+        for account in accounts:
+            client.faucet(account, 10 ** 13, "f-" + account)
+            client.mint_anew(account, 9, "m-" + account)
+            cluster.ctl("freeze", account)
+            for other in accounts:
+                client.outcome("coordinator.TIM3", "Transfer", dict(account=other, to=account, amount=amount(1),
+                                                                    request_id="refused-" + account))
+            cluster.ctl("unfreeze", account)
+        for account in accounts:
+            for other in set(accounts) - {account}:
+                client.transfer(account, other, 1, "to-" + other)
+        cluster.audit()
+        stop(cluster)
+        for part in ("store", "keys"):
+            shutil.copytree(os.path.join(cluster.dir, part), os.path.join(data, part))
+    return data
+
+
+def test_every_field_of_transfers_between_shards():
+    kept, Worked.data = Worked.get(), crossed()
+    try:
+        ways = {"completed": ((True, False), (False, True), (True, True)), "failed": ((True, True),)}
+        for status in ways:
+            for way in ways[status]:
+                every_field(TOKENS, "record", lambda r, status=status, way=way: r["kind"] == "transfer" and r["status"] == status
+                            and (r["entry"] > 0, r["to_entry"] > 0) == way)
+    finally:
+        Worked.forget()
+        Worked.data = kept
+
+
 def test_every_field_of_the_lock_manager():
     for table in ("lock_totals", "lock_due", "lock_due_list"):
         every_field(LOCKS, table)
@@ -472,6 +509,58 @@ def test_the_index_of_what_is_unfinished():
         must_find(data, "open is \"2\", but \"1\" by its lists")
 
 
+def test_audit_compares_accounts_one_by_one():
+    """What was moved from one account to another behind the ledger's back changes no sum, and all that there can be changes it
+    modulo 2^128 only."""
+    with Cluster(settings=dict(store="lmdb")) as cluster:
+        cluster.sound = False
+        client = cluster.client()
+        client.faucet("acc0", 10 ** 13, "f")
+        for account in ("acc0", "acc1"):
+            client.faucet(account, 10 ** 13, "f-" + account)
+            client.mint_anew(account, 5, "m-" + account)
+        cluster.ctl("audit")
+        keys = {}
+        for balances, text in (((4, 6), "not those of each account"), ((11, 2 ** 128 - 1), "add up to more than 2^128 - 1")):
+            cluster.kill(TOKENS, signal.SIGTERM)
+            keys = keys or {record["account"]: key for key, record in rows(cluster.dir, TOKENS, "account")}
+            for account, balance in zip(("acc0", "acc1"), balances):
+                poke(cluster.dir, TOKENS, "account", keys[account], f"balance={balance}")
+            cluster.start(TOKENS)
+            cluster.wait_ready()
+            done = cluster.ctl("audit", check=False)
+            assert done.returncode == FOUND and text in done.stdout, done
+        stop(cluster)
+        must_find(cluster.dir, "account acc0: balance is")
+
+
+def test_audit_finds_what_is_not_backed_while_ledgers_work():
+    with Cluster(settings=dict(store="lmdb"), coordinators=1) as cluster:
+        cluster.sound = False
+        client = cluster.client()
+        client.faucet("acc0", 10 ** 13, "f")
+        client.mint_anew("acc0", 5, "m")
+        cluster.kill(TOKENS, signal.SIGTERM)
+        for table, field in (("account", "balance"), ("ledger", "supply")):
+            poke(cluster.dir, TOKENS, table, rows(cluster.dir, TOKENS, table)[0][0], f"{field}={10 ** 15}")
+        cluster.start(TOKENS)
+        cluster.wait_ready()
+        worker = subprocess.Popen([cluster.exe("tim3ctl"), "--endpoint", cluster.front(), "--timeout", "600", "workload",
+                                   "--operations", "100000000", "--outstanding", "4"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        done = 0
+
+        def works():
+            nonlocal done
+            before, done = done, cluster.ctl_json("supply")["mints"]
+            return done > before > 1
+        poll(works, what="a workload")
+        told = cluster.ctl("audit", "--timeout", "5", check=False)
+        assert told.returncode == FOUND and "NOT BACKED" in told.stdout, told
+        worker.kill()
+        worker.wait()
+
+
 def test_stores_that_are_missing():
     with Copy() as data:
         os.unlink(folder(data, TOKENS))
@@ -599,11 +688,13 @@ def test_good_after_a_restore():
 
 
 def test_a_log_that_is_lost():
-    with Cluster(settings=dict(store="lmdb")) as cluster:
+    """What the new log does not tell of is not checked, rather than wrong."""
+    with Cluster({"TIM3": 6, "TIME": 6}, settings=dict(store="lmdb")) as cluster:
         cluster.sound = False
         client = cluster.client()
         client.faucet("alice", 10 ** 13, "one")
         client.mint_anew("alice", 5, "one")
+        cluster.ctl("mint", "alice", "0.000003", "--asset", "TIME")
         cluster.audit()
         for address in (ROUTER, STATE):
             cluster.kill(address)
@@ -619,7 +710,9 @@ def test_a_log_that_is_lost():
         poll(logged, what="the events of the second mint in the new log")
         stop(cluster)
         told = must_find(cluster.dir, "those before it are not in this log")
-        assert f"not checked: {TOKENS} against events that are not in the log" in told, told
+        for ledger in (TOKENS, LOCKS, "token_manager.TIME.0", "lock_manager.TIME.0"):
+            assert f"not checked: {ledger} against events that are not in the log" in told, told
+        assert "by its events" not in told and "the events do not tell of it" not in told, told
 
 
 def test_keys():

@@ -68,6 +68,7 @@ static void setup (void)
     memset (&s_settings, 0, sizeof s_settings);
     strcpy (s_settings.name, "state_manager.-.0");
     strcpy (s_settings.asset, "-");
+    strcpy (s_settings.collateral, "mock_usda.USDA.0");
     strcpy (s_settings.assets[0].name, "TIM3");
     s_settings.assets[0].shards = 1;
     s_settings.asset_count = 1;
@@ -919,7 +920,7 @@ START_TEST (test_missing_roles_right_after_the_start)
     ck_assert_uint_eq (count_reasons (&reply, "agent_dead"), 1);
     tick (2 * SECOND);
     reply = system_health ();
-    ck_assert_uint_eq (count_reasons (&reply, "role_missing"), 3);
+    ck_assert_uint_eq (count_reasons (&reply, "role_missing"), 4);
 }
 END_TEST
 
@@ -928,26 +929,31 @@ START_TEST (test_agents_in_health)
     tim3_agent_t agents[] = {agent ("lock_manager.TIM3.0", TIM3_ROLE_LOCK_MANAGER, "TIM3"),
                              agent ("token_manager.TIM3.0", TIM3_ROLE_TOKEN_MANAGER, "TIM3"),
                              agent ("coordinator.TIM3.0", TIM3_ROLE_COORDINATOR, "TIM3"),
-                             agent ("coordinator.TIM3.1", TIM3_ROLE_COORDINATOR, "TIM3")};
+                             agent ("coordinator.TIM3.1", TIM3_ROLE_COORDINATOR, "TIM3"),
+                             agent ("mock_usda.USDA.0", TIM3_ROLE_MOCK_USDA, "USDA")};
     tim3_health_reply_t reply = system_health ();
     ck_assert_uint_eq (reply.score, 100); /* nothing is known yet */
-    tell_agents (agents, 4);
+    tell_agents (agents, 5);
     ck_assert_uint_eq (system_health ().score, 100);
     ck_assert_uint_eq (system_health ().status, TIM3_HEALTH_OK);
+    tell_agents (agents, 4); /* without the collateral token */
+    reply = system_health ();
+    ck_assert_uint_eq (count_reasons (&reply, "role_missing"), 1);
+    ck_assert_uint_eq (reply.status, TIM3_HEALTH_DEGRADED);
     agents[3].alive = false;
-    tell_agents (agents, 4);
+    tell_agents (agents, 5);
     ck_assert_uint_eq (system_health ().score, 80);
     ck_assert_uint_eq (system_health ().status, TIM3_HEALTH_DEGRADED);
     agents[2].alive = false;
-    tell_agents (agents, 4); /* two dead, and no coordinator */
+    tell_agents (agents, 5); /* two dead, and no coordinator */
     reply = system_health ();
     ck_assert_uint_eq (reply.score, 30);
     ck_assert_uint_eq (reply.status, TIM3_HEALTH_FAILING);
     ck_assert_uint_eq (count_reasons (&reply, "role_missing"), 1);
     tell_agents (agents, 0);
     reply = system_health ();
-    ck_assert_uint_eq (count_reasons (&reply, "role_missing"), 3);
-    ck_assert_uint_eq (reply.score, 10);
+    ck_assert_uint_eq (count_reasons (&reply, "role_missing"), 4);
+    ck_assert_uint_eq (reply.score, 0);
 }
 END_TEST
 
@@ -956,14 +962,15 @@ START_TEST (test_reported_health)
     tim3_agent_t agents[] = {agent ("lock_manager.TIM3.0", TIM3_ROLE_LOCK_MANAGER, "TIM3"),
                              agent ("token_manager.TIM3.0", TIM3_ROLE_TOKEN_MANAGER, "TIM3"),
                              agent ("coordinator.TIM3.0", TIM3_ROLE_COORDINATOR, "TIM3"),
-                             agent ("state_manager.-.0", TIM3_ROLE_STATE_MANAGER, "-")};
+                             agent ("state_manager.-.0", TIM3_ROLE_STATE_MANAGER, "-"),
+                             agent ("mock_usda.USDA.0", TIM3_ROLE_MOCK_USDA, "USDA")};
     agents[0].health = TIM3_HEALTH_DEGRADED;
     agents[3].health = TIM3_HEALTH_FAILING; /* what it says itself is known here at first hand */
-    tell_agents (agents, 4);
+    tell_agents (agents, 5);
     ck_assert_uint_eq (system_health ().score, 90);
     ck_assert_uint_eq (system_health ().status, TIM3_HEALTH_OK);
     agents[1].health = TIM3_HEALTH_FAILING;
-    tell_agents (agents, 4);
+    tell_agents (agents, 5);
     ck_assert_uint_eq (system_health ().score, 50);
     ck_assert_uint_eq (system_health ().status, TIM3_HEALTH_DEGRADED);
 }
