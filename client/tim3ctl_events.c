@@ -87,8 +87,8 @@ static void print_event (const reading_t *reading, const tim3_event_item_t *even
         tim3ctl_json_print_line (tim3ctl_json (&tim3_shape_event_item, event));
         return;
     }
-    printf ("%llu %s %s", (unsigned long long) event->offset, tim3ctl_time_text (event->time_us, time),
-            event->topic);
+    printf ("%llu %s %s source=%s", (unsigned long long) event->offset,
+            tim3ctl_time_text (event->time_us, time), event->topic, event->source);
     print_body (event, find_asset (reading, asset_of (event)));
     putchar ('\n');
 }

@@ -488,6 +488,7 @@ def test_events_tell_whole_amounts():
         minted = [line for line in text if "token.minted" in line]
         assert any(" amount=12.5 balance=12.5 supply=12.5" in line for line in minted), minted
         assert any(" amount=0.25 balance=0.25 supply=0.25" in line for line in minted), minted
+        assert any(" source=token_manager.CENT.0 " in line for line in minted), minted  # the supply is that of its shard
         streamed = [json.loads(line) for line in cluster.ctl("--json", "events").stdout.splitlines()]
         assert [event["offset"] for event in streamed] == [int(line.split()[0]) for line in text]
         assert {event["body"]["amount"] for event in streamed if "token.minted" in event["topic"]} == {"12500000", "25"}
