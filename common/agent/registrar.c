@@ -71,7 +71,7 @@ static void note_router (const tim3_registrar_t *self, tim3_env_t *env, const ti
     const tim3_key_t key = tim3_key_text ("router");
     const tim3_router_seen_t last = router_seen (env);
     const tim3_router_seen_t seen = {answer->life, answer->log_end, answer->heard};
-    if (tim3_role_is_ledger (self->entry.role) &&
+    if (tim3_role_is_ledger (self->entry.role) && answer->life != 0 &&
         (answer->life != last.life || answer->heard > last.heard + 1))
         tim3_store_write (tim3_env_store (env), TIM3_TABLE_ROUTER_SEEN, &key, &seen);
 }

@@ -669,6 +669,9 @@ START_TEST (test_what_was_seen_of_the_router_is_kept)
     answer.life = 8;
     answer_register (TIM3_MSG_REGISTERED, &answer);
     ck_assert_uint_eq (seen_in_store ().life, 8);
+    answer.life = 0; /* an answer that tells nothing */
+    answer_register (TIM3_MSG_REGISTERED, &answer);
+    ck_assert_uint_eq (seen_in_store ().life, 8);
 }
 END_TEST
 
