@@ -716,12 +716,23 @@ static void note_frame (tim3_host_t *self, const uint8_t *data, size_t size)
                                 .size = size});
 }
 
+/*  The role that a recipient begins with, even if it is no address.  */
+static tim3_role_t role_named (tim3_host_t *self, const char *recipient)
+{
+    const tim3_address_t *address = read_address (self->recipients, recipient);
+    char name[TIM3_ADDRESS_MAX + 1];
+    if (address)
+        return address->role;
+    snprintf (name, sizeof name, "%.*s", (int) strcspn (recipient, "."), recipient);
+    return tim3_role_parse (name);
+}
+
 /*  The core that a message is for, by the recipient's role; the first core, when none has that role: it will refuse.  */
 static unit_t *unit_for (tim3_host_t *self, const char *recipient)
 {
-    const tim3_address_t *address = self->unit_count > 1 ? read_address (self->recipients, recipient) : NULL;
-    for (unsigned i = 1; address && i < self->unit_count; i++)
-        if (self->units[i].core->role == address->role)
+    tim3_role_t role = self->unit_count > 1 ? role_named (self, recipient) : TIM3_ROLE_NONE;
+    for (unsigned i = 1; i < self->unit_count; i++)
+        if (self->units[i].core->role == role)
             return &self->units[i];
     return &self->units[0];
 }

@@ -1,6 +1,6 @@
 """Backups of running agents, restored; and older copies of single stores, found out.
 
-TIM3_KILLS sets how often backups and agents are killed in the middle of it (6), TIM3_SEED the order of it all.
+TIM3_KILLS sets how often backups and agents are killed in the middle of it (4), TIM3_SEED the order of it all.
 """
 import contextlib
 import os
@@ -15,7 +15,7 @@ from harness import LONGEST, Cluster, home_of, needs, poll
 from load import Load
 from tim3_wire import NoAnswer, Refused, amount, number
 
-KILLS = int(os.environ.get("TIM3_KILLS", "6"))
+KILLS = int(os.environ.get("TIM3_KILLS", "4"))
 SEED = int(os.environ.get("TIM3_SEED", "1"))
 USDA = "mock_usda.USDA.0"
 LOCKS = "lock_manager.TIM3.0"
