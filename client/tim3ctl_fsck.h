@@ -78,6 +78,8 @@ tim3_fsck_store_t *tim3_fsck_store (const tim3_fsck_t *self, tim3_role_t role, c
     tim3_fsck_shapes has told of them.  */
 bool tim3_fsck_next (tim3_fsck_t *self, tim3_fsck_place_t *at, void *record);
 bool tim3_fsck_read (const tim3_fsck_place_t *at, void *record);
+/*  Number of the last event that the agent has emitted.  */
+uint64_t tim3_fsck_last_event (const tim3_fsck_store_t *store);
 bool tim3_fsck_has (const tim3_fsck_store_t *store, tim3_table_t table, const tim3_key_t *key);
 bool tim3_fsck_read_tx (const tim3_fsck_store_t *store, tim3_table_t table, const tim3_id_t *tx,
                         void *record);

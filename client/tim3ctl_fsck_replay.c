@@ -112,9 +112,7 @@ static void check_record_events (tim3_fsck_replay_t *self)
 /*  A log that is newer than all that the ledger has emitted tells nothing of it.  */
 static bool is_untold (const tim3_fsck_replay_t *self)
 {
-    tim3_fsck_place_t at = {self->store, TIM3_TABLE_COUNTER, tim3_key_text ("event_seq")};
-    tim3_counter_t emitted;
-    return self->events == 0 && tim3_fsck_read (&at, &emitted) && emitted.value > 0;
+    return self->events == 0 && tim3_fsck_last_event (self->store) > 0;
 }
 
 static void finish (void *arg, const void *key, size_t key_size, void *value)

@@ -202,6 +202,14 @@ bool tim3_fsck_read (const tim3_fsck_place_t *at, void *record)
     return false;
 }
 
+uint64_t tim3_fsck_last_event (const tim3_fsck_store_t *store)
+{
+    const tim3_fsck_place_t at = {store, TIM3_TABLE_COUNTER, tim3_key_text ("event_seq")};
+    tim3_counter_t counter;
+    tim3_fsck_read (&at, &counter);
+    return counter.value;
+}
+
 bool tim3_fsck_has (const tim3_fsck_store_t *store, tim3_table_t table, const tim3_key_t *key)
 {
     return tim3_store_has (store->store, table, key);

@@ -12,14 +12,6 @@ static const tim3_fsck_store_t *store_named (const tim3_fsck_t *fsck, const char
     return NULL;
 }
 
-static uint64_t counter (const tim3_fsck_store_t *store, const char *name)
-{
-    tim3_fsck_place_t at = {store, TIM3_TABLE_COUNTER, tim3_key_text (name)};
-    tim3_counter_t found = {0};
-    tim3_fsck_read (&at, &found);
-    return found.value;
-}
-
 static void no_more_than (tim3_fsck_t *fsck, const tim3_fsck_place_t *at, const char *what, uint64_t told,
                           uint64_t found)
 {
@@ -36,8 +28,8 @@ static void check_row (tim3_fsck_t *fsck, const tim3_fsck_place_t *at, const tim
     if (memcmp (&item->lineage, &store->meta.lineage, sizeof item->lineage) != 0)
         tim3_fsck_problem (fsck, at, "lineage is that of another store than the one here; was it made anew?");
     no_more_than (fsck, at, "commits", item->commits, tim3_store_commits (store->store));
-    no_more_than (fsck, at, "event_seq", item->event_seq, counter (store, "event_seq"));
-    no_more_than (fsck, at, "acked", item->acked, counter (store, "event_seq"));
+    no_more_than (fsck, at, "event_seq", item->event_seq, tim3_fsck_last_event (store));
+    no_more_than (fsck, at, "acked", item->acked, tim3_fsck_last_event (store));
 }
 
 /*  A ledger does nothing before the router has taken note of it.  */

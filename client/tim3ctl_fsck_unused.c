@@ -11,21 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t last_event (const tim3_fsck_store_t *store)
-{
-    const tim3_fsck_place_t at = {store, TIM3_TABLE_COUNTER, tim3_key_text ("event_seq")};
-    tim3_counter_t counter;
-    tim3_fsck_read (&at, &counter);
-    return counter.value;
-}
-
 bool tim3_fsck_is_empty (const tim3_fsck_store_t *store)
 {
     const tim3_table_row_t *table;
     for (unsigned i = 0; (table = tim3_table_at (i)); i++)
         if (store->rows[table->number] > 0 && strcmp (table->owner, "all") != 0)
             return false;
-    return last_event (store) == 0;
+    return tim3_fsck_last_event (store) == 0;
 }
 
 /*  A shared store is as empty as all that is in it.  */

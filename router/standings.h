@@ -28,7 +28,6 @@ typedef struct {
 typedef struct {
     tim3_standing_entry_t *entries;
     unsigned count;
-    uint64_t life;                    /* the router's own */
     char newer[TIM3_ADDRESS_MAX + 1]; /* a ledger that has seen more of the router than there is; "": none */
     uint64_t written_us;
 } tim3_standings_t;

@@ -765,8 +765,8 @@ static int check_copy (opening_t *self, uint64_t inode)
                        self->options->path, self->meta->name);
     self->meta->inode = inode;
     self->meta->id = self->options->fresh_id;
-    self->meta
-        ->commits--; /* the commit of write_meta is not to count: the router compares with what it knows of the original */
+    /* the commit of write_meta is not to count: the router compares with what it knows of the original */
+    self->meta->commits--;
     return write_meta (self);
 }
 

@@ -4,11 +4,11 @@ TIM3_AUDITS sets how many audits are made while a workload runs (20).
 """
 import json
 import os
-import shutil
 import subprocess
 
 import harness
 from harness import LONGEST, Cluster, home_of, needs, poll
+from test_backup import KEEPERS, folder_of, kill_all, put_back, start_all
 from test_ctl import go_on
 from test_ctl import stop as freeze
 from test_fsck import poke, rows
@@ -16,7 +16,6 @@ from tim3_wire import PATIENT, number
 
 AUDITS = int(os.environ.get("TIM3_AUDITS", "20"))
 USDA, LOCKS = "mock_usda.USDA.0", "lock_manager.TIM3.0"
-KEEPERS = (LOCKS, "token_manager.TIM3.0", "state_manager.-.0", "router.-.0")
 DONE, REFUSED = 0, 1
 
 
@@ -31,20 +30,12 @@ def unbacked(report):
     return [part["why"] for part in (*report["assets"], report["collateral"]) if part["why"].startswith("NOT BACKED")]
 
 
-def stop(cluster):
-    for address in cluster.processes:
-        cluster.kill(address)
-
-
 def put_back_all_but_the_collateral(cluster, backup):
     """What nobody may do: no store is left that would remember. The collateral token's would, had it seen more of the router."""
-    stop(cluster)
+    kill_all(cluster)
     poke(cluster.dir, USDA, "router_seen", b"router\0".hex(), "delete")
-    for address in {home_of(address) for address in KEEPERS}:
-        shutil.rmtree(cluster.store_of(address))
-        cluster.ctl("restore", os.path.join(cluster.dir, "backup", backup), "--agent", address, "--data", cluster.dir)
-    for address in cluster.processes:
-        cluster.start(address)
+    put_back(cluster, {home_of(address) for address in KEEPERS} - {USDA}, folder_of(cluster, backup))
+    start_all(cluster)
     cluster.wait_ready()
 
 
@@ -121,11 +112,10 @@ def owe_more(cluster):
     cluster.ctl("usda", "mint", "alice", "100")
     cluster.ctl("mint", "alice", "10")
     poll(lambda: audit(cluster, timeout=1)[0] == DONE, what="a settled mint")
-    stop(cluster)
+    kill_all(cluster)
     key, _ = rows(cluster.dir, LOCKS, "lock_totals")[0]
     poke(cluster.dir, LOCKS, "lock_totals", key, "releasing=5000000", "unsettled=1")
-    for address in cluster.processes:
-        cluster.start(address)
+    start_all(cluster)
     cluster.wait_ready()
 
 

@@ -402,7 +402,6 @@ def refuses_the_router(cluster, ledger):
 
     def refusal():
         try:
-            name, body = direct.outcome(ledger.rsplit(".", 1)[0], "Info", {}, timeout=5)
             reasons = direct.ask(ledger.rsplit(".", 1)[0], "Health", {})["reasons"]
         except NoAnswer:
             return False
@@ -415,6 +414,7 @@ def refuses_the_router(cluster, ledger):
 
 def test_older_set_beside_a_newer_collateral_token_pays_nobody_twice():
     """What remembers how far the ledgers had come, the router's store, is as old as they are: only the collateral token knows."""
+    others = {home_of(agent) for agent in KEEPERS} - {USDA}
     with Keeping() as cluster:
         client = cluster.client()
         work(client, "old")
@@ -425,8 +425,7 @@ def test_older_set_beside_a_newer_collateral_token_pays_nobody_twice():
         for _ in range(2):
             told(cluster, client, USDA)
         kill_all(cluster)
-        put_back(cluster, [agent for agent in KEEPERS if agent != USDA and home_of(agent) == agent],
-                 folder_of(cluster, "old"))
+        put_back(cluster, others, folder_of(cluster, "old"))
         found = cluster.ctl("fsck", cluster.dir, check=False)
         assert found.returncode == 1 and "router_seen" in found.stdout, found.stdout
         start_all(cluster)
@@ -439,9 +438,7 @@ def test_older_set_beside_a_newer_collateral_token_pays_nobody_twice():
         poll(burned, what="the burn of what was burned before")
         refuses_the_router(cluster, USDA)
         kill_all(cluster)
-        put_back(cluster, [USDA], folder_of(cluster, "old"))
-        put_back(cluster, [agent for agent in KEEPERS if agent != USDA and home_of(agent) == agent],
-                 folder_of(cluster, "old"))
+        put_back(cluster, [USDA, *others], folder_of(cluster, "old"))
         start_all(cluster)
         cluster.wait_ready()
         client = cluster.client()
